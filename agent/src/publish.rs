@@ -1,0 +1,1 @@
+//! The board: the last published snapshot.

@@ -1,0 +1,1 @@
+//! Replay: a recording read back as a source.

@@ -1,0 +1,1 @@
+//! Who is on a device: names of processes.

@@ -1,0 +1,467 @@
+//! The catalogue: every metric wattkeeper can measure, one line each. Names, documents, exporters and screens follow from it.
+use crate::device::DeviceKind;
+use crate::metric::{Family, MetricKind, Row};
+use crate::units::Unit;
+use serde::{Deserialize, Serialize};
+
+const ACCELERATOR: &[DeviceKind] = &[DeviceKind::Gpu, DeviceKind::Npu];
+const NODE: &[DeviceKind] = &[DeviceKind::Node];
+const PACKAGE: &[DeviceKind] = &[DeviceKind::Package];
+const CORE: &[DeviceKind] = &[DeviceKind::Core];
+const NUMA: &[DeviceKind] = &[DeviceKind::Numa];
+const MEMORY_CONTROLLER: &[DeviceKind] = &[DeviceKind::MemoryController];
+const DISK: &[DeviceKind] = &[DeviceKind::Disk];
+const INTERFACE: &[DeviceKind] = &[DeviceKind::Interface];
+const PORT: &[DeviceKind] = &[DeviceKind::Port];
+const CGROUP: &[DeviceKind] = &[DeviceKind::Cgroup];
+const ZONE: &[DeviceKind] = &[DeviceKind::Zone];
+const SENSOR: &[DeviceKind] = &[DeviceKind::Sensor];
+const SOURCE: &[DeviceKind] = &[DeviceKind::Source];
+
+/// Large enough for any byte, event or nanosecond counter; above it a value is a broken register.
+const COUNTER_MAX: f64 = 1.9e19;
+
+macro_rules! catalogue {
+    ($( $family:literal $unit:ident $kind:ident $low:literal .. $high:tt $subjects:ident $help:literal
+        { $( $metric:ident $( $label:ident = $value:literal )* ; )+ } )+) => {
+        /// One measurable quantity of one kind of device.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        #[repr(u16)]
+        #[allow(missing_docs, reason = "the catalogue's help sentence documents each")]
+        pub enum Metric { $($( $metric, )+)+ }
+
+        /// Every metric, in the order of the enum.
+        pub const CATALOGUE: &[Row] = &[$($( Row {
+            metric: Metric::$metric,
+            family: concat!("wattkeeper_", $family),
+            labels: &[$( (stringify!($label), $value) ),*],
+            unit: Unit::$unit,
+            kind: MetricKind::$kind,
+            low: $low,
+            high: $high,
+            subjects: $subjects,
+            help: $help,
+        }, )+)+];
+    };
+}
+
+catalogue! {
+    // Accelerators
+    "accelerator_up" Flag Gauge 0.0..1.0 ACCELERATOR "Whether the driver answers for this accelerator." { Up; }
+    "accelerator_utilization_ratio" Ratio Gauge 0.0..1.0 ACCELERATOR "Share of the driver's last sample period in which an engine was busy." {
+        Utilization engine = "compute"; EncoderUtilization engine = "encoder"; DecoderUtilization engine = "decoder"; }
+    "accelerator_memory_activity_ratio" Ratio Gauge 0.0..1.0 ACCELERATOR "Share of the driver's last sample period in which device memory was read or written." { MemoryActivity; }
+    "accelerator_memory_used_bytes" Bytes Gauge 0.0..1e15 ACCELERATOR "Device memory in use." { MemoryUsed; }
+    "accelerator_memory_size_bytes" Bytes Constant 0.0..1e15 ACCELERATOR "Device memory in all." { MemorySize; }
+    "accelerator_power_watts" Watts Gauge 0.0..5000.0 ACCELERATOR "Electric power drawn by the board; the average is the driver's own over about one second." {
+        PowerInstant reading = "instant"; PowerAverage reading = "average"; }
+    "accelerator_energy_joules_total" Joules Counter 0.0..COUNTER_MAX ACCELERATOR "Energy used since the driver was loaded, by the device's own counter." { Energy; }
+    "accelerator_clock_hertz" Hertz Gauge 0.0..1e11 ACCELERATOR "Present clock of a domain." {
+        ClockSm domain = "sm"; ClockMemory domain = "memory"; ClockVideo domain = "video"; }
+    "accelerator_clock_max_hertz" Hertz Constant 0.0..1e11 ACCELERATOR "Highest clock of a domain." {
+        ClockSmMax domain = "sm"; ClockMemoryMax domain = "memory"; }
+    "accelerator_temperature_celsius" Celsius Gauge -50.0..200.0 ACCELERATOR "Temperature of the die or of the device memory." {
+        Temperature sensor = "core"; TemperatureMemory sensor = "memory"; }
+    "accelerator_temperature_limit_celsius" Celsius Constant 0.0..200.0 ACCELERATOR "Temperature at which the device slows down, shuts down, or limits its memory." {
+        TemperatureSlowdown limit = "slowdown"; TemperatureShutdown limit = "shutdown"; TemperatureMemoryMax limit = "memory_max"; }
+    "accelerator_fan_speed_ratio" Ratio Gauge 0.0..2.0 ACCELERATOR "Fan speed as a share of its maximum." { FanSpeed; }
+    "accelerator_clock_event_active" Flag Gauge 0.0..1.0 ACCELERATOR "Whether a reason for a lower clock is in force." {
+        EventIdle reason = "idle"; EventAppClocks reason = "application_clocks"; EventSwPowerCap reason = "sw_power_cap"; EventHwSlowdown reason = "hw_slowdown";
+        EventSyncBoost reason = "sync_boost"; EventSwThermal reason = "sw_thermal"; EventHwThermal reason = "hw_thermal"; EventPowerBrake reason = "hw_power_brake"; }
+    "accelerator_power_limit_watts" Watts Gauge 0.0..5000.0 ACCELERATOR "Power limit: as requested in band, and as enforced after every limiter, out-of-band ones included." {
+        PowerLimitRequested limit = "requested"; PowerLimitEnforced limit = "enforced"; }
+    "accelerator_power_limit_range_watts" Watts Constant 0.0..5000.0 ACCELERATOR "Smallest, largest and default power limit the device accepts." {
+        PowerLimitMin bound = "min"; PowerLimitMax bound = "max"; PowerLimitDefault bound = "default"; }
+    "accelerator_ecc_errors_total" Count Counter 0.0..COUNTER_MAX ACCELERATOR "Memory errors found by ECC; volatile counts restart with the driver." {
+        EccCorrectedVolatile kind = "corrected" counter = "volatile"; EccUncorrectedVolatile kind = "uncorrected" counter = "volatile";
+        EccCorrectedAggregate kind = "corrected" counter = "aggregate"; EccUncorrectedAggregate kind = "uncorrected" counter = "aggregate"; }
+    "accelerator_pcie_generation" Count Gauge 0.0..16.0 ACCELERATOR "Present generation of the PCIe link." { PcieGeneration; }
+    "accelerator_pcie_width_lanes" Count Gauge 0.0..64.0 ACCELERATOR "Present width of the PCIe link." { PcieWidth; }
+    "accelerator_pcie_generation_max" Count Constant 0.0..16.0 ACCELERATOR "Highest PCIe generation that device and slot support." { PcieGenerationMax; }
+    "accelerator_pcie_width_max_lanes" Count Constant 0.0..64.0 ACCELERATOR "Widest PCIe link that device and slot support." { PcieWidthMax; }
+    "accelerator_pcie_replays_total" Count Counter 0.0..COUNTER_MAX ACCELERATOR "PCIe packets sent again." { PcieReplays; }
+    "accelerator_xid_errors_total" Count Counter 0.0..COUNTER_MAX ACCELERATOR "XID errors that the driver reported while wattkeeper watched." { XidErrors; }
+    "accelerator_xid_last_code" Count Gauge 0.0..100000.0 ACCELERATOR "Code of the last XID error; absent when none was seen." { XidLastCode; }
+    "accelerator_processes" Count Gauge 0.0..100000.0 ACCELERATOR "Processes that hold a context on the accelerator." { Processes; }
+    "accelerator_performance_state" Count Gauge 0.0..15.0 ACCELERATOR "Performance state, 0 the highest." { PerformanceState; }
+
+    // Node
+    "node_load" Count Gauge 0.0..1e6 NODE "Mean number of tasks running, runnable or in uninterruptible sleep." {
+        Load1 window = "1m"; Load5 window = "5m"; Load15 window = "15m"; }
+    "node_uptime_seconds" Seconds Gauge 0.0..1e10 NODE "Time since the system was started." { Uptime; }
+    "node_context_switches_total" Count Counter 0.0..COUNTER_MAX NODE "Context switches on all processors." { ContextSwitches; }
+    "node_interrupts_total" Count Counter 0.0..COUNTER_MAX NODE "Interrupts served on all processors." { Interrupts; }
+    "node_forks_total" Count Counter 0.0..COUNTER_MAX NODE "Processes and threads created." { Forks; }
+    "node_tasks" Count Gauge 0.0..1e7 NODE "Tasks that run or wait for the processor, and tasks blocked on I/O." {
+        TasksRunning state = "running"; TasksBlocked state = "blocked"; }
+    "node_memory_size_bytes" Bytes Constant 0.0..1e16 NODE "Memory in all." { NodeMemorySize; }
+    "node_memory_bytes" Bytes Gauge 0.0..1e16 NODE "Memory by use, as the kernel accounts it." {
+        NodeMemoryFree use = "free"; NodeMemoryAvailable use = "available"; NodeMemoryBuffers use = "buffers"; NodeMemoryCached use = "cached";
+        NodeMemoryAnonymous use = "anonymous"; NodeMemoryDirty use = "dirty"; NodeMemoryWriteback use = "writeback"; NodeMemorySlab use = "slab";
+        NodeMemoryMlocked use = "mlocked"; NodeMemoryShared use = "shared"; NodeMemoryPageTables use = "page_tables"; NodeMemoryKernelStack use = "kernel_stack"; }
+    "node_swap_size_bytes" Bytes Constant 0.0..1e16 NODE "Swap space in all." { SwapSize; }
+    "node_swap_free_bytes" Bytes Gauge 0.0..1e16 NODE "Swap space not in use." { SwapFree; }
+    "node_huge_pages" Count Gauge 0.0..1e9 NODE "Huge pages of the default size by state." {
+        HugePagesTotal state = "total"; HugePagesFree state = "free"; HugePagesReserved state = "reserved"; HugePagesSurplus state = "surplus"; }
+    "node_anonymous_huge_pages_bytes" Bytes Gauge 0.0..1e16 NODE "Anonymous memory in transparent huge pages." { AnonymousHugePages; }
+    "node_page_faults_total" Count Counter 0.0..COUNTER_MAX NODE "Page faults: minor ones need no I/O." { PageFaultsMinor kind = "minor"; PageFaultsMajor kind = "major"; }
+    "node_pages_total" Count Counter 0.0..COUNTER_MAX NODE "Pages moved by the memory manager." {
+        PagesSwappedIn movement = "swapped_in"; PagesSwappedOut movement = "swapped_out"; PagesScannedKswapd movement = "scanned_kswapd"; PagesScannedDirect movement = "scanned_direct";
+        PagesStolenKswapd movement = "stolen_kswapd"; PagesStolenDirect movement = "stolen_direct"; PagesMigrated movement = "migrated"; PagesPromoted movement = "thp_collapsed"; }
+    "node_allocation_stalls_total" Count Counter 0.0..COUNTER_MAX NODE "Times an allocation had to reclaim memory itself." { AllocationStalls; }
+    "node_compaction_stalls_total" Count Counter 0.0..COUNTER_MAX NODE "Times an allocation had to compact memory itself." { CompactionStalls; }
+    "node_oom_kills_total" Count Counter 0.0..COUNTER_MAX NODE "Processes killed for want of memory." { OomKills; }
+    "node_pressure_stall_seconds_total" Seconds Counter 0.0..COUNTER_MAX NODE "Time in which some, or all, tasks stalled for want of a resource." {
+        PressureCpuSome resource = "cpu" scope = "some"; PressureCpuFull resource = "cpu" scope = "full"; PressureMemorySome resource = "memory" scope = "some";
+        PressureMemoryFull resource = "memory" scope = "full"; PressureIoSome resource = "io" scope = "some"; PressureIoFull resource = "io" scope = "full"; }
+    "node_pressure_ratio" Ratio Gauge 0.0..1.0 NODE "Share of the last 10 seconds in which some, or all, tasks stalled for want of a resource." {
+        PressureCpuSome10 resource = "cpu" scope = "some"; PressureCpuFull10 resource = "cpu" scope = "full"; PressureMemorySome10 resource = "memory" scope = "some";
+        PressureMemoryFull10 resource = "memory" scope = "full"; PressureIoSome10 resource = "io" scope = "some"; PressureIoFull10 resource = "io" scope = "full"; }
+
+    // Packages and cores
+    "package_throttles_total" Count Counter 0.0..COUNTER_MAX PACKAGE "Times the package slowed down for heat." { PackageThrottles; }
+    "core_time_seconds_total" Seconds Counter 0.0..COUNTER_MAX CORE "Processor time by what it was spent on." {
+        CoreUser mode = "user"; CoreNice mode = "nice"; CoreSystem mode = "system"; CoreIdle mode = "idle"; CoreIowait mode = "iowait";
+        CoreIrq mode = "irq"; CoreSoftirq mode = "softirq"; CoreSteal mode = "steal"; CoreGuest mode = "guest"; }
+    "core_frequency_hertz" Hertz Gauge 0.0..2e10 CORE "Present clock of the core." { CoreFrequency; }
+    "core_run_delay_seconds_total" Seconds Counter 0.0..COUNTER_MAX CORE "Time that runnable tasks waited for this core." { CoreRunDelay; }
+    "core_timeslices_total" Count Counter 0.0..COUNTER_MAX CORE "Time slices run on this core." { CoreTimeslices; }
+    "core_throttles_total" Count Counter 0.0..COUNTER_MAX CORE "Times the core slowed down for heat." { CoreThrottles; }
+    "core_events_total" Count Counter 0.0..COUNTER_MAX CORE "Performance counter, scaled by the time its group was on the hardware." {
+        CoreCycles event = "cycles"; CoreInstructions event = "instructions"; CoreCacheReferences event = "cache_references"; CoreCacheMisses event = "cache_misses";
+        CoreBranches event = "branches"; CoreBranchMisses event = "branch_misses"; CoreStalledFrontend event = "stalled_cycles_frontend"; CoreStalledBackend event = "stalled_cycles_backend";
+        CoreSwitches event = "context_switches"; CoreMigrations event = "migrations"; CoreFaults event = "page_faults"; }
+    "core_events_scheduled_ratio" Ratio Gauge 0.0..1.0 CORE "Share of time in which a group of performance counters was on the hardware." {
+        CoreHardwareScheduled group = "hardware"; CoreSoftwareScheduled group = "software"; }
+
+    // Memory
+    "numa_memory_size_bytes" Bytes Constant 0.0..1e16 NUMA "Memory of the NUMA node." { NumaMemorySize; }
+    "numa_memory_bytes" Bytes Gauge 0.0..1e16 NUMA "Memory of the NUMA node by use." { NumaMemoryFree use = "free"; NumaMemoryUsed use = "used"; NumaMemoryFile use = "file"; NumaMemoryAnonymous use = "anonymous"; }
+    "numa_allocations_total" Count Counter 0.0..COUNTER_MAX NUMA "Page allocations by where they were wanted and where they landed." {
+        NumaHit outcome = "hit"; NumaMiss outcome = "miss"; NumaForeign outcome = "foreign"; NumaInterleave outcome = "interleave"; NumaLocal outcome = "local"; NumaOther outcome = "other"; }
+    "memory_controller_errors_total" Count Counter 0.0..COUNTER_MAX MEMORY_CONTROLLER "Memory errors found by EDAC." { EdacCorrected kind = "corrected"; EdacUncorrected kind = "uncorrected"; }
+
+    // Disks, network
+    "disk_operations_total" Count Counter 0.0..COUNTER_MAX DISK "Finished requests." { DiskReads direction = "read"; DiskWrites direction = "write"; }
+    "disk_bytes_total" Bytes Counter 0.0..COUNTER_MAX DISK "Data moved." { DiskReadBytes direction = "read"; DiskWrittenBytes direction = "write"; }
+    "disk_wait_seconds_total" Seconds Counter 0.0..COUNTER_MAX DISK "Time that requests took, summed over requests." { DiskReadWait direction = "read"; DiskWriteWait direction = "write"; }
+    "disk_busy_seconds_total" Seconds Counter 0.0..COUNTER_MAX DISK "Time in which at least one request was in flight." { DiskBusy; }
+    "disk_queue" Count Gauge 0.0..1e7 DISK "Requests in flight." { DiskQueue; }
+    "disk_space_size_bytes" Bytes Constant 0.0..1e18 DISK "Size of the file system on it." { DiskSpaceSize; }
+    "disk_space_available_bytes" Bytes Gauge 0.0..1e18 DISK "Space of the file system that unprivileged users can still fill." { DiskSpaceAvailable; }
+    "interface_up" Flag Gauge 0.0..1.0 INTERFACE "Whether the link is up." { InterfaceUp; }
+    "interface_speed_bytes_per_second" BytesPerSecond Constant 0.0..1e13 INTERFACE "Speed the link was negotiated at." { InterfaceSpeed; }
+    "interface_bytes_total" Bytes Counter 0.0..COUNTER_MAX INTERFACE "Data moved." { InterfaceReceived direction = "receive"; InterfaceSent direction = "transmit"; }
+    "interface_packets_total" Count Counter 0.0..COUNTER_MAX INTERFACE "Packets moved." { InterfacePacketsReceived direction = "receive"; InterfacePacketsSent direction = "transmit"; }
+    "interface_errors_total" Count Counter 0.0..COUNTER_MAX INTERFACE "Packets lost to errors." { InterfaceErrorsReceived direction = "receive"; InterfaceErrorsSent direction = "transmit"; }
+    "interface_drops_total" Count Counter 0.0..COUNTER_MAX INTERFACE "Packets dropped for want of room." { InterfaceDropsReceived direction = "receive"; InterfaceDropsSent direction = "transmit"; }
+    "port_up" Flag Gauge 0.0..1.0 PORT "Whether the InfiniBand port is active." { PortUp; }
+    "port_speed_bytes_per_second" BytesPerSecond Constant 0.0..1e13 PORT "Rate of the InfiniBand port." { PortSpeed; }
+    "port_bytes_total" Bytes Counter 0.0..COUNTER_MAX PORT "Data moved." { PortReceived direction = "receive"; PortSent direction = "transmit"; }
+    "port_packets_total" Count Counter 0.0..COUNTER_MAX PORT "Packets moved." { PortPacketsReceived direction = "receive"; PortPacketsSent direction = "transmit"; }
+    "port_errors_total" Count Counter 0.0..COUNTER_MAX PORT "Errors and incidents of the InfiniBand port." {
+        PortSymbolErrors kind = "symbol"; PortReceiveErrors kind = "receive"; PortTransmitDiscards kind = "transmit_discard"; PortLinkDowned kind = "link_downed"; PortLinkRecovered kind = "link_recovery"; }
+    "port_transmit_wait_total" Count Counter 0.0..COUNTER_MAX PORT "Ticks in which the port had data to send and no credits." { PortTransmitWait; }
+
+    // Control groups
+    "cgroup_cpu_seconds_total" Seconds Counter 0.0..COUNTER_MAX CGROUP "Processor time used by the group." { CgroupCpu mode = "all"; CgroupCpuUser mode = "user"; CgroupCpuSystem mode = "system"; }
+    "cgroup_cpu_periods_total" Count Counter 0.0..COUNTER_MAX CGROUP "Quota periods that passed, and those in which the group was throttled." { CgroupPeriods outcome = "all"; CgroupPeriodsThrottled outcome = "throttled"; }
+    "cgroup_cpu_throttled_seconds_total" Seconds Counter 0.0..COUNTER_MAX CGROUP "Time in which the group was throttled." { CgroupThrottled; }
+    "cgroup_memory_bytes" Bytes Gauge 0.0..1e16 CGROUP "Memory charged to the group." { CgroupMemory; }
+    "cgroup_memory_limit_bytes" Bytes Constant 0.0..1e16 CGROUP "Memory limit of the group; absent when there is none." { CgroupMemoryLimit; }
+    "cgroup_oom_kills_total" Count Counter 0.0..COUNTER_MAX CGROUP "Processes of the group killed for want of memory." { CgroupOomKills; }
+    "cgroup_pids" Count Gauge 0.0..1e7 CGROUP "Processes and threads in the group." { CgroupPids; }
+    "cgroup_pressure_stall_seconds_total" Seconds Counter 0.0..COUNTER_MAX CGROUP "Time in which some tasks of the group stalled for want of a resource." {
+        CgroupPressureCpu resource = "cpu"; CgroupPressureMemory resource = "memory"; CgroupPressureIo resource = "io"; }
+
+    // Energy and sensors of the host
+    "zone_energy_joules_total" Joules Counter 0.0..COUNTER_MAX ZONE "Energy used by a RAPL domain, with wraps undone." { ZoneEnergy; }
+    "zone_power_limit_watts" Watts Gauge 0.0..5000.0 ZONE "Power limit of a RAPL domain." { ZoneLimitLong constraint = "long_term"; ZoneLimitShort constraint = "short_term"; }
+    "sensor_temperature_celsius" Celsius Gauge -60.0..250.0 SENSOR "Temperature at a sensor of the host." { SensorTemperature; }
+    "sensor_temperature_limit_celsius" Celsius Constant -60.0..300.0 SENSOR "Temperature that the sensor's chip calls critical." { SensorTemperatureCritical; }
+    "sensor_fan_rpm" Rpm Gauge 0.0..100000.0 SENSOR "Speed of a fan." { SensorFan; }
+    "sensor_power_watts" Watts Gauge 0.0..100000.0 SENSOR "Power at a sensor of the host." { SensorPower; }
+
+    // Sources
+    "source_up" Flag Gauge 0.0..1.0 SOURCE "Whether the source answered on this beat." { SourceUp; }
+    "source_duration_seconds" Seconds Gauge 0.0..1e5 SOURCE "How long the last collection took." { SourceDuration; }
+    "source_late_seconds" Seconds Gauge 0.0..1e9 SOURCE "How long the present collection has been past its deadline." { SourceLate; }
+    "source_collections_total" Count Counter 0.0..COUNTER_MAX SOURCE "Collections that ended well." { SourceCollections; }
+    "source_reopens_total" Count Counter 0.0..COUNTER_MAX SOURCE "Times the source was opened anew." { SourceReopens; }
+    "source_readings" Count Gauge 0.0..1e6 SOURCE "Readings of the last collection: with a value, and absent." { SourceReadings outcome = "value"; SourceAbsences outcome = "absent"; }
+}
+
+/// What the agent exports beside the readings. The exporter takes names from here only.
+pub const FAMILIES: &[Family] = &[
+    family(
+        "wattkeeper_build_info",
+        Unit::Count,
+        MetricKind::Gauge,
+        &["version", "rig"],
+        "Always 1; the version, and the rig that data come from: hardware, sim or replay.",
+    ),
+    family(
+        "wattkeeper_device_info",
+        Unit::Count,
+        MetricKind::Gauge,
+        &["kind", "device", "name", "model", "vendor"],
+        "Always 1; the identity of a device, to join readings with.",
+    ),
+    family(
+        "wattkeeper_event_active",
+        Unit::Flag,
+        MetricKind::Gauge,
+        &["fault", "severity", "device", "code"],
+        "Events that are raised now; the code is the XID's, 0 for other faults.",
+    ),
+    family(
+        "wattkeeper_events_total",
+        Unit::Count,
+        MetricKind::Counter,
+        &["fault", "severity"],
+        "Events raised since the start.",
+    ),
+    family(
+        "wattkeeper_decisions_total",
+        Unit::Count,
+        MetricKind::Counter,
+        &["action", "mode"],
+        "Decisions taken since the start.",
+    ),
+    family(
+        "wattkeeper_orders_total",
+        Unit::Count,
+        MetricKind::Counter,
+        &["verdict"],
+        "What became of decisions since the start.",
+    ),
+    family(
+        "wattkeeper_power_node_watts",
+        Unit::Watts,
+        MetricKind::Gauge,
+        &["part"],
+        "Node power as the budget counts it: accelerators, rest, and the total with margin.",
+    ),
+    family(
+        "wattkeeper_power_budget_watts",
+        Unit::Watts,
+        MetricKind::Gauge,
+        &[],
+        "Power budget of the node; absent when none is configured.",
+    ),
+    family(
+        "wattkeeper_power_threshold_ratio",
+        Unit::Ratio,
+        MetricKind::Gauge,
+        &["threshold"],
+        "Thresholds of the budget in force: low, high and brake.",
+    ),
+    family(
+        "wattkeeper_power_stage",
+        Unit::Count,
+        MetricKind::Gauge,
+        &[],
+        "How hard power is held: 0 free, 1 low-priority trimmed, 2 all trimmed, 3 brake.",
+    ),
+    family(
+        "wattkeeper_power_over_budget_seconds_total",
+        Unit::Seconds,
+        MetricKind::Counter,
+        &[],
+        "Time for which measured node power was above the budget.",
+    ),
+    family(
+        "wattkeeper_power_enforcing",
+        Unit::Flag,
+        MetricKind::Gauge,
+        &[],
+        "Whether caps are enforced (1) or only advised (0).",
+    ),
+    family(
+        "wattkeeper_signal",
+        Unit::Count,
+        MetricKind::Gauge,
+        &["pool", "signal"],
+        "Signals for autoscalers; absent when their inputs are stale.",
+    ),
+    family(
+        "wattkeeper_source_failures_total",
+        Unit::Count,
+        MetricKind::Counter,
+        &["source", "reason"],
+        "Failed collections and openings by source and reason.",
+    ),
+    family(
+        "wattkeeper_agent_beats_total",
+        Unit::Count,
+        MetricKind::Counter,
+        &[],
+        "Beats run since the start.",
+    ),
+    family(
+        "wattkeeper_agent_beats_missed_total",
+        Unit::Count,
+        MetricKind::Counter,
+        &[],
+        "Beats that were due while an earlier one was still running.",
+    ),
+    family(
+        "wattkeeper_agent_beat_seconds",
+        Unit::Seconds,
+        MetricKind::Gauge,
+        &[],
+        "How long the last beat took.",
+    ),
+    family(
+        "wattkeeper_agent_beat_late_seconds",
+        Unit::Seconds,
+        MetricKind::Gauge,
+        &[],
+        "How long after its due time the last beat began.",
+    ),
+    family(
+        "wattkeeper_agent_cpu_seconds_total",
+        Unit::Seconds,
+        MetricKind::Counter,
+        &[],
+        "Processor time used by wattkeeper itself.",
+    ),
+    family(
+        "wattkeeper_agent_resident_bytes",
+        Unit::Bytes,
+        MetricKind::Gauge,
+        &[],
+        "Resident memory of wattkeeper itself.",
+    ),
+    family(
+        "wattkeeper_agent_limit_bytes",
+        Unit::Bytes,
+        MetricKind::Gauge,
+        &[],
+        "Sum of the declared memory limits of wattkeeper's parts.",
+    ),
+    family(
+        "wattkeeper_agent_snapshot_timestamp_seconds",
+        Unit::Seconds,
+        MetricKind::Gauge,
+        &[],
+        "Wall-clock time of the beat that these numbers are from.",
+    ),
+];
+
+const fn family(
+    name: &'static str,
+    unit: Unit,
+    kind: MetricKind,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Family {
+    Family { name, unit, kind, labels, help }
+}
+
+pub(crate) static COLUMN: [[u16; Metric::COUNT]; DeviceKind::ALL.len()] = number_columns();
+
+const fn number_columns() -> [[u16; Metric::COUNT]; DeviceKind::ALL.len()] {
+    let mut table = [[u16::MAX; Metric::COUNT]; DeviceKind::ALL.len()];
+    let mut kind = 0;
+    while kind < DeviceKind::ALL.len() {
+        let mut column = 0;
+        let mut metric = 0;
+        while metric < Metric::COUNT {
+            if has_subject(&CATALOGUE[metric], kind) {
+                table[kind][metric] = column;
+                column += 1;
+            }
+            metric += 1;
+        }
+        kind += 1;
+    }
+    table
+}
+
+const fn has_subject(row: &Row, kind: usize) -> bool {
+    let mut position = 0;
+    while position < row.subjects.len() {
+        if row.subjects[position] as usize == kind {
+            return true;
+        }
+        position += 1;
+    }
+    false
+}
+
+/// The metrics that devices of a kind can have, in column order.
+pub fn columns(kind: DeviceKind) -> &'static [Metric] {
+    static LISTS: std::sync::LazyLock<Vec<Vec<Metric>>> = std::sync::LazyLock::new(|| {
+        let of_kind = |kind: &DeviceKind| {
+            CATALOGUE.iter().filter(|r| r.subjects.contains(kind)).map(|r| r.metric).collect()
+        };
+        DeviceKind::ALL.iter().map(of_kind).collect()
+    });
+    &LISTS[kind as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Absence, Reading};
+    use std::collections::BTreeMap;
+
+    fn check_name(name: &str, unit: Unit, kind: MetricKind) {
+        assert!(name.starts_with("wattkeeper_"), "{name}");
+        assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{name}");
+        let stem = name.strip_suffix("_total").unwrap_or(name);
+        assert_eq!(kind == MetricKind::Counter, name.ends_with("_total"), "{name}: _total is for counters");
+        assert!(stem.ends_with(unit.suffix()), "{name} must end in its unit {:?}", unit.suffix());
+    }
+
+    #[test]
+    fn names_follow_the_convention() {
+        for row in CATALOGUE {
+            check_name(row.family, row.unit, row.kind);
+            assert!(
+                row.help.ends_with('.') && !row.subjects.is_empty() && row.low < row.high,
+                "{}",
+                row.family
+            );
+        }
+        for family in FAMILIES {
+            check_name(family.name, family.unit, family.kind);
+            assert!(family.help.ends_with('.'), "{}", family.name);
+        }
+    }
+
+    #[test]
+    fn every_metric_is_one_series_name_and_families_are_contiguous() {
+        let mut seen = BTreeMap::new();
+        let mut families: Vec<&str> = Vec::new();
+        for row in CATALOGUE {
+            assert_eq!(row.metric.row().metric, row.metric);
+            assert!(seen.insert((row.family, row.labels), row.metric).is_none(), "{} twice", row.metric);
+            if families.last() != Some(&row.family) {
+                assert!(!families.contains(&row.family), "{} is split", row.family);
+                families.push(row.family);
+            }
+        }
+        assert!(FAMILIES.iter().all(|f| !families.contains(&f.name)));
+    }
+
+    #[test]
+    fn columns_number_the_metrics_of_a_kind() {
+        for kind in DeviceKind::ALL {
+            for (position, metric) in columns(kind).iter().enumerate() {
+                assert_eq!(metric.column(kind), Some(position));
+            }
+        }
+        assert_eq!(Metric::Load1.column(DeviceKind::Gpu), None);
+    }
+
+    #[test]
+    fn what_cannot_be_true_is_implausible() {
+        assert_eq!(Metric::PowerInstant.reading(700.0), Reading::Value(700.0));
+        for lie in [f64::NAN, f64::INFINITY, -1.0, 4_294_967.0] {
+            assert_eq!(Metric::PowerInstant.reading(lie), Reading::Absent(Absence::Implausible));
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! A frame: every reading of one beat, dense and reused, and what happened between two beats.
+use crate::catalogue::Metric;
+use crate::clock::Timestamp;
+use crate::device::{DeviceId, DeviceTable};
+use crate::source::{Batch, SourceMap};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The most notices a frame carries; further ones are dropped and counted.
+pub const NOTICES_MAX: usize = 256;
+/// The most process entries a frame carries; further ones are dropped and counted.
+pub const PROCESSES_MAX: usize = 1024;
+
+/// Why there is no value. Absent is not zero, and unknown is never healthy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Absence {
+    /// The device or host does not have it.
+    Unsupported,
+    /// Permission was refused.
+    Denied,
+    /// The device or its driver is gone.
+    Lost,
+    /// The source did not answer in time.
+    Late,
+    /// The value read cannot be true.
+    Implausible,
+    /// The operator switched it off.
+    Disabled,
+}
+
+impl Absence {
+    /// The label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unsupported => "unsupported",
+            Self::Denied => "denied",
+            Self::Lost => "lost",
+            Self::Late => "late",
+            Self::Implausible => "implausible",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// One value of one metric of one device at one beat, or why there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Reading {
+    /// A value in the metric's base unit, finite and plausible.
+    Value(f64),
+    /// No value.
+    Absent(Absence),
+}
+
+impl Reading {
+    /// The value, if there is one.
+    pub fn value(self) -> Option<f64> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Absent(_) => None,
+        }
+    }
+
+    /// The reason, if there is no value.
+    pub fn absence(self) -> Option<Absence> {
+        match self {
+            Self::Value(_) => None,
+            Self::Absent(absence) => Some(absence),
+        }
+    }
+}
+
+/// Something that happened at an instant, as a source reports it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeKind {
+    /// The driver reported an XID error; the code is its number.
+    Xid,
+    /// The device vanished.
+    Gone,
+    /// The device came back.
+    Back,
+}
+
+/// One notice about one device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// About which device.
+    pub device: DeviceId,
+    /// What happened.
+    pub kind: NoticeKind,
+    /// A number that belongs to it, 0 where there is none.
+    pub code: u32,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// One process on one accelerator.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProcessUse {
+    /// The accelerator.
+    pub device: DeviceId,
+    /// The process id in the host's namespace.
+    pub pid: u32,
+    /// Its command name, empty when not known.
+    pub name: Arc<str>,
+    /// Device memory it holds, in bytes; `None` where the driver does not say.
+    pub memory_bytes: Option<u64>,
+}
+
+/// What one beat saw.
+#[derive(Debug, Clone, Default)]
+pub struct Frame {
+    /// When the beat began.
+    pub at: Timestamp,
+    /// The devices, shared with every frame since the last change.
+    pub devices: Arc<DeviceTable>,
+    /// What happened since the last beat.
+    pub notices: Vec<Notice>,
+    /// Who uses the accelerators.
+    pub processes: Vec<ProcessUse>,
+    /// Notices and processes dropped at their limits since the start.
+    pub dropped: u64,
+    cells: Vec<Reading>,
+}
+
+impl Frame {
+    /// Clears the frame for a new beat: every cell is `Unsupported` until a source fills it.
+    pub fn begin(&mut self, at: Timestamp) {
+        self.at = at;
+        self.notices.clear();
+        self.processes.clear();
+        self.cells.clear();
+        self.cells.resize(self.devices.cells(), Reading::Absent(Absence::Unsupported));
+        for device in self.devices.iter().filter(|d| d.gone) {
+            let first = device.base as usize;
+            let count = crate::catalogue::columns(device.info.kind).len();
+            self.cells[first..first + count].fill(Reading::Absent(Absence::Lost));
+        }
+    }
+
+    /// One reading. A metric that such devices never have is `Unsupported`.
+    pub fn get(&self, device: DeviceId, metric: Metric) -> Reading {
+        self.devices
+            .cell(device, metric)
+            .and_then(|cell| self.cells.get(cell).copied())
+            .unwrap_or(Reading::Absent(Absence::Unsupported))
+    }
+
+    /// The value of one reading.
+    pub fn value(&self, device: DeviceId, metric: Metric) -> Option<f64> {
+        self.get(device, metric).value()
+    }
+
+    /// Whether a flag is set; `None` when not known.
+    pub fn flag(&self, device: DeviceId, metric: Metric) -> Option<bool> {
+        self.value(device, metric).map(|value| value != 0.0)
+    }
+
+    /// Puts a reading in its cell; ignored when such devices never have the metric.
+    pub fn put(&mut self, device: DeviceId, metric: Metric, reading: Reading) {
+        if let Some(cell) = self.devices.cell(device, metric) {
+            if cell >= self.cells.len() {
+                self.cells.resize(self.devices.cells(), Reading::Absent(Absence::Unsupported));
+            }
+            self.cells[cell] = reading;
+        }
+    }
+
+    /// Adds a notice, or counts it as dropped at [`NOTICES_MAX`].
+    pub fn notice(&mut self, notice: Notice) {
+        if self.notices.len() < NOTICES_MAX {
+            self.notices.push(notice);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// Takes over what a source saw: devices, readings, notices and processes.
+    ///
+    /// `late`: the batch is an old one because the source has not answered in time, so its devices are `Late` and
+    /// nothing else is taken.
+    pub fn merge(&mut self, batch: &Batch, map: &mut SourceMap, late: bool) {
+        map.update(batch, self);
+        if late {
+            for device in map.present() {
+                self.fill(device, Absence::Late);
+            }
+            return;
+        }
+        for reading in batch.readings() {
+            if let Some(device) = map.device(reading.slot) {
+                self.put(device, reading.metric, reading.reading);
+            }
+        }
+        for notice in batch.notices() {
+            if let Some(device) = map.device(notice.slot) {
+                self.notice(Notice { device, kind: notice.kind, code: notice.code, at: notice.at });
+            }
+        }
+        for process in batch.processes() {
+            match map.device(process.slot) {
+                Some(device) if self.processes.len() < PROCESSES_MAX => self.processes.push(ProcessUse {
+                    device,
+                    pid: process.pid,
+                    name: Arc::clone(&process.name),
+                    memory_bytes: process.memory_bytes,
+                }),
+                Some(_) => self.dropped += 1,
+                None => {}
+            }
+        }
+    }
+
+    fn fill(&mut self, device: DeviceId, absence: Absence) {
+        let kind = self.devices.get(device).info.kind;
+        for &metric in crate::catalogue::columns(kind) {
+            self.put(device, metric, Reading::Absent(absence));
+        }
+    }
+
+    /// Every reading of one device, in column order.
+    pub fn readings(&self, device: DeviceId) -> impl Iterator<Item = (Metric, Reading)> {
+        let kind = self.devices.get(device).info.kind;
+        crate::catalogue::columns(kind).iter().map(move |&metric| (metric, self.get(device, metric)))
+    }
+
+    /// The cells, in the order of [`DeviceTable::cell`].
+    pub fn cells(&self) -> &[Reading] {
+        &self.cells
+    }
+}

@@ -1,0 +1,56 @@
+//! The nouns every stage of wattkeeper speaks: what a device is, what can be measured, and what passes between stages.
+//!
+//! # Glossary
+//!
+//! One word, one meaning, in code, configuration, metrics and documents:
+//!
+//! | word | meaning |
+//! |---|---|
+//! | beat | one turn of the loop: collect, append, observe, decide, guard, act, publish |
+//! | reflex | the fast tick that may only tighten a cap |
+//! | rig | where data come from: hardware, simulator or recording |
+//! | source | one opened collector |
+//! | device | anything with an identity that is measured: a board, a core, a disk, a cgroup, the node |
+//! | reading | one value of one metric of one device at one beat, or the [`Absence`] of it |
+//! | frame | every reading of one beat |
+//! | series | the bounded past of one metric of one device |
+//! | finding | what a detector sees on one beat |
+//! | event | a finding with a life: raised, held, cleared |
+//! | decision | what a policy wants done, and why |
+//! | order | a decision the guard has let through: inside the device's own range |
+//! | outcome | what became of an order: asked, ordered, set, read back |
+//! | brake | the emergency cut to the floor when power passes the budget |
+//! | signal | a number an autoscaler reads |
+//! | snapshot | the immutable picture of one beat that every reader sees |
+#![forbid(unsafe_code)]
+
+pub mod catalogue;
+pub mod clock;
+pub mod decision;
+pub mod device;
+pub mod error;
+pub mod event;
+pub mod frame;
+pub mod history;
+pub mod metric;
+pub mod series;
+pub mod signal;
+pub mod snapshot;
+pub mod source;
+pub mod stages;
+pub mod units;
+
+pub use catalogue::Metric;
+pub use clock::{Clock, Timestamp};
+pub use decision::{Action, Decision, Knob, Mode, Order, Outcome, Priority, Proposal, Range, Verdict, Why};
+pub use device::{Device, DeviceId, DeviceInfo, DeviceKind, DeviceTable, Vendor};
+pub use error::{ActuateError, CollectError, OpenError, Reason};
+pub use event::{Event, EventId, Evidence, FaultKind, Finding, Phase, Severity};
+pub use frame::{Absence, Frame, Notice, NoticeKind, ProcessUse, Reading};
+pub use history::History;
+pub use series::{Odometer, Series};
+pub use signal::Signal;
+pub use snapshot::Snapshot;
+pub use source::{Batch, Slot};
+pub use stages::{Actuator, Collector, Detector, EventSink, Policy, ProposalSink, View};
+pub use units::{Unit, Watts};

@@ -1,0 +1,178 @@
+//! The whole contract on one screen: four stages, what each is given, and what it gives back.
+use crate::clock::Timestamp;
+use crate::decision::{Mode, Order, Outcome, Priority, Proposal};
+use crate::device::DeviceId;
+use crate::error::{ActuateError, CollectError};
+use crate::event::{Event, Finding};
+use crate::frame::Frame;
+use crate::history::History;
+use crate::snapshot::PowerState;
+use crate::source::Batch;
+use crate::units::Watts;
+
+/// Reads devices. One value a source; partial failure is data in the batch, whole failure is `Err`.
+pub trait Collector: Send {
+    /// The name, as in configuration, labels and logs.
+    fn name(&self) -> &'static str;
+
+    /// Fills the batch with what can be read now. `batch.begin()` has been called.
+    ///
+    /// # Errors
+    /// When nothing at all could be read; the agent counts it, and reopens the source if the reason is `Lost`.
+    fn collect(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError>;
+}
+
+/// Finds what is wrong: a deterministic function of what it has seen.
+pub trait Detector: Send {
+    /// The name, as in configuration, labels and events.
+    fn name(&self) -> &'static str;
+
+    /// Looks at one beat. Says every finding on every beat on which it holds. Allocates nothing in the steady state.
+    fn observe(&mut self, frame: &Frame, history: &History, events: &mut EventSink);
+
+    /// Bytes of memory it holds now.
+    fn bytes(&self) -> usize;
+
+    /// Work that is too slow for the beat, such as fitting a model, with all its input inside. The agent runs it
+    /// elsewhere (at once in `sim` and `replay`), one a detector at a time, and hands the result to [`Detector::fitted`].
+    fn fit(&mut self) -> Option<Fit> {
+        None
+    }
+
+    /// Takes the result of the work that [`Detector::fit`] gave out.
+    fn fitted(&mut self, result: Fitted) {
+        drop(result);
+    }
+}
+
+/// Work given out by a detector.
+pub type Fit = Box<dyn FnOnce() -> Fitted + Send>;
+
+/// The result of a [`Fit`]; only the detector that gave the work out knows its type.
+pub type Fitted = Box<dyn std::any::Any + Send>;
+
+/// Decides what should be done: a deterministic function of what it has seen.
+pub trait Policy: Send {
+    /// The name, as in configuration, labels and decisions.
+    fn name(&self) -> &'static str;
+
+    /// Looks at one beat and proposes. Allocates nothing in the steady state.
+    fn decide(&mut self, view: &View<'_>, proposals: &mut ProposalSink);
+}
+
+/// Turns knobs. Orders are already inside the range and journalled.
+pub trait Actuator: Send {
+    /// The name, as in logs.
+    fn name(&self) -> &'static str;
+
+    /// The limit that the device with this key enforces now, after every limiter.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn enforced(&mut self, key: &str) -> Result<Watts, ActuateError>;
+
+    /// Sets the knob and gives the enforced limit read back afterwards. The caller compares.
+    ///
+    /// # Errors
+    /// When the write or the reading back failed.
+    fn apply(&mut self, order: &Order) -> Result<Watts, ActuateError>;
+}
+
+/// Where detectors put findings. Reused from beat to beat.
+#[derive(Debug, Default)]
+pub struct EventSink {
+    findings: Vec<Finding>,
+    dropped: u64,
+}
+
+impl EventSink {
+    /// The most findings of one beat; further ones are dropped and counted.
+    pub const FINDINGS_MAX: usize = 512;
+
+    /// Forgets the last beat.
+    pub fn begin(&mut self) {
+        self.findings.clear();
+    }
+
+    /// Adds a finding.
+    pub fn push(&mut self, finding: Finding) {
+        if self.findings.len() < Self::FINDINGS_MAX {
+            self.findings.push(finding);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// The findings of this beat.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// Findings dropped since the start.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}
+
+/// A cap of ours that is in force on a device.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cap {
+    /// On which device.
+    pub device: DeviceId,
+    /// The limit that was set and read back.
+    pub limit: Watts,
+    /// The limit before our first write.
+    pub original: Watts,
+    /// When it was set.
+    pub since: Timestamp,
+}
+
+/// What a policy sees of one beat.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// The beat.
+    pub now: Timestamp,
+    /// The readings.
+    pub frame: &'a Frame,
+    /// The past.
+    pub history: &'a History,
+    /// Events that are active.
+    pub events: &'a [Event],
+    /// Our caps that are in force.
+    pub caps: &'a [Cap],
+    /// Priority by [`DeviceId::index`]; a device beyond the end is `Normal`.
+    pub priorities: &'a [Priority],
+    /// What became of the decisions of the last beat.
+    pub outcomes: &'a [Outcome],
+    /// Whether decisions are carried out.
+    pub mode: Mode,
+}
+
+impl View<'_> {
+    /// The priority of a device.
+    pub fn priority(&self, device: DeviceId) -> Priority {
+        self.priorities.get(device.index()).copied().unwrap_or_default()
+    }
+
+    /// Our cap on a device.
+    pub fn cap(&self, device: DeviceId) -> Option<&Cap> {
+        self.caps.iter().find(|cap| cap.device == device)
+    }
+}
+
+/// Where policies put proposals. Reused from beat to beat.
+#[derive(Debug, Default)]
+pub struct ProposalSink {
+    /// What is proposed, in the order in which it should land: decreases before increases.
+    pub proposals: Vec<Proposal>,
+    /// The state of the power budget, from the policy that keeps it.
+    pub power: Option<PowerState>,
+}
+
+impl ProposalSink {
+    /// Forgets the last beat.
+    pub fn begin(&mut self) {
+        self.proposals.clear();
+        self.power = None;
+    }
+}
