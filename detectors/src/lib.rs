@@ -1,1 +1,35 @@
-//! placeholder
+//! Detectors: rules that act, a statistic that ranks and explains, and the one life cycle that makes events of findings.
+//!
+//! Deterministic functions of what they have seen: no I/O, no threads, no clock. `DESIGN.md` says which method and why.
+#![forbid(unsafe_code)]
+
+pub mod lifecycle;
+pub mod residual;
+pub mod rules;
+pub mod subspace;
+pub mod thresholds;
+
+pub use lifecycle::Lifecycle;
+pub use thresholds::Thresholds;
+
+use model::Detector;
+
+/// One detector that wattkeeper knows how to open.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The detector's name.
+    pub name: &'static str,
+    /// Opens it.
+    pub open: fn(&Thresholds) -> Box<dyn Detector>,
+}
+
+/// Every detector, in the order in which a beat asks them.
+pub const BUILT_IN: &[Entry] = &[
+    Entry { name: "xid", open: rules::xid::open },
+    Entry { name: "lost", open: rules::lost::open },
+    Entry { name: "hung", open: rules::hung::open },
+    Entry { name: "throttle", open: rules::throttle::open },
+    Entry { name: "ecc", open: rules::ecc::open },
+    Entry { name: "pcie", open: rules::pcie::open },
+    Entry { name: "residual", open: residual::open },
+];

@@ -52,7 +52,7 @@ impl Ord for Timestamp {
 }
 
 /// Where a rig's time comes from: the machine's clocks, or the simulator's.
-pub trait Clock: Send {
+pub trait Clock: Send + Sync {
     /// The present moment.
     fn now(&self) -> Timestamp;
 }

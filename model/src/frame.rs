@@ -114,6 +114,8 @@ pub struct ProcessUse {
 pub struct Frame {
     /// When the beat began.
     pub at: Timestamp,
+    /// Seconds since the beat before; 0 on the first.
+    pub beat_s: f64,
     /// The devices, shared with every frame since the last change.
     pub devices: Arc<DeviceTable>,
     /// What happened since the last beat.
@@ -128,6 +130,7 @@ pub struct Frame {
 impl Frame {
     /// Clears the frame for a new beat: every cell is `Unsupported` until a source fills it.
     pub fn begin(&mut self, at: Timestamp) {
+        self.beat_s = if self.at == Timestamp::default() { 0.0 } else { at.seconds_since(self.at) };
         self.at = at;
         self.notices.clear();
         self.processes.clear();

@@ -161,6 +161,11 @@ impl Batch {
         self.readings.iter().rev().find(|r| r.slot == slot && r.metric == metric).map(|r| r.reading)
     }
 
+    /// Puts the notices of an older batch, which nobody has read, before this one's own.
+    pub fn carry_notices(&mut self, older: &Self) {
+        self.notices.splice(0..0, older.notices.iter().copied());
+    }
+
     /// Copies what another batch holds, reusing this one's memory.
     pub fn copy_from(&mut self, other: &Self) {
         self.entries.clone_from(&other.entries);

@@ -35,7 +35,9 @@ pub trait Detector: Send {
 
     /// Work that is too slow for the beat, such as fitting a model, with all its input inside. The agent runs it
     /// elsewhere (at once in `sim` and `replay`), one a detector at a time, and hands the result to [`Detector::fitted`].
-    fn fit(&mut self) -> Option<Fit> {
+    /// Asked after each beat, outside the path that may not allocate.
+    fn fit(&mut self, frame: &Frame, history: &History) -> Option<Fit> {
+        let _ = (frame, history);
         None
     }
 

@@ -1,0 +1,59 @@
+//! Settings of the power policy: every threshold with its source.
+use model::Watts;
+use std::time::Duration;
+
+/// How power is held. Shares are of the budget.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// The budget of the node; `None`: nothing is decided.
+    pub budget: Option<Watts>,
+    /// Share at which low-priority work is trimmed. POLCA (arXiv 2308.12908): 0.80.
+    pub low: f64,
+    /// Share at which all work is trimmed. POLCA: 0.89 for its slow out-of-band loop.
+    pub high: f64,
+    /// Share of the budget that must be free below a threshold before anything is loosened. POLCA: 0.05.
+    pub release_gap: f64,
+    /// How long power must stay that low. Each loosening waits this long, times a random factor of 0.2 to 2
+    /// (Thunderbolt, OSDI'20: uniform 1 to 10 s).
+    pub hold: Duration,
+    /// Beats below `high - release_gap` after which the brake is released. thalamic-relay: three good readings.
+    pub brake_release_beats: u32,
+    /// Power of everything but accelerators and processor packages.
+    pub rest: Watts,
+    /// Power of the processor packages where RAPL cannot be read.
+    pub packages: Watts,
+    /// What a power sensor may read too low. arXiv 2312.02741: 5 % gain error.
+    pub gain_margin: f64,
+    /// What a device whose power cannot be read is counted at, as a multiple of its enforced limit. Zeus's A40 data: the
+    /// worst device drew 20.7 % over its cap.
+    pub blind_margin: f64,
+    /// What a device is counted at when not even its limit is known.
+    pub unknown_device: Watts,
+    /// The smallest change of a limit that is worth a write.
+    pub deadband: Watts,
+    /// How often a limit that somebody else raised is set again before the policy says that it is contended.
+    pub reassert_max: u32,
+    /// Seed of the random holds.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            budget: None,
+            low: 0.80,
+            high: 0.89,
+            release_gap: 0.05,
+            hold: Duration::from_secs(5),
+            brake_release_beats: 3,
+            rest: Watts(500.0),
+            packages: Watts(700.0),
+            gain_margin: 0.05,
+            blind_margin: 1.2,
+            unknown_device: Watts(1000.0),
+            deadband: Watts(5.0),
+            reassert_max: 3,
+            seed: 0,
+        }
+    }
+}
