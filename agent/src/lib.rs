@@ -1,6 +1,25 @@
 //! The agent: wires rigs, stages and readers together. The only crate that knows the command line, HTTP and the clock.
 pub mod actuate;
+pub mod beat;
+pub mod catalogue;
+pub mod cli;
+pub mod client;
 pub mod clock;
+pub mod config;
+pub mod demo;
+pub mod diagnose;
+pub mod engine;
 pub mod export;
+pub mod feed;
+pub mod govern;
+pub mod priority;
 pub mod publish;
+pub mod record;
+pub mod rig;
+pub mod run;
 pub mod serve;
+pub mod source;
+pub mod top;
+pub mod vitals;
+pub mod watch;
+pub mod worker;

@@ -74,8 +74,8 @@ catalogue! {
     "accelerator_power_limit_range_watts" Watts Constant 0.0..5000.0 ACCELERATOR "Smallest, largest and default power limit the device accepts." {
         PowerLimitMin bound = "min"; PowerLimitMax bound = "max"; PowerLimitDefault bound = "default"; }
     "accelerator_ecc_errors_total" Count Counter 0.0..COUNTER_MAX ACCELERATOR "Memory errors found by ECC; volatile counts restart with the driver." {
-        EccCorrectedVolatile kind = "corrected" counter = "volatile"; EccUncorrectedVolatile kind = "uncorrected" counter = "volatile";
-        EccCorrectedAggregate kind = "corrected" counter = "aggregate"; EccUncorrectedAggregate kind = "uncorrected" counter = "aggregate"; }
+        EccCorrectedVolatile type = "corrected" counter = "volatile"; EccUncorrectedVolatile type = "uncorrected" counter = "volatile";
+        EccCorrectedAggregate type = "corrected" counter = "aggregate"; EccUncorrectedAggregate type = "uncorrected" counter = "aggregate"; }
     "accelerator_pcie_generation" Count Gauge 0.0..16.0 ACCELERATOR "Present generation of the PCIe link." { PcieGeneration; }
     "accelerator_pcie_width_lanes" Count Gauge 0.0..64.0 ACCELERATOR "Present width of the PCIe link." { PcieWidth; }
     "accelerator_pcie_generation_max" Count Constant 0.0..16.0 ACCELERATOR "Highest PCIe generation that device and slot support." { PcieGenerationMax; }
@@ -105,7 +105,7 @@ catalogue! {
     "node_huge_pages" Count Gauge 0.0..1e9 NODE "Huge pages of the default size by state." {
         HugePagesTotal state = "total"; HugePagesFree state = "free"; HugePagesReserved state = "reserved"; HugePagesSurplus state = "surplus"; }
     "node_anonymous_huge_pages_bytes" Bytes Gauge 0.0..1e16 NODE "Anonymous memory in transparent huge pages." { AnonymousHugePages; }
-    "node_page_faults_total" Count Counter 0.0..COUNTER_MAX NODE "Page faults: minor ones need no I/O." { PageFaultsMinor kind = "minor"; PageFaultsMajor kind = "major"; }
+    "node_page_faults_total" Count Counter 0.0..COUNTER_MAX NODE "Page faults: minor ones need no I/O." { PageFaultsMinor type = "minor"; PageFaultsMajor type = "major"; }
     "node_pages_total" Count Counter 0.0..COUNTER_MAX NODE "Pages moved by the memory manager." {
         PagesSwappedIn movement = "swapped_in"; PagesSwappedOut movement = "swapped_out"; PagesScannedKswapd movement = "scanned_kswapd"; PagesScannedDirect movement = "scanned_direct";
         PagesStolenKswapd movement = "stolen_kswapd"; PagesStolenDirect movement = "stolen_direct"; PagesMigrated movement = "migrated"; PagesPromoted movement = "thp_collapsed"; }
@@ -140,7 +140,7 @@ catalogue! {
     "numa_memory_bytes" Bytes Gauge 0.0..1e16 NUMA "Memory of the NUMA node by use." { NumaMemoryFree use = "free"; NumaMemoryUsed use = "used"; NumaMemoryFile use = "file"; NumaMemoryAnonymous use = "anonymous"; }
     "numa_allocations_total" Count Counter 0.0..COUNTER_MAX NUMA "Page allocations by where they were wanted and where they landed." {
         NumaHit outcome = "hit"; NumaMiss outcome = "miss"; NumaForeign outcome = "foreign"; NumaInterleave outcome = "interleave"; NumaLocal outcome = "local"; NumaOther outcome = "other"; }
-    "memory_controller_errors_total" Count Counter 0.0..COUNTER_MAX MEMORY_CONTROLLER "Memory errors found by EDAC." { EdacCorrected kind = "corrected"; EdacUncorrected kind = "uncorrected"; }
+    "memory_controller_errors_total" Count Counter 0.0..COUNTER_MAX MEMORY_CONTROLLER "Memory errors found by EDAC." { EdacCorrected type = "corrected"; EdacUncorrected type = "uncorrected"; }
 
     // Disks, network
     "disk_operations_total" Count Counter 0.0..COUNTER_MAX DISK "Finished requests." { DiskReads direction = "read"; DiskWrites direction = "write"; }
@@ -161,7 +161,7 @@ catalogue! {
     "port_bytes_total" Bytes Counter 0.0..COUNTER_MAX PORT "Data moved." { PortReceived direction = "receive"; PortSent direction = "transmit"; }
     "port_packets_total" Count Counter 0.0..COUNTER_MAX PORT "Packets moved." { PortPacketsReceived direction = "receive"; PortPacketsSent direction = "transmit"; }
     "port_errors_total" Count Counter 0.0..COUNTER_MAX PORT "Errors and incidents of the InfiniBand port." {
-        PortSymbolErrors kind = "symbol"; PortReceiveErrors kind = "receive"; PortTransmitDiscards kind = "transmit_discard"; PortLinkDowned kind = "link_downed"; PortLinkRecovered kind = "link_recovery"; }
+        PortSymbolErrors type = "symbol"; PortReceiveErrors type = "receive"; PortTransmitDiscards type = "transmit_discard"; PortLinkDowned type = "link_downed"; PortLinkRecovered type = "link_recovery"; }
     "port_transmit_wait_total" Count Counter 0.0..COUNTER_MAX PORT "Ticks in which the port had data to send and no credits." { PortTransmitWait; }
 
     // Control groups

@@ -4,9 +4,9 @@ use crate::load::Workload;
 use crate::node::Node;
 
 /// The budget that the node has room under, in watts.
-pub const BUDGET_W: f64 = 6500.0;
+pub const BUDGET_W: f64 = 7600.0;
 /// The budget of the squeeze, in watts: well below what the node draws, well above the sum of its floors.
-pub const SQUEEZE_W: f64 = 4200.0;
+pub const SQUEEZE_W: f64 = 4800.0;
 /// How long the story takes, in seconds.
 pub const LENGTH_S: f64 = 60.0;
 
@@ -30,7 +30,7 @@ pub type Moment = (f64, Step, &'static str);
 
 /// The story, in order.
 pub const STORY: &[Moment] = &[
-    (0.0, Step::Budget(BUDGET_W), "eight idle boards under a budget of 6500 W"),
+    (0.0, Step::Budget(BUDGET_W), "eight idle boards under a budget of 7600 W"),
     (3.0, Step::Load(0, 3, Workload::Training), "a training job takes gpu0 to gpu3, high priority"),
     (6.0, Step::Load(4, 6, Workload::Decode), "inference arrives on gpu4 to gpu6"),
     (8.0, Step::Load(7, 7, Workload::Serving), "a batch job of low priority takes gpu7"),
@@ -38,8 +38,8 @@ pub const STORY: &[Moment] = &[
     (13.0, Step::Inject(5, Fault::Lost), ""),
     (18.0, Step::Heal(5, Fault::Lost), "gpu5 was reset and returns"),
     (20.0, Step::Load(4, 6, Workload::Prefill), "long prompts: gpu4 to gpu6 burst to full power"),
-    (24.0, Step::Budget(SQUEEZE_W), "the feed is short: the budget falls to 4200 W"),
-    (40.0, Step::Budget(BUDGET_W), "the feed recovers: the budget is 6500 W again"),
+    (24.0, Step::Budget(SQUEEZE_W), "the feed is short: the budget falls to 4800 W"),
+    (40.0, Step::Budget(BUDGET_W), "the feed recovers: the budget is 7600 W again"),
     (46.0, Step::Load(4, 7, Workload::Decode), "prompts are done"),
     (52.0, Step::Load(0, 3, Workload::Idle), "the training job ends"),
 ];

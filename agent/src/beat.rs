@@ -1,0 +1,137 @@
+//! The beat: collect, append, observe, decide, guard, act, publish, from left to right on one thread.
+use crate::config::Config;
+use crate::feed::Feed;
+use crate::govern::Govern;
+use crate::priority::Priorities;
+use crate::publish::Board;
+use crate::record::Recorder;
+use crate::vitals::Own;
+use crate::watch::Watch;
+use model::snapshot::{Counts, NodeInfo, Vitals};
+use model::{Clock, Frame, History, Snapshot, Timestamp};
+use std::sync::Arc;
+
+/// Everything one beat works on. All state of the loop is here, owned by one thread.
+#[derive(Debug)]
+pub struct Beat {
+    feed: Feed,
+    frame: Frame,
+    history: History,
+    watch: Watch,
+    govern: Govern,
+    priorities: Priorities,
+    node: Arc<NodeInfo>,
+    vitals: Vitals,
+    own: Own,
+    recorder: Option<Recorder>,
+}
+
+/// The parts of a beat, each already set up.
+#[derive(Debug)]
+pub struct Parts {
+    /// The sources.
+    pub feed: Feed,
+    /// The detectors.
+    pub watch: Watch,
+    /// Policy and keeper.
+    pub govern: Govern,
+    /// What the node is.
+    pub node: NodeInfo,
+    /// Where every beat is written, if anywhere.
+    pub recorder: Option<Recorder>,
+}
+
+impl Beat {
+    /// A beat that has not begun.
+    pub fn new(config: &Config, parts: Parts) -> Self {
+        Self {
+            feed: parts.feed,
+            frame: Frame::default(),
+            history: History::new(config.history_points()),
+            watch: parts.watch,
+            govern: parts.govern,
+            priorities: Priorities::new(&config.power),
+            node: Arc::new(parts.node),
+            vitals: Vitals::default(),
+            own: Own::default(),
+            recorder: parts.recorder,
+        }
+    }
+
+    /// Runs one beat and publishes it. `due`: when it should have begun.
+    pub fn turn(&mut self, due: Timestamp, clock: &dyn Clock, board: &Board) {
+        let now = clock.now();
+        self.vitals.late_seconds = now.seconds_since(due);
+        self.collect(now, clock);
+        self.think();
+        self.watch.give_fits(&self.frame, &self.history);
+        self.publish(clock, board);
+    }
+
+    /// Reads every source and appends the frame to the history.
+    pub fn collect(&mut self, now: Timestamp, clock: &dyn Clock) {
+        self.feed.collect(now, &|| clock.now(), &mut self.frame);
+        self.history.append(&self.frame);
+    }
+
+    /// Observes and decides. Allocates nothing in the steady state.
+    pub fn think(&mut self) {
+        self.watch.observe(&self.frame, &self.history);
+        let priorities = self.priorities.of(&self.frame);
+        self.govern.decide(&self.frame, &self.history, self.watch.active(), priorities);
+    }
+
+    fn publish(&mut self, clock: &dyn Clock, board: &Board) {
+        self.vitals.beats += 1;
+        self.vitals.cpu_seconds = self.own.cpu_seconds();
+        self.vitals.resident_bytes = self.own.resident_bytes();
+        self.vitals.limit_bytes = (self.history.bytes() + self.watch.bytes()) as u64;
+        let mut snapshot = self.snapshot();
+        snapshot.vitals.beat_seconds = clock.now().seconds_since(self.frame.at);
+        self.vitals.beat_seconds = snapshot.vitals.beat_seconds;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.write(&snapshot);
+        }
+        board.publish(snapshot);
+    }
+
+    /// The picture of the last beat.
+    pub fn snapshot(&self) -> Snapshot {
+        let lifecycle = self.watch.lifecycle();
+        let mut snapshot = Snapshot {
+            node: Arc::clone(&self.node),
+            frame: self.frame.clone(),
+            events: lifecycle.recent(),
+            decisions: self.govern.recent(),
+            power: self.govern.power().cloned(),
+            mode: self.govern.mode(),
+            priorities: self.priorities.last().to_vec(),
+            signals: Vec::new(),
+            sources: self.feed.health(self.frame.at),
+            vitals: self.vitals,
+            counts: Counts {
+                events: lifecycle.counts(),
+                decisions: self.govern.decision_counts(),
+                verdicts: self.govern.verdict_counts(),
+            },
+        };
+        snapshot.signals = policy::scale::signals(&snapshot);
+        snapshot
+    }
+
+    /// Counts beats that were due while an earlier one was still running.
+    pub fn missed(&mut self, beats: u64) {
+        self.vitals.beats_missed += beats;
+    }
+
+    /// The policy and the keeper.
+    pub fn govern(&mut self) -> &mut Govern {
+        &mut self.govern
+    }
+
+    /// Takes over what may change while the agent runs: the power section.
+    pub fn reconfigure(&mut self, config: &Config) {
+        self.priorities = Priorities::new(&config.power);
+        self.govern.reconfigure(&config.power);
+    }
+}

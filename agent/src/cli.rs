@@ -1,0 +1,191 @@
+//! The command line: subcommands, and the flags that hold everywhere.
+use crate::config::{Config, Faults, Override, load};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Node agent for accelerator servers: samples, finds faults, keeps a power budget, feeds autoscalers.
+#[derive(Debug, Parser)]
+#[command(name = "wattkeeper", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// The flags that hold everywhere.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The flags that hold everywhere.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Configuration file
+    #[arg(long, global = true, value_name = "FILE", env = "WATTKEEPER_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Sets one configuration key; repeatable
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Address of the HTTP server (key `listen`)
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Where data come from (key `rig.kind`)
+    #[arg(long, global = true, value_name = "RIG")]
+    pub rig: Option<RigArg>,
+    /// How log lines look (key `log.format`)
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// Where data come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RigArg {
+    /// This machine
+    Hardware,
+    /// A node that does not exist
+    Sim,
+    /// A recording (key `rig.replay.path`)
+    Replay,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// For log collectors
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs the agent until it is told to stop
+    Run,
+    /// Shows a node in the terminal: a running agent's, or its own where none answers
+    Top(Top),
+    /// Shows a simulated 8-GPU node living through load, a fault, a power squeeze and recovery
+    Demo(Demo),
+    /// Lists every metric
+    Catalogue(Catalogue),
+    /// Checks or prints configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// One verdict per device; exit code 0 healthy, 1 degraded, 2 faulty, 3 unknown
+    Diagnose(Diagnose),
+}
+
+/// Flags of `top`.
+#[derive(Debug, Clone, Args)]
+pub struct Top {
+    /// The agent to attach to: http://HOST:PORT or unix:PATH; by default key `socket`, then key `listen`
+    #[arg(long, value_name = "URL")]
+    pub attach: Option<String>,
+    /// Never uses colour (also: the variable NO_COLOR)
+    #[arg(long)]
+    pub no_colour: bool,
+}
+
+/// Flags of `demo`.
+#[derive(Debug, Clone, Args)]
+pub struct Demo {
+    /// Begins again at the end
+    #[arg(long = "loop")]
+    pub again: bool,
+    /// Event lines instead of the dashboard, also in a terminal
+    #[arg(long)]
+    pub plain: bool,
+    /// How many times faster than real time the story runs, 1 to 100
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
+    pub speed: f64,
+    /// Never uses colour (also: the variable NO_COLOR)
+    #[arg(long)]
+    pub no_colour: bool,
+}
+
+/// Flags of `catalogue`.
+#[derive(Debug, Clone, Args)]
+pub struct Catalogue {
+    /// JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Lists the sources instead
+    #[arg(long, conflicts_with = "json")]
+    pub sources: bool,
+}
+
+/// What to do with configuration.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum ConfigCommand {
+    /// Reports every fault; exit code 0 when there is none, else 2
+    Check,
+    /// Prints the default configuration with its documentation
+    Default,
+}
+
+/// Flags of `diagnose`.
+#[derive(Debug, Clone, Args)]
+pub struct Diagnose {
+    /// JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// The agent to ask: http://HOST:PORT or unix:PATH; by default key `socket`, then key `listen`, then the devices themselves
+    #[arg(long, value_name = "URL", conflicts_with = "alone")]
+    pub attach: Option<String>,
+    /// Reads the devices itself even where an agent runs
+    #[arg(long)]
+    pub alone: bool,
+    /// How many beats to look for when reading the devices itself, 2 to 600
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=600))]
+    pub beats: u32,
+}
+
+impl Common {
+    /// Loads the configuration that file and flags make.
+    ///
+    /// # Errors
+    /// Every fault of both.
+    pub fn load(&self) -> Result<Config, Faults> {
+        load(self.config.as_deref(), &self.overrides())
+    }
+
+    fn overrides(&self) -> Vec<Override> {
+        let set = |text: &String| {
+            let (key, value) = text.split_once('=').unwrap_or((text, ""));
+            Override { origin: "--set".into(), key: key.trim().into(), value: value.trim().into() }
+        };
+        let flag = |flag: &str, key: &str, value: Option<String>| {
+            value.map(|value| Override { origin: flag.into(), key: key.into(), value })
+        };
+        let word = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+        let flags = [
+            flag("--listen", "listen", self.listen.clone()),
+            flag("--rig", "rig.kind", self.rig.map(|rig| word(&rig))),
+            flag("--log-format", "log.format", self.log_format.map(|format| word(&format))),
+        ];
+        self.set.iter().map(set).chain(flags.into_iter().flatten()).collect()
+    }
+
+    /// Whether the operator chose an address, rather than taking the default.
+    pub fn chose_listen(&self) -> bool {
+        self.listen.is_some() || self.set.iter().any(|text| text.starts_with("listen")) || self.config.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_that_hold_everywhere_may_stand_behind_the_subcommand() {
+        let line = ["wattkeeper", "run", "--rig", "sim", "--set", "beat.interval=100ms", "--listen", "127.0.0.1:1"];
+        let config = Cli::try_parse_from(line).unwrap().common.load().unwrap();
+        assert_eq!(config.rig.kind, model::snapshot::Rig::Sim);
+        assert_eq!(config.beat.interval.as_millis(), 100);
+        assert_eq!(config.listen.port(), 1);
+    }
+}

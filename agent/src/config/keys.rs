@@ -1,0 +1,147 @@
+//! Every configuration key: its documentation, default, check and target, one entry each.
+use super::parse;
+use super::{Config, load::Problem};
+use std::time::Duration;
+
+/// One key.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// The path, as in `--set beat.interval=1s`.
+    pub path: &'static str,
+    /// What it does, line by line.
+    pub doc: &'static [&'static str],
+    /// The default, as TOML.
+    pub default: &'static str,
+    /// Checks a value and puts it in its place.
+    pub set: fn(&mut Config, &toml::Value) -> Result<(), Problem>,
+}
+
+macro_rules! keys {
+    ($( $(#[doc = $doc:literal])+ $path:literal = $default:literal => $($field:ident).+ : $parse:ident $( ( $($arg:expr),+ ) )? ; )+) => {
+        /// Every key, in the order of the default file; a section's keys stand together.
+        pub const KEYS: &[Key] = &[$( Key {
+            path: $path,
+            doc: &[$($doc),+],
+            default: $default,
+            set: |config, value| {
+                config.$($field).+ = parse::$parse(value $(, $($arg),+)?)?;
+                Ok(())
+            },
+        }, )+];
+    };
+}
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+keys! {
+    /// Address and port of the HTTP server. The default is this machine only; there is no authentication yet, so put a
+    /// wider address behind something that has it.
+    "listen" = r#""127.0.0.1:9477""# => listen: address;
+    /// Path of a unix socket that serves the same routes; empty for none.
+    "socket" = r#""""# => socket: optional_path;
+
+    /// From one beat to the next: 50ms to 60s.
+    "beat.interval" = r#""1s""# => beat.interval: duration(50 * MILLISECOND, 60 * SECOND);
+    /// How long a beat waits for sources that call vendor libraries before it goes on without them, as a share of
+    /// beat.interval: 0.05 to 0.9.
+    "beat.deadline" = "0.5" => beat.deadline_share: number(0.05, 0.9);
+
+    /// How far back series reach: 10s to 1h. At most 3600 beats are kept whatever the interval.
+    "history.span" = r#""1h""# => history_span: duration(10 * SECOND, HOUR);
+
+    /// Where data come from: "hardware", "sim" (a node that does not exist; every screen says so) or "replay".
+    "rig.kind" = r#""hardware""# => rig.kind: rig;
+    /// The simulated board: "h100" or "a100".
+    "rig.sim.board" = r#""h100""# => rig.sim_board: word(&["h100", "a100"]);
+    /// The number of simulated boards: 1 to 8.
+    "rig.sim.boards" = "8" => rig.sim_boards: count(1, 8);
+    /// The seed of the simulation. The same seed gives the same bytes.
+    "rig.sim.seed" = "1" => rig.sim_seed: seed;
+    /// The recording to replay, written by record.path; needed with rig.kind = "replay".
+    "rig.replay.path" = r#""""# => rig.replay_path: optional_path;
+
+    /// Sources that are switched off, by name; `wattkeeper catalogue --sources` lists them.
+    "collectors.disabled" = "[]" => collectors.disabled: names(SOURCES);
+    /// Where procfs is mounted; a container mounts the host's elsewhere.
+    "collectors.proc" = r#""/proc""# => collectors.proc: path;
+    /// Where sysfs is mounted.
+    "collectors.sys" = r#""/sys""# => collectors.sys: path;
+    /// The most control groups followed at once: 0 to 512. Containers go first.
+    "collectors.cgroup.max" = "32" => collectors.cgroups_max: count(0, 512);
+    /// The NVML library: a bare name is looked up by the loader and may be missing, a path must be there.
+    "collectors.nvml.library" = r#""libnvidia-ml.so.1""# => collectors.nvml_library: path;
+
+    /// Detectors that are switched off, by name.
+    "detectors.disabled" = "[]" => detectors_disabled: names(DETECTORS);
+
+    /// The power budget of the node in watts, such as "6500 W"; empty for none.
+    "power.budget" = r#""""# => power.budget_w: optional_watts(100.0, 200_000.0);
+    /// Whether caps are written to devices (true) or only advised (false).
+    "power.enforce" = "false" => power.enforce: truth;
+    /// Share of the budget at which low-priority work is trimmed: 0.3 to 1. POLCA (arXiv 2308.12908) uses 0.80.
+    "power.low" = "0.80" => power.low: number(0.3, 1.0);
+    /// Share of the budget at which all work is trimmed: 0.3 to 1, not below power.low. POLCA uses 0.89.
+    "power.high" = "0.89" => power.high: number(0.3, 1.0);
+    /// How far below a threshold power must fall before a cap is loosened, as a share of the budget: 0.01 to 0.3. POLCA uses 0.05.
+    "power.release_gap" = "0.05" => power.release_gap: number(0.01, 0.3);
+    /// How long power must stay that far below before a cap is loosened: 1s to 10min.
+    "power.hold" = r#""5s""# => power.hold: duration(SECOND, 600 * SECOND);
+    /// Power of everything but accelerators and processor packages (fans, disks, converters): "0 W" to "20000 W". Set it
+    /// from a wall meter.
+    "power.rest" = r#""500 W""# => power.rest_w: watts(0.0, 20_000.0);
+    /// Power of the processor packages and their memory where RAPL cannot be read: "0 W" to "20000 W".
+    "power.packages" = r#""700 W""# => power.packages_w: watts(0.0, 20_000.0);
+    /// Whose work is capped last and released first: devices ("gpu0", a UUID) and processes ("process:NAME").
+    "power.priority.high" = "[]" => power.priority_high: texts;
+    /// Whose work is capped first.
+    "power.priority.low" = "[]" => power.priority_low: texts;
+
+    /// Directory of the journal of original limits. It must survive a restart of the agent.
+    "state.directory" = r#""/var/lib/wattkeeper""# => state_directory: path;
+
+    /// File to which every beat is appended as one line of JSON, for replay; empty for none.
+    "record.path" = r#""""# => record_path: optional_path;
+
+    /// The lowest level that is logged: "error", "warn", "info", "debug" or "trace".
+    "log.level" = r#""info""# => log.level: word(&["error", "warn", "info", "debug", "trace"]);
+    /// How log lines look: "text" or "json".
+    "log.format" = r#""text""# => log.format: word(&["text", "json"]);
+}
+
+/// The names that `collectors.disabled` may hold.
+fn sources() -> Vec<&'static str> {
+    collectors::BUILT_IN.iter().map(|entry| entry.name).collect()
+}
+
+/// The names that `detectors.disabled` may hold.
+fn detectors() -> Vec<&'static str> {
+    detectors::BUILT_IN.iter().map(|entry| entry.name).collect()
+}
+
+const SOURCES: fn() -> Vec<&'static str> = sources;
+const DETECTORS: fn() -> Vec<&'static str> = detectors;
+
+/// The default configuration as a file: every key with its documentation, commented out.
+pub fn default_file() -> String {
+    let mut text = String::from(
+        "# wattkeeper: default configuration. Every key is optional; what is commented out shows the default.\n\
+         # This file is generated by `wattkeeper config default`.\n",
+    );
+    let mut section = "";
+    for key in KEYS {
+        let (head, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
+        if head != section {
+            text.push_str(&format!("\n[{head}]\n"));
+            section = head;
+        } else {
+            text.push('\n');
+        }
+        for line in key.doc {
+            text.push_str(&format!("#{line}\n"));
+        }
+        text.push_str(&format!("#{name} = {}\n", key.default));
+    }
+    text
+}

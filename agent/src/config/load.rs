@@ -1,0 +1,182 @@
+//! Loading: defaults, then the file, then overrides; every fault of all of them in one report.
+use super::Config;
+use super::keys::KEYS;
+use model::snapshot::Rig;
+use std::path::Path;
+use toml::{Table, Value};
+
+/// What is wrong with a value, and what would be right.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    what: String,
+    remedy: String,
+}
+
+impl Problem {
+    pub(super) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what: what.into(), remedy: remedy.into() }
+    }
+}
+
+/// One fault of a configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fault {
+    /// Where it stands: the file, or the command line.
+    pub origin: String,
+    /// The key, empty when the file as a whole is at fault.
+    pub key: String,
+    /// The value as written.
+    pub value: String,
+    /// What is wrong.
+    pub what: String,
+    /// What would be right.
+    pub remedy: String,
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { origin, key, value, what, remedy } = self;
+        match (key.is_empty(), value.is_empty()) {
+            (true, _) => write!(f, "{origin}: {what}; {remedy}"),
+            (false, true) => write!(f, "{origin}: {key} {what}; {remedy}"),
+            (false, false) => write!(f, "{origin}: {key} = {value} {what}; {remedy}"),
+        }
+    }
+}
+
+/// Every fault of a configuration.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("the configuration has {} fault{}:\n{}", .0.len(), if .0.len() == 1 { "" } else { "s" }, list(.0))]
+pub struct Faults(pub Vec<Fault>);
+
+fn list(faults: &[Fault]) -> String {
+    faults.iter().map(|fault| format!("  {fault}")).collect::<Vec<_>>().join("\n")
+}
+
+/// A `key=value` from the command line, with the flag it came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Override {
+    /// How it was written, for the report: `--set` or a flag of its own.
+    pub origin: String,
+    /// The key.
+    pub key: String,
+    /// The value, as TOML; what is not TOML is taken as a text.
+    pub value: String,
+}
+
+/// Loads a configuration: defaults, then the file if there is one, then the overrides in order.
+///
+/// # Errors
+/// Every fault found, each with its key, value and remedy.
+pub fn load(file: Option<&Path>, overrides: &[Override]) -> Result<Config, Faults> {
+    let mut config = Config::blank();
+    let mut faults = Vec::new();
+    for key in KEYS {
+        let value = literal(key.default);
+        if let Err(problem) = (key.set)(&mut config, &value) {
+            faults.push(fault("the default", key.path, key.default, problem));
+        }
+    }
+    if let Some(path) = file {
+        read_file(path, &mut config, &mut faults);
+    }
+    for Override { origin, key, value } in overrides {
+        match KEYS.iter().find(|known| known.path == key) {
+            Some(known) => {
+                if let Err(problem) = (known.set)(&mut config, &literal(value)) {
+                    faults.push(fault(origin, key, value, problem));
+                }
+            }
+            None => faults.push(unknown(origin, key, value)),
+        }
+    }
+    check_together(&config, &mut faults);
+    if faults.is_empty() { Ok(config) } else { Err(Faults(faults)) }
+}
+
+fn literal(text: &str) -> Value {
+    let parsed = toml::from_str::<Table>(&format!("value = {text}")).ok().filter(|table| table.len() == 1);
+    parsed.and_then(|mut table| table.remove("value")).unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+fn read_file(path: &Path, config: &mut Config, faults: &mut Vec<Fault>) {
+    let origin = path.display().to_string();
+    let whole = |what: String, remedy: &str| Fault {
+        origin: origin.clone(),
+        key: String::new(),
+        value: String::new(),
+        what,
+        remedy: remedy.to_owned(),
+    };
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => return faults.push(whole(format!("cannot be read: {error}"), "name a readable file with --config")),
+    };
+    match toml::from_str::<Table>(&text) {
+        Ok(table) => walk(&origin, "", &table, config, faults),
+        Err(error) => {
+            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            faults.push(whole(format!("line {line} is not TOML: {}", error.message()), "mend that line"));
+        }
+    }
+}
+
+fn walk(origin: &str, prefix: &str, table: &Table, config: &mut Config, faults: &mut Vec<Fault>) {
+    for (name, value) in table {
+        let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        let section = format!("{path}.");
+        if let Some(key) = KEYS.iter().find(|key| key.path == path) {
+            if let Err(problem) = (key.set)(config, value) {
+                faults.push(fault(origin, &path, &value.to_string(), problem));
+            }
+        } else if let (Some(inner), true) = (value.as_table(), KEYS.iter().any(|key| key.path.starts_with(&section))) {
+            walk(origin, &path, inner, config, faults);
+        } else {
+            faults.push(unknown(origin, &path, &value.to_string()));
+        }
+    }
+}
+
+fn check_together(config: &Config, faults: &mut Vec<Fault>) {
+    let mut refuse = |key: &str, value: String, what: &str, remedy: &str| {
+        faults.push(fault("the configuration", key, &value, Problem::new(what, remedy)));
+    };
+    if config.power.high < config.power.low {
+        refuse("power.high", config.power.high.to_string(), "is below power.low", "write a value from power.low up");
+    }
+    if config.power.enforce && config.power.budget_w.is_none() {
+        refuse("power.enforce", "true".into(), "has nothing to enforce", "set power.budget too");
+    }
+    if config.rig.kind == Rig::Replay && config.rig.replay_path.is_none() {
+        refuse("rig.replay.path", String::new(), "is missing", "name the recording to replay");
+    }
+}
+
+fn fault(origin: &str, key: &str, value: &str, problem: Problem) -> Fault {
+    Fault { origin: origin.into(), key: key.into(), value: value.into(), what: problem.what, remedy: problem.remedy }
+}
+
+fn unknown(origin: &str, key: &str, value: &str) -> Fault {
+    let nearest = KEYS.iter().map(|known| known.path).min_by_key(|known| distance(known, key));
+    let remedy = nearest.filter(|known| distance(known, key) <= key.len().max(6) / 3).map_or_else(
+        || "remove it; `wattkeeper config default` lists every key".to_owned(),
+        |known| format!("did you mean {known}? `wattkeeper config default` lists every key"),
+    );
+    fault(origin, key, value, Problem::new("is not a key", remedy))
+}
+
+/// The number of single-character edits from one text to the other (Levenshtein 1966).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let change = corner + usize::from(x != *y);
+            corner = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row[b.len()]
+}

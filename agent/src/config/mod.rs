@@ -1,0 +1,169 @@
+//! Configuration: one TOML file, every key optional, unknown keys refused, all faults reported at once.
+//!
+//! [`keys::KEYS`] is the one list of keys: documentation, default, check and target of each. The default file, the loader,
+//! `--set` and the tests all follow from it.
+pub mod keys;
+pub mod load;
+mod parse;
+
+use model::snapshot::Rig;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use load::{Fault, Faults, Override, load};
+
+/// Everything an operator can set, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Address of the HTTP server.
+    pub listen: SocketAddr,
+    /// Path of the unix socket that serves the same, if any.
+    pub socket: Option<PathBuf>,
+    /// The beat.
+    pub beat: Beat,
+    /// How far back series reach.
+    pub history_span: Duration,
+    /// Where data come from.
+    pub rig: RigConfig,
+    /// Sources.
+    pub collectors: Collectors,
+    /// Names of detectors that are switched off.
+    pub detectors_disabled: Vec<String>,
+    /// The power budget.
+    pub power: Power,
+    /// Directory of the journal.
+    pub state_directory: PathBuf,
+    /// File to which every beat is written, if any.
+    pub record_path: Option<PathBuf>,
+    /// Logging.
+    pub log: Log,
+}
+
+/// The beat.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Beat {
+    /// From one beat to the next.
+    pub interval: Duration,
+    /// How long a beat waits for its sources, as a share of the interval.
+    pub deadline_share: f64,
+}
+
+impl Beat {
+    /// How long a beat waits for its sources.
+    pub fn deadline(&self) -> Duration {
+        self.interval.mul_f64(self.deadline_share)
+    }
+}
+
+/// Where data come from.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RigConfig {
+    /// Which rig.
+    pub kind: Rig,
+    /// The simulated board.
+    pub sim_board: String,
+    /// The number of simulated boards.
+    pub sim_boards: usize,
+    /// The seed of the simulation.
+    pub sim_seed: u64,
+    /// The recording to replay.
+    pub replay_path: Option<PathBuf>,
+}
+
+/// Sources.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Collectors {
+    /// Names of sources that are switched off.
+    pub disabled: Vec<String>,
+    /// Where procfs is.
+    pub proc: PathBuf,
+    /// Where sysfs is.
+    pub sys: PathBuf,
+    /// The most control groups followed at once.
+    pub cgroups_max: usize,
+    /// The NVML library.
+    pub nvml_library: PathBuf,
+}
+
+/// The power budget.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Power {
+    /// The budget of the node in watts; none: power is watched, nothing is decided.
+    pub budget_w: Option<f64>,
+    /// Whether caps are enforced.
+    pub enforce: bool,
+    /// Share of the budget at which low-priority work is trimmed.
+    pub low: f64,
+    /// Share of the budget at which all work is trimmed.
+    pub high: f64,
+    /// Share of the budget by which power must fall below a threshold before a cap is loosened.
+    pub release_gap: f64,
+    /// How long it must stay there.
+    pub hold: Duration,
+    /// Power of everything but accelerators and processor packages, in watts.
+    pub rest_w: f64,
+    /// Power of the processor packages where it cannot be measured, in watts.
+    pub packages_w: f64,
+    /// Devices (`gpu3`, a UUID) and processes (`process:NAME`) whose work matters most.
+    pub priority_high: Vec<String>,
+    /// Devices and processes whose work matters least.
+    pub priority_low: Vec<String>,
+}
+
+/// Logging.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Log {
+    /// The lowest level that is written.
+    pub level: String,
+    /// `text` or `json`.
+    pub format: String,
+}
+
+impl Config {
+    /// Nothing set; [`load`] puts every default in.
+    fn blank() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            socket: None,
+            beat: Beat::default(),
+            history_span: Duration::ZERO,
+            rig: RigConfig::default(),
+            collectors: Collectors::default(),
+            detectors_disabled: Vec::new(),
+            power: Power::default(),
+            state_directory: PathBuf::new(),
+            record_path: None,
+            log: Log::default(),
+        }
+    }
+
+    /// How many beats a series holds.
+    pub fn history_points(&self) -> usize {
+        let points = self.history_span.as_secs_f64() / self.beat.interval.as_secs_f64();
+        (points.ceil() as usize).clamp(1, HISTORY_POINTS_MAX)
+    }
+
+    /// The keys whose change takes effect only at the next start, of those that differ from `other`.
+    pub fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
+        let fixed = [
+            ("listen", self.listen == other.listen),
+            ("socket", self.socket == other.socket),
+            ("beat.*", self.beat == other.beat),
+            ("history.span", self.history_span == other.history_span),
+            ("rig.*", self.rig == other.rig),
+            ("collectors.*", self.collectors == other.collectors),
+            ("detectors.disabled", self.detectors_disabled == other.detectors_disabled),
+            ("state.directory", self.state_directory == other.state_directory),
+            ("record.path", self.record_path == other.record_path),
+            ("log.*", self.log == other.log),
+        ];
+        fixed.iter().filter(|(_, same)| !same).map(|(key, _)| *key).collect()
+    }
+}
+
+/// The most beats a series holds; with a beat of 1 s this is one hour. It bounds the memory of the history.
+pub const HISTORY_POINTS_MAX: usize = 3600;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Tests of the configuration: defaults, all faults at once, overrides.
+use super::keys::{KEYS, default_file};
+use super::*;
+use std::io::Write as _;
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn set(key: &str, value: &str) -> Override {
+    Override { origin: "--set".into(), key: key.into(), value: value.into() }
+}
+
+#[test]
+fn the_defaults_are_valid_and_safe() {
+    let config = load(None, &[]).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:9477");
+    assert!(config.listen.ip().is_loopback() && !config.power.enforce && config.power.budget_w.is_none());
+    assert_eq!(config.history_points(), 3600);
+}
+
+#[test]
+fn the_default_file_with_every_key_uncommented_is_the_default() {
+    let text = default_file();
+    let live: String = text
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned() + "\n")
+        .collect();
+    for key in KEYS {
+        let name = key.path.rsplit('.').next().unwrap();
+        assert!(live.contains(&format!("\n{name} = {}\n", key.default)), "{} is not in the file", key.path);
+    }
+    assert_eq!(load(Some(file(&live).path()), &[]).unwrap(), load(None, &[]).unwrap());
+}
+
+#[test]
+fn every_fault_is_reported_at_once_with_key_value_and_remedy() {
+    let bad = file(
+        "listen = 9477\nlisten_adress = \"x\"\n[beat]\ninterval = \"1\"\n[power]\nlow = 3\nbudget = \"12 GW\"\n\
+         [collectors]\ndisabled = [\"nvlm\"]\n[nonsense]\na = 1\n",
+    );
+    let faults = load(Some(bad.path()), &[set("power.enforce", "maybe"), set("beat.intervall", "1s")]).unwrap_err();
+    let text = faults.to_string();
+    for expected in [
+        "listen = 9477", "listen_adress", "beat.interval = \"1\"", "power.low = 3", "power.budget = \"12 GW\"", "nvlm",
+        "nonsense", "power.enforce = maybe", "did you mean beat.interval?",
+    ] {
+        assert!(text.contains(expected), "{expected} is missing in:\n{text}");
+    }
+    assert_eq!(faults.0.len(), 9, "{text}");
+    assert!(faults.0.iter().all(|fault| !fault.remedy.is_empty()));
+}
+
+#[test]
+fn text_that_is_not_toml_names_its_line() {
+    let faults = load(Some(file("listen = \"127.0.0.1:1\"\n[beat\n").path()), &[]).unwrap_err();
+    assert!(faults.to_string().contains("line 2"), "{faults}");
+}
+
+#[test]
+fn a_missing_file_is_a_fault() {
+    let faults = load(Some(std::path::Path::new("/nonexistent/wattkeeper.toml")), &[]).unwrap_err();
+    assert!(faults.to_string().contains("/nonexistent/wattkeeper.toml: cannot be read"), "{faults}");
+}
+
+#[test]
+fn the_command_line_wins_over_the_file() {
+    let some = file("[beat]\ninterval = \"2s\"\n[power]\nbudget = \"4 kW\"\n");
+    let config = load(Some(some.path()), &[set("beat.interval", "100ms"), set("power.enforce", "true")]).unwrap();
+    assert_eq!(config.beat.interval, Duration::from_millis(100));
+    assert_eq!(config.power.budget_w, Some(4000.0));
+    assert!(config.power.enforce);
+}
+
+#[test]
+fn keys_that_contradict_each_other_are_faults() {
+    for (key, value) in [("power.high", "0.5"), ("power.enforce", "true"), ("rig.kind", "replay")] {
+        let faults = load(None, &[set(key, value)]).unwrap_err();
+        assert_eq!(faults.0.len(), 1, "{key}: {faults}");
+    }
+}
+
+#[test]
+fn a_changed_key_that_needs_a_restart_is_named() {
+    let old = load(None, &[]).unwrap();
+    let new = load(None, &[set("listen", "127.0.0.1:1"), set("power.budget", "5 kW")]).unwrap();
+    assert_eq!(old.needs_restart(&new), ["listen"]);
+}

@@ -1,0 +1,107 @@
+//! Families of the agent itself: what it found, decided and is.
+use super::families::{family, label, sample};
+use model::Snapshot;
+use model::catalogue::FAMILIES;
+use model::metric::Family;
+use prometheus::proto::MetricFamily;
+
+/// Collects samples under the families that the catalogue lists.
+struct Page(Vec<(&'static Family, MetricFamily)>);
+
+impl Page {
+    fn new() -> Self {
+        Self(FAMILIES.iter().map(|row| (row, family(row.name, row.help, row.kind))).collect())
+    }
+
+    /// Adds a sample; values of labels in the order of the catalogue's names.
+    fn add(&mut self, name: &str, values: &[&str], number: f64) {
+        let found = self.0.iter_mut().find(|(row, _)| row.name.strip_prefix("wattkeeper_") == Some(name));
+        debug_assert!(found.is_some(), "{name} is not in the catalogue");
+        let Some((row, family)) = found else { return };
+        debug_assert_eq!(row.labels.len(), values.len(), "{name}");
+        if number.is_finite() {
+            let labels = row.labels.iter().zip(values).map(|(name, value)| label(name, value)).collect();
+            family.mut_metric().push(sample(labels, number, row.kind));
+        }
+    }
+}
+
+fn flag(holds: bool) -> f64 {
+    f64::from(u8::from(holds))
+}
+
+/// Every family of the agent, those without samples included. Counts are far below 2^53, so they are exact.
+pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let mut page = Page::new();
+    identity(snapshot, &mut page);
+    events(snapshot, &mut page);
+    power(snapshot, &mut page);
+    vitals(snapshot, &mut page);
+    page.0.into_iter().map(|(_, family)| family).collect()
+}
+
+fn identity(snapshot: &Snapshot, page: &mut Page) {
+    page.add("build_info", &[&snapshot.node.version, snapshot.node.rig.as_str()], 1.0);
+    for device in snapshot.frame.devices.iter().filter(|device| !device.gone) {
+        let info = &device.info;
+        let values = [info.kind.as_str(), &info.key, &info.name, &info.model, info.vendor.as_str()];
+        page.add("device_info", &values, 1.0);
+    }
+    for signal in &snapshot.signals {
+        for (name, value) in &signal.values {
+            page.add("signal", &[&signal.pool, name], *value);
+        }
+    }
+}
+
+fn events(snapshot: &Snapshot, page: &mut Page) {
+    let mut seen = std::collections::BTreeSet::new();
+    for event in snapshot.events.iter().filter(|event| event.active()) {
+        let key = snapshot.frame.devices.get(event.device).info.key.as_str();
+        let code = event.code.to_string();
+        // Two detectors may report one fault; a series must not appear twice.
+        if seen.insert((event.fault, event.severity, key, event.code)) {
+            page.add("event_active", &[event.fault.as_str(), event.severity.as_str(), key, &code], 1.0);
+        }
+    }
+    for (fault, severity, count) in &snapshot.counts.events {
+        page.add("events_total", &[fault.as_str(), severity.as_str()], *count as f64);
+    }
+    for (action, mode, count) in &snapshot.counts.decisions {
+        page.add("decisions_total", &[action, mode.as_str()], *count as f64);
+    }
+    for (verdict, count) in &snapshot.counts.verdicts {
+        page.add("orders_total", &[verdict.as_str()], *count as f64);
+    }
+    for source in &snapshot.sources {
+        for (reason, count) in &source.failures {
+            page.add("source_failures_total", &[&source.name, reason.as_str()], *count as f64);
+        }
+    }
+}
+
+fn power(snapshot: &Snapshot, page: &mut Page) {
+    page.add("power_enforcing", &[], flag(snapshot.mode == model::Mode::Enforce));
+    let Some(power) = &snapshot.power else { return };
+    page.add("power_node_watts", &["accelerators"], power.accelerators.0);
+    page.add("power_node_watts", &["rest"], power.rest.0);
+    page.add("power_node_watts", &["counted"], power.counted.0);
+    page.add("power_budget_watts", &[], power.budget.0);
+    for (name, share) in [("low", power.low), ("high", power.high), ("brake", 1.0)] {
+        page.add("power_threshold_ratio", &[name], share);
+    }
+    page.add("power_stage", &[], f64::from(power.stage as u8));
+    page.add("power_over_budget_seconds_total", &[], power.over_budget_seconds);
+}
+
+fn vitals(snapshot: &Snapshot, page: &mut Page) {
+    let vitals = &snapshot.vitals;
+    page.add("agent_beats_total", &[], vitals.beats as f64);
+    page.add("agent_beats_missed_total", &[], vitals.beats_missed as f64);
+    page.add("agent_beat_seconds", &[], vitals.beat_seconds);
+    page.add("agent_beat_late_seconds", &[], vitals.late_seconds);
+    page.add("agent_cpu_seconds_total", &[], vitals.cpu_seconds);
+    page.add("agent_resident_bytes", &[], vitals.resident_bytes as f64);
+    page.add("agent_limit_bytes", &[], vitals.limit_bytes as f64);
+    page.add("agent_snapshot_timestamp_seconds", &[], snapshot.frame.at.unix_seconds());
+}

@@ -1,0 +1,78 @@
+//! Tests of the exposition: names, labels, absences, both formats.
+use super::*;
+use model::{Absence, DeviceInfo, DeviceKind, Metric, Reading, Timestamp};
+use std::io::Read as _;
+use std::sync::Arc;
+
+fn snapshot() -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    let table = Arc::make_mut(&mut snapshot.frame.devices);
+    let gpu = table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, "GPU-\"a\\{b}\n"))).unwrap();
+    let node = table.register(&Arc::new(DeviceInfo::new(DeviceKind::Node, "host"))).unwrap();
+    snapshot.frame.begin(Timestamp::default());
+    snapshot.frame.put(gpu, Metric::PowerInstant, Reading::Value(321.5));
+    snapshot.frame.put(gpu, Metric::PowerAverage, Reading::Absent(Absence::Denied));
+    snapshot.frame.put(gpu, Metric::Energy, Reading::Value(1e9));
+    snapshot.frame.put(node, Metric::Load1, Reading::Value(0.0));
+    snapshot
+}
+
+#[test]
+fn what_is_absent_is_left_out_and_zero_is_not() {
+    let text = render(&snapshot(), Format::Text);
+    assert!(text.contains("reading=\"instant\"} 321.5"), "{text}");
+    assert!(!text.contains("reading=\"average\"") && !text.contains("NaN"));
+    assert!(text.contains("wattkeeper_node_load{device=\"host\",kind=\"node\",window=\"1m\"} 0\n"), "{text}");
+}
+
+#[test]
+fn label_values_are_escaped_and_hold_no_brace() {
+    let text = render(&snapshot(), Format::Text);
+    assert!(text.contains(r#"device="GPU-\"a\\(b)\n""#), "{text}");
+    let open = render(&snapshot(), Format::OpenMetrics);
+    assert!(open.contains(r#"device="GPU-\"a\\(b)\n""#), "{open}");
+}
+
+#[test]
+fn openmetrics_names_the_unit_and_ends_with_eof() {
+    let text = render(&snapshot(), Format::OpenMetrics);
+    assert!(text.contains("# TYPE wattkeeper_accelerator_energy_joules counter\n# UNIT wattkeeper_accelerator_energy_joules joules\n"));
+    assert!(text.contains("\nwattkeeper_accelerator_energy_joules_total{"));
+    assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn no_series_appears_twice() {
+    for format in [Format::Text, Format::OpenMetrics] {
+        let text = render(&snapshot(), format);
+        let mut names: Vec<_> = text.lines().filter(|l| !l.starts_with('#')).filter_map(|l| l.rsplit_once(' ')).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup_by_key(|(name, _)| *name);
+        assert_eq!(names.len(), count);
+    }
+}
+
+#[test]
+fn the_accept_header_chooses_the_format() {
+    let cases = [
+        ("", Format::Text),
+        ("*/*", Format::Text),
+        ("text/plain;version=0.0.4", Format::Text),
+        ("application/openmetrics-text;version=1.0.0", Format::OpenMetrics),
+        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.9", Format::Text),
+        ("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;q=0.5", Format::OpenMetrics),
+        ("application/openmetrics-text;version=0.0.1", Format::Text),
+    ];
+    for (accept, format) in cases {
+        assert_eq!(Format::negotiate(accept), format, "{accept}");
+    }
+}
+
+#[test]
+fn gzip_can_be_undone() {
+    let page = render(&snapshot(), Format::Text);
+    let mut back = String::new();
+    flate2::read::GzDecoder::new(gzip(page.as_bytes()).as_slice()).read_to_string(&mut back).unwrap();
+    assert_eq!(back, page);
+}

@@ -1,0 +1,257 @@
+//! The government of power: the policy decides on the beat, the keeper acts, and both are remembered for readers.
+use crate::actuate::journal::Journal;
+use crate::actuate::{Brief, Keeper, KeeperThread, Report, known_devices};
+use crate::config::{Config, Power};
+use crate::rig::OpenHands;
+use model::event::Event;
+use model::snapshot::{DECISIONS_MAX, PowerState, PowerTrouble, Settled};
+use model::stages::{Policy as _, ProposalSink, View};
+use model::{Action, Decision, Frame, History, Mode, Priority, Proposal, Timestamp, Verdict, Watts};
+use policy::{PowerCap, Settings};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// How long the keeper may take to give originals back.
+const STOP_PATIENCE: Duration = Duration::from_millis(1200);
+
+/// Where the keeper runs.
+#[derive(Debug)]
+pub enum Keeping {
+    /// On the beat's thread, ticked by hand, so that a run repeats byte for byte.
+    Inline(Box<Keeper>),
+    /// On a thread of its own.
+    Thread(KeeperThread),
+}
+
+impl Keeping {
+    /// A keeper with these hands, on its own thread or ticked by hand.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub fn new(config: &Config, hands: OpenHands, threaded: bool, now: Timestamp) -> std::io::Result<Self> {
+        let (directory, enforce) = (config.state_directory.clone(), config.power.enforce);
+        if threaded {
+            return KeeperThread::spawn(hands, directory, enforce).map(Self::Thread);
+        }
+        let journal = Journal::open_if_needed(&directory, enforce);
+        Ok(Self::Inline(Box::new(Keeper::new(hands(), journal, now))))
+    }
+}
+
+/// The policy, the keeper, and what they did.
+#[derive(Debug)]
+pub struct Govern {
+    policy: PowerCap,
+    keeping: Keeping,
+    mode: Mode,
+    sink: ProposalSink,
+    brief: Brief,
+    report: Report,
+    brakes: u64,
+    power: Option<PowerState>,
+    /// Newest first.
+    recent: VecDeque<Settled>,
+    last_id: u64,
+    decided: [[u64; 2]; 3],
+    settled: [u64; Verdict::ALL.len()],
+}
+
+/// The policy's settings that a configuration makes.
+fn settings(power: &Power) -> Settings {
+    Settings {
+        budget: power.budget_w.map(Watts),
+        low: power.low,
+        high: power.high,
+        release_gap: power.release_gap,
+        hold: power.hold,
+        rest: Watts(power.rest_w),
+        packages: Watts(power.packages_w),
+        ..Settings::default()
+    }
+}
+
+fn mode(power: &Power) -> Mode {
+    if power.enforce { Mode::Enforce } else { Mode::Advise }
+}
+
+impl Govern {
+    /// A government that has decided nothing.
+    pub fn new(power: &Power, keeping: Keeping) -> Self {
+        Self {
+            policy: PowerCap::new(settings(power)),
+            keeping,
+            mode: mode(power),
+            sink: ProposalSink::default(),
+            brief: Brief::default(),
+            report: Report::default(),
+            brakes: 0,
+            power: None,
+            recent: VecDeque::with_capacity(DECISIONS_MAX + 1),
+            last_id: 0,
+            decided: [[0; 2]; 3],
+            settled: [0; Verdict::ALL.len()],
+        }
+    }
+
+    /// Decides on one beat and briefs the keeper. Allocates nothing in the steady state.
+    pub fn decide(&mut self, frame: &Frame, history: &History, events: &[Event], priorities: &[Priority]) {
+        self.hear();
+        self.sink.begin();
+        let view = View {
+            now: frame.at,
+            frame,
+            history,
+            events,
+            caps: &self.report.caps,
+            priorities,
+            outcomes: &self.report.outcomes,
+            mode: self.mode,
+        };
+        self.policy.decide(&view, &mut self.sink);
+        self.power = self.sink.power.take();
+        self.note_refusal();
+        let proposals = std::mem::take(&mut self.sink.proposals);
+        for proposal in &proposals {
+            self.number(frame.at, proposal);
+        }
+        self.sink.proposals = proposals;
+        self.set_footing(frame);
+        match &mut self.keeping {
+            Keeping::Inline(keeper) => keeper.brief(&mut self.brief),
+            Keeping::Thread(keeper) => keeper.brief(&mut self.brief),
+        }
+        self.brief.decisions.clear();
+    }
+
+    /// Takes the keeper's report: outcomes go to their decisions, brakes to the policy.
+    fn hear(&mut self) {
+        self.report.outcomes.clear();
+        match &mut self.keeping {
+            Keeping::Inline(keeper) => keeper.report(&mut self.report),
+            Keeping::Thread(keeper) => keeper.report(&mut self.report),
+        }
+        for outcome in &self.report.outcomes {
+            self.settled[outcome.verdict as usize] += 1;
+            if let Some(settled) = self.recent.iter_mut().find(|settled| settled.decision.id == outcome.decision) {
+                settled.outcome = Some(*outcome);
+            }
+        }
+        if self.report.brakes > self.brakes {
+            self.brakes = self.report.brakes;
+            self.policy.braked();
+        }
+    }
+
+    fn note_refusal(&mut self) {
+        if let (Some(power), Some(_)) = (&mut self.power, self.report.refused) {
+            power.troubles.push(PowerTrouble::NoJournal);
+        }
+    }
+
+    /// Makes a numbered decision of a proposal. Advice that repeats the last one for its device is not said again.
+    fn number(&mut self, at: Timestamp, proposal: &Proposal) {
+        let Proposal { device, action, why, event, expires } = *proposal;
+        let last = self.recent.iter().find(|settled| settled.decision.device == device).map(|settled| settled.decision);
+        let repeats = |last: Decision| last.why == why && similar(last.action, action);
+        if self.mode == Mode::Advise && last.is_some_and(repeats) {
+            return;
+        }
+        self.last_id += 1;
+        let decision = Decision { id: self.last_id, at, device, action, why, event, expires, mode: self.mode };
+        self.decided[kind(action)][self.mode as usize] += 1;
+        self.brief.decisions.push(decision);
+        self.recent.push_front(Settled { decision, outcome: None });
+        self.recent.truncate(DECISIONS_MAX);
+    }
+
+    /// Tells the keeper what the reflex goes by until the next beat.
+    fn set_footing(&mut self, frame: &Frame) {
+        let settings = *self.policy.settings();
+        known_devices(frame, &mut self.brief.devices);
+        self.brief.mode = self.mode;
+        let footing = &mut self.brief.footing;
+        footing.budget = settings.budget;
+        footing.gain_margin = settings.gain_margin;
+        footing.rest = self.power.as_ref().map_or(settings.rest + settings.packages, |power| power.rest);
+        footing.devices.clear();
+        for known in &self.brief.devices {
+            let limit = frame.value(known.device, model::Metric::PowerLimitEnforced).map(Watts);
+            let worst = limit.or(known.range.map(model::Range::max)).unwrap_or(settings.unknown_device);
+            footing.devices.push((known.device, worst * settings.blind_margin));
+        }
+    }
+
+    /// One reflex tick of an inline keeper; a threaded one ticks by itself.
+    pub fn tick(&mut self, now: Timestamp) {
+        if let Keeping::Inline(keeper) = &mut self.keeping {
+            keeper.tick(now);
+        }
+    }
+
+    /// Gives originals back and ends.
+    pub fn stop(&mut self, now: Timestamp) {
+        match &mut self.keeping {
+            Keeping::Inline(keeper) => {
+                keeper.stop(now);
+            }
+            Keeping::Thread(keeper) => keeper.stop(now, STOP_PATIENCE),
+        }
+    }
+
+    /// Takes over another power section.
+    pub fn reconfigure(&mut self, power: &Power) {
+        self.policy.set(settings(power));
+        self.mode = mode(power);
+    }
+
+    /// Changes the budget alone.
+    pub fn set_budget(&mut self, budget: Watts) {
+        let settings = *self.policy.settings();
+        self.policy.set(Settings { budget: Some(budget), ..settings });
+    }
+
+    /// The state of the budget on the last beat.
+    pub fn power(&self) -> Option<&PowerState> {
+        self.power.as_ref()
+    }
+
+    /// Whether decisions are carried out.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The latest decisions, newest first.
+    pub fn recent(&self) -> Vec<Settled> {
+        self.recent.iter().copied().collect()
+    }
+
+    /// Decisions by action and mode since the start.
+    pub fn decision_counts(&self) -> Vec<(String, Mode, u64)> {
+        let actions = ["limit", "brake", "release"];
+        let of = |(n, name): (usize, &str)| {
+            [Mode::Advise, Mode::Enforce].map(|mode| (name.to_owned(), mode, self.decided[n][mode as usize]))
+        };
+        actions.into_iter().enumerate().flat_map(of).filter(|(_, _, count)| *count > 0).collect()
+    }
+
+    /// Outcomes by verdict since the start.
+    pub fn verdict_counts(&self) -> Vec<(Verdict, u64)> {
+        Verdict::ALL.into_iter().map(|verdict| (verdict, self.settled[verdict as usize])).collect()
+    }
+}
+
+fn kind(action: Action) -> usize {
+    match action {
+        Action::Limit(_) => 0,
+        Action::Brake => 1,
+        Action::Release => 2,
+    }
+}
+
+/// Whether two actions are the same but for a few watts.
+fn similar(one: Action, other: Action) -> bool {
+    match (one, other) {
+        (Action::Limit(a), Action::Limit(b)) => (a.0 - b.0).abs() < 25.0,
+        (a, b) => a == b,
+    }
+}

@@ -1,0 +1,66 @@
+//! The hardware rig: the machine's own kernel files and vendor libraries.
+use super::{Assembly, Hands, Pace, RigError, node};
+use crate::clock::MachineClock;
+use crate::config::Config;
+use crate::feed::{Feed, Place};
+use crate::source::Opened;
+use crate::worker::Worker;
+use collectors::{ACTUATORS, BUILT_IN, Entry, Options, REFLEX, Roots};
+use model::Clock;
+use std::sync::Arc;
+
+pub(super) fn assemble(config: &Config) -> Result<Assembly, RigError> {
+    let options = Options {
+        roots: Roots { proc: config.collectors.proc.clone(), sys: config.collectors.sys.clone() },
+        nvml_library: config.collectors.nvml_library.clone(),
+        cgroups_max: config.collectors.cgroups_max,
+    };
+    let clock: Arc<dyn Clock> = Arc::new(MachineClock);
+    let enabled = |entry: &&Entry| !config.collectors.disabled.iter().any(|name| name == entry.name);
+    let places: Result<Vec<Place>, RigError> = BUILT_IN
+        .iter()
+        .filter(enabled)
+        .map(|entry| {
+            let source = Opened::built_in(entry.name, entry.open, options.clone(), Arc::clone(&clock));
+            place(entry, source)
+        })
+        .collect();
+    let host = std::fs::read_to_string(options.roots.proc.join("sys/kernel/hostname")).unwrap_or_default();
+    let disabled = config.collectors.disabled.clone();
+    Ok(Assembly {
+        feed: Feed::new(places?, config.beat.deadline()),
+        hands: Box::new(move || open_hands(&options, &disabled)),
+        clock,
+        pace: Pace::Machine,
+        node: node(config, host.trim().to_owned(), String::new()),
+        sim: None,
+    })
+}
+
+fn place(entry: &Entry, source: Opened) -> Result<Place, RigError> {
+    match entry.place {
+        collectors::Place::Inline => Ok(Place::Inline(Box::new(source))),
+        collectors::Place::Worker => {
+            Worker::spawn(source).map(Place::Worker).map_err(|source| RigError::Thread { name: entry.name, source })
+        }
+    }
+}
+
+fn open_hands(options: &Options, disabled: &[String]) -> Hands {
+    let mut hands = Hands::default();
+    for (name, open) in ACTUATORS.iter().filter(|(name, _)| !disabled.iter().any(|d| d == name)) {
+        match open(options) {
+            Ok(Some(actuator)) => hands.actuators.push(actuator),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(actuator = name, reason = error.reason(), "{error}"),
+        }
+    }
+    for entry in REFLEX.iter().filter(|entry| !disabled.iter().any(|d| d == entry.name)) {
+        match (entry.open)(options) {
+            Ok(Some(source)) => hands.fast.push(source),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(source = entry.name, reason = error.reason(), "{error}"),
+        }
+    }
+    hands
+}

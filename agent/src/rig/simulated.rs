@@ -1,0 +1,47 @@
+//! The sim rig: a node that does not exist, in the simulator's own time.
+use super::stepped::SteppedClock;
+use super::{Assembly, Hands, Pace, node};
+use crate::config::Config;
+use crate::engine::beginning;
+use crate::feed::{Feed, Place};
+use crate::source::Opened;
+use model::Clock;
+use sim::rig::{SharedNode, SimActuator, SimCollector, SimReflex};
+use sim::{Node, Profile, Workload};
+use std::sync::Arc;
+
+/// Assembles a simulated node whose boards already have some work, all from the configured seed.
+pub fn simulated(config: &Config) -> Assembly {
+    let assembly = idle(config);
+    if let Some(shared) = &assembly.sim {
+        let mut node = shared.lock();
+        for board in 0..node.boards().len() {
+            node.set_workload(board, Workload::ALL[board % Workload::ALL.len()]);
+        }
+    }
+    assembly
+}
+
+/// Assembles a simulated node with nothing to do.
+pub fn idle(config: &Config) -> Assembly {
+    // The configuration admits known names only.
+    let profile = Profile::named(&config.rig.sim_board).unwrap_or(&sim::profile::H100);
+    let start = beginning(false);
+    let clock = Arc::new(SteppedClock::new(start));
+    let shared = SharedNode::new(Node::new(profile, config.rig.sim_boards, config.rig.sim_seed, start.mono_ns));
+    let hands = Hands {
+        actuators: vec![Box::new(SimActuator::new(shared.clone()))],
+        fast: vec![Box::new(SimReflex::new(shared.clone()))],
+    };
+    let any: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
+    let source = Opened::given(Box::new(SimCollector::new(shared.clone())), Arc::clone(&any));
+    let note = format!("{} x {}, simulated, seed {}", config.rig.sim_boards, profile.model, config.rig.sim_seed);
+    Assembly {
+        feed: Feed::new(vec![Place::Inline(Box::new(source))], config.beat.deadline()),
+        hands: Box::new(move || hands),
+        clock: any,
+        pace: Pace::Stepped(clock),
+        node: node(config, "simulated-node".to_owned(), note),
+        sim: Some(shared),
+    }
+}

@@ -1,0 +1,141 @@
+//! Routes: what can be asked, and what an answer means when there is nothing fresh to say.
+use crate::export::Format;
+use crate::publish::{Board, Published, describe};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::sse::{Event as Message, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use model::Snapshot;
+use model::signal::SIGNALS;
+use serde_json::json;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_stream::{Stream, StreamExt as _, wrappers::BroadcastStream};
+
+/// Bytes of a request's body; nothing here needs one.
+const BODY_MAX: usize = 1024;
+/// From one sign of life on `/events` to the next.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+const INDEX: &str = "wattkeeper\n\n\
+    /metrics                  Prometheus text 0.0.4 or OpenMetrics 1.0\n\
+    /state                    the last snapshot as JSON\n\
+    /events                   events as they are raised and cleared (server-sent events)\n\
+    /signal                   every signal for autoscalers as JSON\n\
+    /signal/<pool>/<signal>   one signal, for KEDA's metrics-api scaler (valueLocation: value)\n\
+    /healthz                  200 while the agent lives\n\
+    /readyz                   200 while its data are fresh\n";
+
+/// Every route over a board.
+pub(super) fn router(board: Arc<Board>) -> Router {
+    Router::new()
+        .route("/", get(async || INDEX))
+        .route("/metrics", get(metrics))
+        .route("/state", get(state))
+        .route("/events", get(events))
+        .route("/signal", get(signals))
+        .route("/signal/{pool}/{signal}", get(signal))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(board)
+}
+
+fn unavailable(reason: &str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, axum_json(&json!({ "error": reason }))).into_response()
+}
+
+fn axum_json(value: &serde_json::Value) -> impl IntoResponse + use<> {
+    ([(header::CONTENT_TYPE, "application/json")], format!("{value}\n"))
+}
+
+/// The last snapshot, if it is fresh.
+fn fresh(board: &Board) -> Result<Arc<Published>, Box<Response>> {
+    match board.latest() {
+        None => Err(Box::new(unavailable("no beat has ended yet"))),
+        Some(published) if published.stale() => Err(Box::new(unavailable("the last beat is too old"))),
+        Some(published) => Ok(published),
+    }
+}
+
+async fn metrics(State(board): State<Arc<Board>>, headers: HeaderMap) -> Response {
+    let Some(published) = board.latest() else { return unavailable("no beat has ended yet") };
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let format = Format::negotiate(text(header::ACCEPT));
+    let zipped = text(header::ACCEPT_ENCODING).split(',').any(|part| {
+        let part = part.trim();
+        part.starts_with("gzip") && !part.ends_with("q=0")
+    });
+    let page = published.metrics(format, zipped);
+    let mut response = ([(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept, accept-encoding")], page).into_response();
+    if zipped {
+        response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+async fn state(State(board): State<Arc<Board>>) -> Response {
+    match board.latest() {
+        Some(published) => ([(header::CONTENT_TYPE, "application/json")], published.state()).into_response(),
+        None => unavailable("no beat has ended yet"),
+    }
+}
+
+async fn healthz(State(board): State<Arc<Board>>) -> Response {
+    // A hung driver does not stop the beat; a beat that has stopped is a reason to be restarted.
+    match board.latest() {
+        Some(published) if published.dead() => unavailable("the beat has stopped"),
+        _ => "ok\n".into_response(),
+    }
+}
+
+async fn readyz(State(board): State<Arc<Board>>) -> Response {
+    fresh(&board).map_or_else(|refusal| *refusal, |_| "ready\n".into_response())
+}
+
+async fn events(State(board): State<Arc<Board>>) -> Sse<impl Stream<Item = Result<Message, Infallible>>> {
+    let changes = BroadcastStream::new(board.changes());
+    let active = board.latest().map(|published| active(published.snapshot())).unwrap_or_default();
+    let changes = changes.map(|change| match change {
+        Ok(change) => Message::default().event("event").data(&*change),
+        Err(_) => Message::default().event("lagged").data("changes were missed; read /state"),
+    });
+    let first = tokio_stream::iter(active.into_iter().map(|event| Message::default().event("event").data(event)));
+    Sse::new(first.chain(changes).map(Ok)).keep_alive(KeepAlive::new().interval(HEARTBEAT))
+}
+
+fn active(snapshot: &Snapshot) -> Vec<String> {
+    snapshot.events.iter().filter(|event| event.active()).map(|event| describe(event, snapshot)).collect()
+}
+
+async fn signals(State(board): State<Arc<Board>>) -> Response {
+    match fresh(&board) {
+        Ok(published) => axum_json(&json!(published.snapshot().signals)).into_response(),
+        Err(refusal) => *refusal,
+    }
+}
+
+async fn signal(State(board): State<Arc<Board>>, Path((pool, name)): Path<(String, String)>) -> Response {
+    let published = match fresh(&board) {
+        Ok(published) => published,
+        Err(refusal) => return *refusal,
+    };
+    let snapshot = published.snapshot();
+    let found = snapshot.signals.iter().find(|signal| signal.pool == pool);
+    if found.is_none() || !SIGNALS.iter().any(|(known, _)| *known == name) {
+        let pools: Vec<_> = snapshot.signals.iter().map(|signal| &signal.pool).collect();
+        let names: Vec<_> = SIGNALS.iter().map(|(known, _)| known).collect();
+        let text = json!({ "error": format!("there is no signal {pool}/{name}"), "pools": pools, "signals": names });
+        return (StatusCode::NOT_FOUND, axum_json(&text)).into_response();
+    }
+    match found.and_then(|signal| signal.values.get(&name)) {
+        Some(value) => {
+            let at_ms = snapshot.frame.at.wall_ms;
+            axum_json(&json!({ "value": value, "pool": pool, "signal": name, "at_ms": at_ms, "rig": snapshot.node.rig })).into_response()
+        }
+        None => unavailable("what the signal is made of cannot be read now"),
+    }
+}

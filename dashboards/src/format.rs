@@ -1,0 +1,142 @@
+//! Numbers, bars and sparklines as text: base units in, a few characters out.
+use model::{Reading, Unit};
+
+/// What stands for a value that is not there.
+pub const NOTHING: &str = "–";
+
+/// A value in its unit with a fitting prefix: `1.83 GHz`, `66.2 GiB`, `42 %`.
+pub fn value(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Ratio => format!("{:.0} %", 100.0 * value),
+        Unit::Bytes => scaled(value, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB", "PiB"]),
+        Unit::BytesPerSecond => scaled(value, 1e3, &["B/s", "kB/s", "MB/s", "GB/s", "TB/s"]),
+        Unit::Hertz => scaled(value, 1e3, &["Hz", "kHz", "MHz", "GHz"]),
+        Unit::Joules => scaled(value, 1e3, &["J", "kJ", "MJ", "GJ", "TJ"]),
+        Unit::Watts => format!("{value:.0} W"),
+        Unit::Celsius => format!("{value:.0} °C"),
+        Unit::Rpm => format!("{value:.0} rpm"),
+        Unit::Seconds => seconds(value),
+        Unit::Flag => (if value == 0.0 { "no" } else { "yes" }).to_owned(),
+        Unit::Count => scaled(value, 1e3, &["", "k", "M", "G", "T"]).trim_end().to_owned(),
+    }
+}
+
+/// A reading in its unit, or the reason of its absence.
+pub fn reading(reading: Reading, unit: Unit) -> String {
+    match reading {
+        Reading::Value(number) => value(number, unit),
+        Reading::Absent(absence) => format!("{NOTHING} {}", absence.as_str()),
+    }
+}
+
+fn scaled(value: f64, step: f64, units: &[&str]) -> String {
+    let mut scaled = value;
+    let mut place = 0;
+    while scaled.abs() >= step && place + 1 < units.len() {
+        scaled /= step;
+        place += 1;
+    }
+    let digits = if place == 0 && scaled.fract() == 0.0 { 0 } else { usize::from(scaled.abs() < 100.0) };
+    format!("{scaled:.digits$} {}", units[place])
+}
+
+fn seconds(value: f64) -> String {
+    match value {
+        v if v.abs() < 1e-3 => format!("{:.0} µs", v * 1e6),
+        v if v.abs() < 1.0 => format!("{:.1} ms", v * 1e3),
+        v if v.abs() < 120.0 => format!("{v:.1} s"),
+        v if v.abs() < 7200.0 => format!("{:.0} min", v / 60.0),
+        v => format!("{:.1} h", v / 3600.0),
+    }
+}
+
+/// A moment as hours, minutes and seconds, UTC.
+pub fn clock(wall_ms: i64) -> String {
+    let second = wall_ms.div_euclid(1000).rem_euclid(86_400);
+    format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
+}
+
+/// A bar of `width` cells, filled to a share; eighths of a cell where the terminal has them.
+pub fn bar(share: f64, width: usize, unicode: bool) -> String {
+    let eighths = (share.clamp(0.0, 1.0) * (width * 8) as f64).round() as usize;
+    let (full, part) = (eighths / 8, eighths % 8);
+    if !unicode {
+        let full = full + usize::from(part >= 4);
+        return format!("{}{}", "#".repeat(full), ".".repeat(width - full));
+    }
+    let partial = [" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][part];
+    let mut bar = "█".repeat(full);
+    if full < width {
+        bar.push_str(partial);
+        bar.push_str(&" ".repeat(width - full - 1));
+    }
+    bar
+}
+
+/// The newest points as a line of columns between 0 and `top`; gaps are blank.
+pub fn spark(points: &[Option<f64>], top: f64, width: usize, unicode: bool) -> String {
+    let steps: &[char] = if unicode { &['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'] } else { &['.', ':', '-', '=', '+', '*', '%', '#'] };
+    let column = |point: &Option<f64>| match point {
+        None => ' ',
+        Some(value) => steps[((value / top.max(1e-9) * 8.0) as usize).min(7)],
+    };
+    let shown = &points[points.len().saturating_sub(width)..];
+    let line: String = shown.iter().map(column).collect();
+    format!("{line:>width$}")
+}
+
+/// Text cut to a width in characters, with a sign where something is missing.
+pub fn fit(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return format!("{text:<width$}");
+    }
+    let mut cut: String = text.chars().take(width.saturating_sub(1)).collect();
+    if width > 0 {
+        cut.push('…');
+    }
+    cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Absence;
+
+    #[test]
+    fn values_carry_their_unit() {
+        let cases = [
+            (0.423, Unit::Ratio, "42 %"),
+            (1.83e9, Unit::Hertz, "1.8 GHz"),
+            (80.0 * 1024.0 * 1024.0 * 1024.0, Unit::Bytes, "80.0 GiB"),
+            (0.0, Unit::Count, "0"),
+            (0.000_02, Unit::Seconds, "20 µs"),
+            (1.0, Unit::Flag, "yes"),
+        ];
+        for (number, unit, text) in cases {
+            assert_eq!(value(number, unit), text);
+        }
+        assert_eq!(reading(Reading::Absent(Absence::Denied), Unit::Watts), "– denied");
+    }
+
+    #[test]
+    fn a_bar_always_has_its_width() {
+        for step in 0..=80 {
+            for unicode in [true, false] {
+                assert_eq!(bar(f64::from(step) / 80.0, 10, unicode).chars().count(), 10);
+            }
+        }
+        assert_eq!(bar(1.0, 3, true), "███");
+        assert_eq!(bar(7.0, 3, false), "###");
+    }
+
+    #[test]
+    fn a_sparkline_shows_gaps_as_blanks() {
+        assert_eq!(spark(&[Some(0.0), None, Some(8.0)], 8.0, 5, true), "  ▁ █");
+    }
+
+    #[test]
+    fn what_is_cut_says_so() {
+        assert_eq!(fit("abcdef", 4), "abc…");
+        assert_eq!(fit("ab", 4), "ab  ");
+    }
+}

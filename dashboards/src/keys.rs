@@ -1,0 +1,48 @@
+//! Keys: what each does, in one table that the help page prints.
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+/// What a key asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// Leave.
+    Quit,
+    /// Back to the overview.
+    Back,
+    /// The page with this number, from 1.
+    Page(usize),
+    /// The next page.
+    Next,
+    /// Open what is selected.
+    Open,
+    /// Move the selection by so many lines.
+    Move(i32),
+}
+
+/// The keys as the help page shows them.
+pub const HELP: &[(&str, &str)] = &[
+    ("↑ ↓  k j", "select"),
+    ("PgUp PgDn", "select, ten lines at a time"),
+    ("Enter", "open the selected device or event"),
+    ("1 … 6  Tab", "overview, device, events, decisions, sources, help"),
+    ("Esc", "back to the overview; leaves from there"),
+    ("?", "this page"),
+    ("q  Ctrl-C", "leave"),
+];
+
+/// The meaning of a key.
+pub fn ask(key: KeyEvent) -> Option<Ask> {
+    Some(match key.code {
+        KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Ask::Quit,
+        KeyCode::Char('q') => Ask::Quit,
+        KeyCode::Char('?' | 'h') => Ask::Page(6),
+        KeyCode::Char(digit @ '1'..='6') => Ask::Page(digit as usize - '0' as usize),
+        KeyCode::Esc => Ask::Back,
+        KeyCode::Tab => Ask::Next,
+        KeyCode::Enter => Ask::Open,
+        KeyCode::Up | KeyCode::Char('k') => Ask::Move(-1),
+        KeyCode::Down | KeyCode::Char('j') => Ask::Move(1),
+        KeyCode::PageUp => Ask::Move(-10),
+        KeyCode::PageDown => Ask::Move(10),
+        _ => return None,
+    })
+}
