@@ -1,0 +1,47 @@
+//! Setters: what changes a board.
+use crate::abi::{INVALID_ARGUMENT, NO_PERMISSION, SUCCESS};
+use crate::device::{index_of, on_board};
+use crate::world::Shared;
+use model::Watts;
+use nvml_wrapper_sys::bindings::nvmlDevice_t;
+use sim::Board;
+use std::ffi::c_uint;
+
+fn change(function: &str, device: nvmlDevice_t, work: impl FnOnce(&mut Board) -> bool) -> c_uint {
+    on_board(function, device, |shared: &mut Shared| {
+        if shared.read_only != 0 {
+            return NO_PERMISSION;
+        }
+        if work(&mut shared.node.boards[index_of(device)]) { SUCCESS } else { INVALID_ARGUMENT }
+    })
+}
+
+/// Sets the power limit, in milliwatts.
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlDeviceSetPowerManagementLimit(device: nvmlDevice_t, limit: c_uint) -> c_uint {
+    change("nvmlDeviceSetPowerManagementLimit", device, |board| board.set_power_limit(Watts::from_milliwatts(limit)))
+}
+
+/// Locks the SM clock, in megahertz; only the upper bound acts.
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlDeviceSetGpuLockedClocks(device: nvmlDevice_t, min: c_uint, max: c_uint) -> c_uint {
+    change("nvmlDeviceSetGpuLockedClocks", device, |board| {
+        board.locked_hz = f64::from(max) * 1e6;
+        min <= max
+    })
+}
+
+/// Unlocks the SM clock.
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlDeviceResetGpuLockedClocks(device: nvmlDevice_t) -> c_uint {
+    change("nvmlDeviceResetGpuLockedClocks", device, |board| {
+        board.locked_hz = 0.0;
+        true
+    })
+}
+
+/// Sets persistence mode, which is always on here.
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlDeviceSetPersistenceMode(device: nvmlDevice_t, _mode: c_uint) -> c_uint {
+    change("nvmlDeviceSetPersistenceMode", device, |_| true)
+}

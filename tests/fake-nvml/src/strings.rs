@@ -1,0 +1,110 @@
+//! The library itself: start, end, versions, and the strings that name things.
+use crate::abi::{INSUFFICIENT_SIZE, INVALID_ARGUMENT, SUCCESS};
+use crate::device::{index_of, on_board};
+use crate::world::{call, put};
+use nvml_wrapper_sys::bindings::nvmlDevice_t;
+use std::ffi::{c_char, c_int, c_uint};
+
+/// Copies a text with its final zero into a caller's buffer.
+///
+/// # Safety
+/// `buffer` is null or valid for writes of `length` bytes.
+pub(crate) unsafe fn copy(text: &str, buffer: *mut c_char, length: c_uint) -> c_uint {
+    if buffer.is_null() {
+        return INVALID_ARGUMENT;
+    }
+    if text.len() >= length as usize {
+        return INSUFFICIENT_SIZE;
+    }
+    // SAFETY: the buffer has room for the text and its zero, as checked above.
+    unsafe {
+        std::ptr::copy_nonoverlapping(text.as_ptr().cast(), buffer, text.len());
+        buffer.add(text.len()).write(0);
+    }
+    SUCCESS
+}
+
+/// Starts the library.
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlInit_v2() -> c_uint {
+    crate::world::world();
+    call("nvmlInit_v2", |_| SUCCESS)
+}
+
+/// Starts the library with flags, which change nothing here.
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlInitWithFlags(_flags: c_uint) -> c_uint {
+    nvmlInit_v2()
+}
+
+/// Ends the library; the state stays.
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlShutdown() -> c_uint {
+    SUCCESS
+}
+
+/// The text of a return code; one text serves here.
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlErrorString(_code: c_uint) -> *const c_char {
+    c"simulated".as_ptr()
+}
+
+macro_rules! system_text {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)+) => {$(
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// `buffer` is null or valid for writes of `length` bytes.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name(buffer: *mut c_char, length: c_uint) -> c_uint {
+            // SAFETY: by the contract of this function.
+            call(stringify!($name), |_| unsafe { copy($text, buffer, length) })
+        }
+    )+};
+}
+
+system_text! {
+    /// The driver's version.
+    nvmlSystemGetDriverVersion = "570.00.00";
+    /// The library's version.
+    nvmlSystemGetNVMLVersion = "12.570.00.00";
+}
+
+/// The CUDA version of the driver.
+///
+/// # Safety
+/// `version` is null or valid for writes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlSystemGetCudaDriverVersion_v2(version: *mut c_int) -> c_uint {
+    // SAFETY: by the contract of this function.
+    unsafe { put(version, 12_080) }
+}
+
+macro_rules! device_text {
+    ($($(#[$doc:meta])* $name:ident = |$node:ident, $index:ident| $text:expr;)+) => {$(
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// `buffer` is null or valid for writes of `length` bytes.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name(device: nvmlDevice_t, buffer: *mut c_char, length: c_uint) -> c_uint {
+            let $index = index_of(device);
+            on_board(stringify!($name), device, |shared| {
+                let $node = &shared.node;
+                // SAFETY: by the contract of this function.
+                unsafe { copy(&$text, buffer, length) }
+            })
+        }
+    )+};
+}
+
+device_text! {
+    /// The product's name.
+    nvmlDeviceGetName = |node, index| node.boards()[index].profile().model;
+    /// The identity.
+    nvmlDeviceGetUUID = |node, index| node.uuid(index);
+    /// The serial number.
+    nvmlDeviceGetSerial = |node, index| format!("165{:010}", node.seed * 100 + index as u64);
+    /// The version of the board's firmware.
+    nvmlDeviceGetVbiosVersion = |node, index| format!("96.00.{:02X}.00.01", node.boards()[index].index);
+}
