@@ -58,7 +58,8 @@ fn a_budget_lowers_simulated_power_below_it_and_a_clean_stop_gives_limits_back()
     eventually("limits are lowered", || bench.capped());
     let total = || (0..8).map(|board| bench.control.true_power(board).unwrap()).sum::<f64>() + 1000.0;
     eventually("power is below the budget", || total() < 4500.0);
-    assert!(agent.metric("wattkeeper_orders_total", &["verdict=\"applied\""]).unwrap_or(0.0) > 0.0);
+    let applied = || agent.metric("wattkeeper_orders_total", &["verdict=\"applied\""]);
+    eventually("orders are applied", || applied().unwrap_or(0.0) > 0.0);
     agent.signal(libc::SIGTERM);
     assert_eq!(agent.wait(Duration::from_secs(2)).code(), Some(0));
     assert_eq!(bench.limits(), [700.0; 8]);

@@ -34,7 +34,7 @@ impl Sensor {
     pub fn step(&mut self, quantum: u64, power_w: f64, stuck: bool) {
         let at = (quantum % PAST as u64) as usize;
         self.past_w[at] = power_w;
-        if quantum % UPDATE == 0 && !stuck {
+        if quantum.is_multiple_of(UPDATE) && !stuck {
             let seen: f64 = (0..WINDOW).map(|ago| self.past_w[(at + PAST - ago) % PAST]).sum();
             self.instant_w = seen / WINDOW as f64 * self.gain;
             self.average_w = self.past_w.iter().sum::<f64>() / PAST as f64 * self.gain;

@@ -62,14 +62,14 @@ calls! {
     Beat [Utilization, MemoryActivity] |device, put| {
         let rates = device.utilization_rates()?;
         put(Metric::Utilization, share(rates.gpu));
-        put(Metric::MemoryActivity, share(rates.memory))
+        put(Metric::MemoryActivity, share(rates.memory));
     };
     Slow [EncoderUtilization] |device, put| put(Metric::EncoderUtilization, share(device.encoder_utilization()?.utilization));
     Slow [DecoderUtilization] |device, put| put(Metric::DecoderUtilization, share(device.decoder_utilization()?.utilization));
     Beat [MemoryUsed, MemorySize] |device, put| {
         let memory = device.memory_info()?;
         put(Metric::MemoryUsed, memory.used as f64);
-        put(Metric::MemorySize, memory.total as f64)
+        put(Metric::MemorySize, memory.total as f64);
     };
     Beat [ClockSm] |device, put| put(Metric::ClockSm, f64::from(device.clock_info(Clock::SM)?) * MEGAHERTZ);
     Beat [ClockMemory] |device, put| put(Metric::ClockMemory, f64::from(device.clock_info(Clock::Memory)?) * MEGAHERTZ);
@@ -88,12 +88,12 @@ calls! {
         |device, put| {
         // Bits that this table does not know are left out; the wrapper's strict form would fail on them.
         let reasons = device.current_throttle_reasons()?.bits();
-        EVENTS.iter().for_each(|(bit, metric)| put(*metric, f64::from(u8::from(reasons & bit != 0))))
+        EVENTS.iter().for_each(|(bit, metric)| put(*metric, f64::from(u8::from(reasons & bit != 0))));
     };
     Slow [PowerLimitMin, PowerLimitMax] |device, put| {
         let range = device.power_management_limit_constraints()?;
         put(Metric::PowerLimitMin, f64::from(range.min_limit) / 1e3);
-        put(Metric::PowerLimitMax, f64::from(range.max_limit) / 1e3)
+        put(Metric::PowerLimitMax, f64::from(range.max_limit) / 1e3);
     };
     Slow [PowerLimitDefault] |device, put| put(Metric::PowerLimitDefault, f64::from(device.power_management_limit_default()?) / 1e3);
     Slow [EccCorrectedVolatile] |device, put|

@@ -45,8 +45,10 @@ pub(crate) fn read<const N: usize>(
     for (value, field) in values.iter_mut().zip(fields) {
         value.fieldId = field.number;
     }
+    // A handful of fields always fits.
+    let count = i32::try_from(N).unwrap_or(0);
     // SAFETY: the handle belongs to this session, and the array has as many entries as said.
-    let result = unsafe { call(handle.raw(), N as i32, values.as_mut_ptr()) };
+    let result = unsafe { call(handle.raw(), count, values.as_mut_ptr()) };
     if result != code::SUCCESS {
         return Some(Err(result));
     }

@@ -223,7 +223,7 @@ pub unsafe extern "C" fn nvmlDeviceGetPciInfo_v3(device: nvmlDevice_t, out: *mut
         let bus = 0x10 + 8 * index_of(device) as c_uint;
         let mut text = [0 as c_char; 32];
         for (place, byte) in text.iter_mut().zip(format!("00000000:{bus:02X}:00.0").bytes()) {
-            *place = byte as c_char;
+            *place = byte.cast_signed();
         }
         let legacy = std::array::from_fn(|n| text[n.min(15)]);
         let info = nvmlPciInfo_t {

@@ -1,0 +1,85 @@
+//! Control groups that are containers, services or slices: usage, throttling, memory and pressure, on version 1 and 2.
+mod discover;
+mod files;
+
+use crate::Options;
+use discover::{Group, Hierarchy, discover};
+use files::Files;
+use model::error::OpenError;
+use model::{Batch, CollectError, Collector, DeviceInfo, DeviceKind, Slot, Timestamp};
+
+/// From one look for new and vanished groups to the next, in seconds.
+const SCAN_S: f64 = 10.0;
+
+/// Opens the source; a host without control groups, or a limit of 0 groups, has none.
+///
+/// # Errors
+/// None at present.
+pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> {
+    let found = Hierarchy::find(&options.roots).filter(|_| options.cgroups_max > 0);
+    let source = |hierarchy| Cgroups { hierarchy, groups_max: options.cgroups_max, followed: Vec::new(), scanned: None };
+    Ok(found.map(|hierarchy| Box::new(source(hierarchy)) as Box<dyn Collector>))
+}
+
+struct Followed {
+    group: Group,
+    slot: Slot,
+    files: Files,
+}
+
+struct Cgroups {
+    hierarchy: Hierarchy,
+    groups_max: usize,
+    followed: Vec<Followed>,
+    scanned: Option<Timestamp>,
+}
+
+impl Cgroups {
+    fn scan(&mut self, now: Timestamp, batch: &mut Batch) {
+        let found = discover(&self.hierarchy, self.groups_max);
+        self.followed.retain(|followed| {
+            let stays = found.iter().any(|group| group.path == followed.group.path);
+            if !stays {
+                batch.gone(followed.slot, now);
+            }
+            stays
+        });
+        for group in found {
+            if !self.followed.iter().any(|followed| followed.group.path == group.path) {
+                let slot = batch.device(identity(&group));
+                let files = Files::open(&self.hierarchy, &group.path);
+                self.followed.push(Followed { group, slot, files });
+            }
+        }
+    }
+}
+
+fn identity(group: &Group) -> DeviceInfo {
+    let mut info = DeviceInfo { name: group.name.clone(), ..DeviceInfo::new(DeviceKind::Cgroup, group.path.clone()) };
+    for (name, value) in [("container", &group.container), ("pod", &group.pod)] {
+        info.attributes.extend(value.as_ref().map(|value| (name.to_owned(), value.clone())));
+    }
+    info
+}
+
+impl Collector for Cgroups {
+    fn name(&self) -> &'static str {
+        "cgroup"
+    }
+
+    fn collect(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
+        if self.scanned.is_none_or(|last| now.seconds_since(last) >= SCAN_S) {
+            self.scanned = Some(now);
+            self.scan(now, batch);
+        }
+        let mut vanished = false;
+        for followed in &mut self.followed {
+            vanished |= !followed.files.read(followed.slot, batch);
+        }
+        if vanished {
+            // The next beat looks again, so that a stopped container does not linger.
+            self.scanned = None;
+        }
+        Ok(())
+    }
+}
