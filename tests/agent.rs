@@ -17,7 +17,9 @@ fn the_real_processors_memory_and_pressure_are_on_the_page() {
     let kilobytes: f64 = text.split_whitespace().nth(1).unwrap().parse().unwrap();
     assert_eq!(size, kilobytes * 1024.0);
     if Path::new("/proc/pressure/cpu").exists() {
-        assert!(agent.metric("wattkeeper_node_pressure_stall_seconds_total", &["resource=\"cpu\""]).is_some());
+        assert!(
+            agent.metric("wattkeeper_node_pressure_stall_seconds_total", &["resource=\"cpu\""]).is_some()
+        );
     } else {
         eprintln!("NOTICE: this kernel has no pressure stall information");
     }
@@ -43,10 +45,13 @@ fn an_xid_79_shows_in_events_metrics_and_diagnose() {
     let control = Control::open(&file).unwrap();
     let agent = Agent::start(&["--set", &library()], &[("WATTKEEPER_FAKE_NVML", &file)]);
     control.xid(3, 79).unwrap();
-    let active = || agent.metric("wattkeeper_event_active", &["fault=\"xid\"", "code=\"79\"", "severity=\"critical\""]);
+    let active = || {
+        agent.metric("wattkeeper_event_active", &["fault=\"xid\"", "code=\"79\"", "severity=\"critical\""])
+    };
     eventually("the XID is an event", || active() == Some(1.0));
     let state = agent.get("/state").json();
-    let event = state["events"].as_array().unwrap().iter().find(|event| event["fault"] == "xid").unwrap().clone();
+    let event =
+        state["events"].as_array().unwrap().iter().find(|event| event["fault"] == "xid").unwrap().clone();
     assert!(!event["evidence"][0].is_null(), "an event without evidence: {event}");
     let url = format!("http://{}", agent.address);
     let (code, text, _) = run(&["diagnose", "--attach", &url], &[]);
@@ -62,7 +67,8 @@ fn diagnose_alone_calls_eight_idle_gpus_healthy_and_a_node_without_gpus_unknown(
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("node");
     let _control = Control::open(&file).unwrap();
-    let (code, text, _) = run(&["diagnose", "--alone", "--set", &library()], &[("WATTKEEPER_FAKE_NVML", &file)]);
+    let (code, text, _) =
+        run(&["diagnose", "--alone", "--set", &library()], &[("WATTKEEPER_FAKE_NVML", &file)]);
     assert_eq!(code, 0, "{text}");
     let (code, text, _) = run(&["diagnose", "--alone"], &[]);
     assert_eq!(code, 3, "{text}");
@@ -84,7 +90,9 @@ fn a_recording_replays_to_the_same_readings() {
     let path = home.path().join("beats.jsonl");
     let record = format!("record.path={}", path.display());
     let agent = Agent::start(&["--rig", "sim", "--set", &record, "--set", "beat.interval=100ms"], &[]);
-    eventually("some beats are written", || std::fs::read_to_string(&path).is_ok_and(|text| text.lines().count() > 5));
+    eventually("some beats are written", || {
+        std::fs::read_to_string(&path).is_ok_and(|text| text.lines().count() > 5)
+    });
     drop(agent);
     let replay = format!("rig.replay.path={}", path.display());
     let (code, text, error) = run(&["diagnose", "--alone", "--rig", "replay", "--set", &replay], &[]);

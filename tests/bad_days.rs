@@ -19,7 +19,9 @@ fn every_fault_of_a_configuration_is_in_one_report_and_nothing_is_started() {
         let line: Vec<&str> = command.iter().copied().chain(["--config", &file]).collect();
         let (code, _, error) = run(&line, &[]);
         assert_eq!(code, 2, "{error}");
-        for expected in ["3 faults", "listen = 1", "did you mean beat.interval?", "power.budget = \"much\"", "such as"] {
+        for expected in
+            ["3 faults", "listen = 1", "did you mean beat.interval?", "power.budget = \"much\"", "such as"]
+        {
             assert!(error.contains(expected), "{expected:?} is missing in:\n{error}");
         }
     }
@@ -55,7 +57,11 @@ fn a_hung_driver_call_is_an_event_while_the_host_stays_fresh() {
     let hung = || agent.metric("wattkeeper_event_active", &["fault=\"source_hung\"", "device=\"nvml\""]);
     eventually("the hang is an event", || hung() == Some(1.0));
     assert_eq!(agent.get("/healthz").status, 200);
-    assert_eq!(agent.metric("wattkeeper_accelerator_power_watts", &[]), None, "no old value is shown as a new one");
+    assert_eq!(
+        agent.metric("wattkeeper_accelerator_power_watts", &[]),
+        None,
+        "no old value is shown as a new one"
+    );
     let beats = || agent.metric("wattkeeper_agent_beats_total", &[]).unwrap();
     let before = beats();
     eventually("the beat goes on", || beats() > before + 3.0);
@@ -75,7 +81,9 @@ fn a_lost_gpu_is_an_event_and_its_series_end_until_it_returns() {
     eventually("all are there", || powers() == 16);
     control.lose(5).unwrap();
     eventually("its series have ended", || powers() == 14);
-    eventually("it is an event", || agent.metric("wattkeeper_event_active", &["fault=\"device_lost\""]) == Some(1.0));
+    eventually("it is an event", || {
+        agent.metric("wattkeeper_event_active", &["fault=\"device_lost\""]) == Some(1.0)
+    });
     control.give_back(5).unwrap();
     eventually("it is back", || powers() == 16);
 }
@@ -96,7 +104,11 @@ fn ten_scrapers_a_mute_client_and_a_huge_request_do_not_move_the_beat() {
     let missed = || agent.metric("wattkeeper_agent_beats_missed_total", &[]).unwrap();
     let before = missed();
     let scrapers: Vec<_> = (0..10)
-        .map(|_| std::thread::spawn(move || (0..30).filter(|_| get(address, "/metrics").is_ok_and(|r| r.status == 200)).count()))
+        .map(|_| {
+            std::thread::spawn(move || {
+                (0..30).filter(|_| get(address, "/metrics").is_ok_and(|r| r.status == 200)).count()
+            })
+        })
         .collect();
     let served: usize = scrapers.into_iter().map(|scraper| scraper.join().unwrap()).sum();
     assert_eq!(served, 300);

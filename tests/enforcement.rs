@@ -1,4 +1,5 @@
 //! Enforcement end to end: the fake NVML's limits are lowered, survive a kill, and come back.
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 use fake_nvml::Control;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,7 +27,16 @@ impl Bench {
     fn agent(&self, more: &[&str]) -> Agent {
         let library = format!("collectors.nvml.library={}", fake_library().display());
         let state = format!("state.directory={}", self.state.display());
-        let mut arguments = vec!["--set", &library, "--set", &state, "--set", "beat.interval=200ms", "--set", "power.rest=1000W"];
+        let mut arguments = vec![
+            "--set",
+            &library,
+            "--set",
+            &state,
+            "--set",
+            "beat.interval=200ms",
+            "--set",
+            "power.rest=1000W",
+        ];
         arguments.extend(more);
         Agent::start(&arguments, &[("WATTKEEPER_FAKE_NVML", self.file.as_path())])
     }
@@ -46,7 +56,9 @@ const ENFORCE: [&str; 4] = ["--set", "power.budget=4500 W", "--set", "power.enfo
 fn advice_writes_nothing() {
     let bench = Bench::new();
     let agent = bench.agent(&["--set", "power.budget=3000 W"]);
-    eventually("advice is given", || agent.metric("wattkeeper_orders_total", &["verdict=\"advised\""]).unwrap_or(0.0) > 0.0);
+    eventually("advice is given", || {
+        agent.metric("wattkeeper_orders_total", &["verdict=\"advised\""]).unwrap_or(0.0) > 0.0
+    });
     assert!(!bench.capped(), "{:?}", bench.limits());
     assert_eq!(agent.metric("wattkeeper_power_enforcing", &[]), Some(0.0));
 }
@@ -89,7 +101,9 @@ fn without_a_journal_nothing_is_enforced_and_observing_goes_on() {
     let mut line: Vec<&str> = ENFORCE.to_vec();
     line.extend(["--set", &state]);
     let agent = bench.agent(&line);
-    eventually("decisions are refused", || agent.metric("wattkeeper_orders_total", &["verdict=\"refused\""]).unwrap_or(0.0) > 0.0);
+    eventually("decisions are refused", || {
+        agent.metric("wattkeeper_orders_total", &["verdict=\"refused\""]).unwrap_or(0.0) > 0.0
+    });
     assert!(!bench.capped(), "{:?}", bench.limits());
     assert!(agent.metric("wattkeeper_accelerator_power_watts", &[]).is_some());
 }
@@ -107,12 +121,21 @@ fn a_corrupt_journal_is_kept_and_nothing_is_enforced() {
         bench.control.set_power_limit(board, 700.0).unwrap();
     }
     let second = bench.agent(&ENFORCE);
-    eventually("decisions are refused", || second.metric("wattkeeper_orders_total", &["verdict=\"refused\""]).unwrap_or(0.0) > 0.0);
+    eventually("decisions are refused", || {
+        second.metric("wattkeeper_orders_total", &["verdict=\"refused\""]).unwrap_or(0.0) > 0.0
+    });
     assert!(!bench.capped());
-    assert_eq!(std::fs::read_to_string(&journal).unwrap(), "this is not a journal\n", "evidence is never overwritten");
+    assert_eq!(
+        std::fs::read_to_string(&journal).unwrap(),
+        "this is not a journal\n",
+        "evidence is never overwritten"
+    );
 }
 
 fn journal_of(state: &Path) -> PathBuf {
     let entries = std::fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
-    entries.filter(|path| path.extension().is_some_and(|e| e != "lock")).next().expect("a journal was written")
+    entries
+        .filter(|path| path.extension().is_some_and(|e| e != "lock"))
+        .next()
+        .expect("a journal was written")
 }

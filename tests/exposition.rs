@@ -6,8 +6,16 @@ use tests::{Agent, eventually, fake_library, free_address, get};
 
 /// Whether promtool can be run; panics where CI requires it.
 fn promtool() -> bool {
-    let there = Command::new("promtool").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    assert!(there || std::env::var_os("WATTKEEPER_REQUIRE_PROMTOOL").is_none(), "promtool is required and missing");
+    let there = Command::new("promtool")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok();
+    assert!(
+        there || std::env::var_os("WATTKEEPER_REQUIRE_PROMTOOL").is_none(),
+        "promtool is required and missing"
+    );
     if !there {
         eprintln!("NOTICE: skipped, because promtool is not installed (Debian package prometheus)");
     }
@@ -32,8 +40,12 @@ fn promtool_has_no_remark_on_the_page() {
     }
     let (_home, agent) = fleet();
     let page = agent.get("/metrics").body;
-    let mut child =
-        Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     child.stdin.take().unwrap().write_all(&page).unwrap();
     let output = child.wait_with_output().unwrap();
     let remarks = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -94,7 +106,9 @@ fn a_real_prometheus_scrapes_the_agent() {
 #[test]
 fn openmetrics_is_served_to_who_asks_for_it() {
     let agent = Agent::start(&["--rig", "sim"], &[]);
-    let reply = tests::request(agent.address, "/metrics", &["Accept: application/openmetrics-text;version=1.0.0"]).unwrap();
+    let reply =
+        tests::request(agent.address, "/metrics", &["Accept: application/openmetrics-text;version=1.0.0"])
+            .unwrap();
     assert!(reply.header("content-type").unwrap().starts_with("application/openmetrics-text; version=1.0.0"));
     let text = reply.text();
     assert!(text.ends_with("# EOF\n"));

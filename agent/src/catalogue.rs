@@ -1,5 +1,6 @@
 //! `wattkeeper catalogue`: every metric and every exported family, as a table or as JSON.
-use model::catalogue::{CATALOGUE, FAMILIES};
+use model::catalogue::CATALOGUE;
+use model::families::FAMILIES;
 use model::metric::MetricKind;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -22,8 +23,14 @@ pub fn table() -> String {
             section = row.subjects[0].as_str();
             let _ = writeln!(text, "\n{subject}");
         }
-        let labels = row.labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect::<Vec<_>>().join(",");
-        let name = if labels.is_empty() { row.family.to_owned() } else { format!("{}{{{labels}}}", row.family) };
+        let labels = row
+            .labels
+            .iter()
+            .map(|(name, value)| format!("{name}=\"{value}\""))
+            .collect::<Vec<_>>()
+            .join(",");
+        let name =
+            if labels.is_empty() { row.family.to_owned() } else { format!("{}{{{labels}}}", row.family) };
         let _ = writeln!(text, "  {name:<82} {:<8}  {}", kind(row.kind), row.help);
     }
     let _ = writeln!(text, "\nagent");
@@ -40,15 +47,14 @@ pub fn table() -> String {
 /// The catalogue as JSON: `metrics` of devices, and `families` of the agent.
 pub fn json() -> serde_json::Value {
     let metric = |row: &model::metric::Row| {
-        let labels: serde_json::Map<_, _> = row.labels.iter().map(|(n, v)| ((*n).to_owned(), json!(v))).collect();
+        let labels: serde_json::Map<_, _> =
+            row.labels.iter().map(|(n, v)| ((*n).to_owned(), json!(v))).collect();
         json!({
             "id": row.metric, "name": row.family, "labels": labels, "unit": row.unit, "kind": row.kind,
             "plausible": [row.low, row.high], "devices": row.subjects, "help": row.help,
         })
     };
-    let family = |f: &model::metric::Family| {
-        json!({ "name": f.name, "labels": f.labels, "unit": f.unit, "kind": f.kind, "help": f.help })
-    };
+    let family = |f: &model::metric::Family| json!({ "name": f.name, "labels": f.labels, "unit": f.unit, "kind": f.kind, "help": f.help });
     json!({
         "metrics": CATALOGUE.iter().map(metric).collect::<Vec<_>>(),
         "families": FAMILIES.iter().map(family).collect::<Vec<_>>(),

@@ -166,7 +166,9 @@ impl Common {
 
     /// Whether the operator chose an address, rather than taking the default.
     pub fn chose_listen(&self) -> bool {
-        self.listen.is_some() || self.set.iter().any(|text| text.starts_with("listen")) || self.config.is_some()
+        self.listen.is_some()
+            || self.set.iter().any(|text| text.starts_with("listen"))
+            || self.config.is_some()
     }
 }
 
@@ -182,7 +184,8 @@ mod tests {
 
     #[test]
     fn flags_that_hold_everywhere_may_stand_behind_the_subcommand() {
-        let line = ["wattkeeper", "run", "--rig", "sim", "--set", "beat.interval=100ms", "--listen", "127.0.0.1:1"];
+        let line =
+            ["wattkeeper", "run", "--rig", "sim", "--set", "beat.interval=100ms", "--listen", "127.0.0.1:1"];
         let config = Cli::try_parse_from(line).unwrap().common.load().unwrap();
         assert_eq!(config.rig.kind, model::snapshot::Rig::Sim);
         assert_eq!(config.beat.interval.as_millis(), 100);

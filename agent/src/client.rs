@@ -99,8 +99,13 @@ impl Client {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| silent(error.to_string()))?;
         let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, self.fetch("/state")).await });
-        let body = answer.map_err(|_| silent(format!("nothing within {PATIENCE:?}")))?.map_err(|error| silent(error.to_string()))?;
-        let foreign = |error: serde_json::Error| ClientError::Foreign { target: self.target.clone(), why: error.to_string() };
+        let body = answer
+            .map_err(|_| silent(format!("nothing within {PATIENCE:?}")))?
+            .map_err(|error| silent(error.to_string()))?;
+        let foreign = |error: serde_json::Error| ClientError::Foreign {
+            target: self.target.clone(),
+            why: error.to_string(),
+        };
         serde_json::from_slice(&body).map_err(foreign)
     }
 
@@ -174,7 +179,10 @@ mod tests {
 
     #[test]
     fn targets_are_addresses_or_sockets() {
-        assert_eq!(Target::parse("http://127.0.0.1:9477/").unwrap(), Target::Tcp("127.0.0.1:9477".parse().unwrap()));
+        assert_eq!(
+            Target::parse("http://127.0.0.1:9477/").unwrap(),
+            Target::Tcp("127.0.0.1:9477".parse().unwrap())
+        );
         assert_eq!(Target::parse("127.0.0.1:1").unwrap().to_string(), "http://127.0.0.1:1");
         assert_eq!(Target::parse("unix:/run/wk.sock").unwrap(), Target::Unix("/run/wk.sock".into()));
         assert!(Target::parse("nonsense").unwrap_err().to_string().contains("unix:PATH"));

@@ -24,6 +24,6 @@ fn nanoseconds(time: Timespec) -> u64 {
 pub fn wait_until(mono_ns: u64) {
     let (seconds, rest) = (mono_ns / 1_000_000_000, mono_ns % 1_000_000_000);
     // Both parts fit: u64 nanoseconds are 584 years.
-    let until = Timespec { tv_sec: seconds as i64, tv_nsec: rest as i64 };
+    let until = Timespec { tv_sec: seconds.cast_signed(), tv_nsec: rest.cast_signed() };
     while clock_nanosleep_absolute(WaitClock::Monotonic, &until).is_err() {}
 }

@@ -134,9 +134,18 @@ fn feed(board: &Board, progress: &Shared, engine: &Engine, summary: &mut Summary
 }
 
 /// Tells the story as lines, for where there is no terminal.
-fn tell(board: &Board, progress: &Shared, engine: &Engine, summary: &mut Summary, address: SocketAddr) -> std::io::Result<()> {
+fn tell(
+    board: &Board,
+    progress: &Shared,
+    engine: &Engine,
+    summary: &mut Summary,
+    address: SocketAddr,
+) -> std::io::Result<()> {
     let mut out = std::io::stdout();
-    writeln!(out, "wattkeeper demo: a simulated node, no real device is read or written; http://{address}/metrics")?;
+    writeln!(
+        out,
+        "wattkeeper demo: a simulated node, no real device is read or written; http://{address}/metrics"
+    )?;
     let mut told = 0;
     loop {
         let ended = engine.ended();
@@ -193,7 +202,12 @@ impl Summary {
             let phase = if event.active() { Phase::Raised } else { Phase::Cleared };
             if self.phases.insert(event.id.0, phase) != Some(phase) {
                 let name = &snapshot.frame.devices.get(event.device).info.name;
-                lines.push(format!("{:<9} {} on {name} ({})", phase.as_str(), event.title(), event.severity.as_str()));
+                lines.push(format!(
+                    "{:<9} {} on {name} ({})",
+                    phase.as_str(),
+                    event.title(),
+                    event.severity.as_str()
+                ));
             }
         }
         lines
@@ -210,12 +224,18 @@ impl Summary {
         }
         if power.stage != self.stage {
             self.stage = power.stage;
-            lines.push(format!("power     {} at {total_w:.0} W of a budget of {:.0} W", power.stage.as_str(), power.budget.0));
+            lines.push(format!(
+                "power     {} at {total_w:.0} W of a budget of {:.0} W",
+                power.stage.as_str(),
+                power.budget.0
+            ));
         }
-        for settled in snapshot.decisions.iter().rev().filter(|settled| settled.decision.id > self.decisions) {
+        for settled in snapshot.decisions.iter().rev().filter(|settled| settled.decision.id > self.decisions)
+        {
             let name = &snapshot.frame.devices.get(settled.decision.device).info.name;
             let (action, why) = (settled.decision.action, settled.decision.why.as_str());
-            let limit = if let model::Action::Limit(limit) = action { format!(" {limit}") } else { String::new() };
+            let limit =
+                if let model::Action::Limit(limit) = action { format!(" {limit}") } else { String::new() };
             lines.push(format!("decision  {} {name}{limit}: {why}", action.as_str()));
         }
         self.decisions = snapshot.decisions.first().map_or(self.decisions, |settled| settled.decision.id);
@@ -231,11 +251,16 @@ impl Summary {
         writeln!(out, "  events               {raised} raised, {cleared} cleared")?;
         writeln!(out, "  peak node power      {:.0} W", self.peak_w)?;
         if let Some(watts) = self.squeezed_w {
-            writeln!(out, "  end of the squeeze   {watts:.0} W under a budget of {:.0} W", sim::story::SQUEEZE_W)?;
+            writeln!(
+                out,
+                "  end of the squeeze   {watts:.0} W under a budget of {:.0} W",
+                sim::story::SQUEEZE_W
+            )?;
         }
         writeln!(out, "  time over budget     {:.1} s", self.over_s)?;
         if let Some(last) = &self.last {
-            let applied = last.counts.verdicts.iter().map(|(v, n)| format!("{n} {}", v.as_str())).collect::<Vec<_>>();
+            let applied =
+                last.counts.verdicts.iter().map(|(v, n)| format!("{n} {}", v.as_str())).collect::<Vec<_>>();
             writeln!(out, "  orders               {}", applied.join(", "))?;
         }
         Ok(())

@@ -112,7 +112,13 @@ impl Report {
             let _ = writeln!(text, "  no accelerator was found, so nothing can be said of any");
         }
         for device in &self.devices {
-            let _ = writeln!(text, "  {:<10} {:<9} {}", device.name, device.health.as_str(), device.because.join("; "));
+            let _ = writeln!(
+                text,
+                "  {:<10} {:<9} {}",
+                device.name,
+                device.health.as_str(),
+                device.because.join("; ")
+            );
             for remedy in &device.remedies {
                 let _ = writeln!(text, "  {:<20} → {remedy}", "");
             }
@@ -122,9 +128,7 @@ impl Report {
 
     /// The report as JSON.
     pub fn json(&self) -> serde_json::Value {
-        let device = |d: &Finding| {
-            json!({ "name": d.name, "device": d.key, "health": d.health, "because": d.because, "remedies": d.remedies })
-        };
+        let device = |d: &Finding| json!({ "name": d.name, "device": d.key, "health": d.health, "because": d.because, "remedies": d.remedies });
         json!({
             "host": self.host, "rig": self.rig, "health": self.health, "exit_code": self.exit_code(),
             "devices": self.devices.iter().map(device).collect::<Vec<_>>(),
@@ -150,7 +154,11 @@ fn finding(snapshot: &Snapshot, id: DeviceId) -> Finding {
     for event in events {
         let mut text = format!("{} ({})", event.title(), event.severity.as_str());
         for evidence in event.evidence.iter().flatten() {
-            let _ = write!(text, ", {} {:.4} expected {:.4}", evidence.metric, evidence.observed, evidence.expected);
+            let _ = write!(
+                text,
+                ", {} {:.4} expected {:.4}",
+                evidence.metric, evidence.observed, evidence.expected
+            );
         }
         because.push(text);
         if !remedies.contains(&event.fault.remedy()) {

@@ -69,13 +69,22 @@ impl Engine {
     ///
     /// # Errors
     /// When the recording's file cannot be opened or the system has no thread to give.
-    pub fn start(config: &Config, assembly: Assembly, board: Arc<Board>, script: Option<Script>) -> Result<Self, EngineError> {
+    pub fn start(
+        config: &Config,
+        assembly: Assembly,
+        board: Arc<Board>,
+        script: Option<Script>,
+    ) -> Result<Self, EngineError> {
         let (commands, queue) = sync_channel(COMMANDS_MAX);
-        let (clock, pace, interval) = (Arc::clone(&assembly.clock), assembly.pace.clone(), config.beat.interval);
+        let (clock, pace, interval) =
+            (Arc::clone(&assembly.clock), assembly.pace.clone(), config.beat.interval);
         let beat = build(config, assembly)?;
-        let run = move || match pace {
-            Pace::Machine => run_machine(beat, clock.as_ref(), interval, &queue, &board),
-            Pace::Stepped(steps) => run_stepped(beat, &steps, interval, &queue, &board, script),
+        let run = move || {
+            let desk = Desk { interval, queue: &queue, board: &board };
+            match pace {
+                Pace::Machine => run_machine(beat, clock.as_ref(), &desk),
+                Pace::Stepped(steps) => run_stepped(beat, &steps, &desk, script),
+            }
         };
         let thread = std::thread::Builder::new().name("wk-beat".into()).spawn(run);
         Ok(Self { commands, thread: Some(thread.map_err(EngineError::of("start the beat's thread"))?) })
@@ -109,6 +118,13 @@ impl Engine {
     }
 }
 
+/// What the loop has at hand: how often it beats, where commands come in, where snapshots go.
+struct Desk<'a> {
+    interval: Duration,
+    queue: &'a Receiver<Command>,
+    board: &'a Board,
+}
+
 /// Builds the beat of an assembled rig.
 ///
 /// # Errors
@@ -131,7 +147,8 @@ pub fn build(config: &Config, assembly: Assembly) -> Result<Beat, EngineError> {
     Ok(Beat::new(config, parts))
 }
 
-fn run_machine(mut beat: Beat, clock: &dyn Clock, interval: Duration, queue: &Receiver<Command>, board: &Board) {
+fn run_machine(mut beat: Beat, clock: &dyn Clock, desk: &Desk<'_>) {
+    let Desk { interval, queue, board } = *desk;
     let mut due = clock.now();
     loop {
         beat.turn(due, clock, board);
@@ -144,21 +161,17 @@ fn run_machine(mut beat: Beat, clock: &dyn Clock, interval: Duration, queue: &Re
         loop {
             match queue.recv_timeout(due.since(clock.now())) {
                 Ok(Command::Reconfigure(config)) => beat.reconfigure(&config),
-                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return beat.govern().stop(clock.now()),
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    return beat.govern().stop(clock.now());
+                }
                 Err(RecvTimeoutError::Timeout) => break,
             }
         }
     }
 }
 
-fn run_stepped(
-    mut beat: Beat,
-    clock: &SteppedClock,
-    interval: Duration,
-    queue: &Receiver<Command>,
-    board: &Board,
-    mut script: Option<Script>,
-) {
+fn run_stepped(mut beat: Beat, clock: &SteppedClock, desk: &Desk<'_>, mut script: Option<Script>) {
+    let Desk { interval, queue, board } = *desk;
     let start = clock.now();
     let mut due = start;
     let speed = script.as_ref().map_or(1.0, |script| script.speed);

@@ -132,7 +132,9 @@ impl Govern {
         }
         for outcome in &self.report.outcomes {
             self.settled[outcome.verdict as usize] += 1;
-            if let Some(settled) = self.recent.iter_mut().find(|settled| settled.decision.id == outcome.decision) {
+            if let Some(settled) =
+                self.recent.iter_mut().find(|settled| settled.decision.id == outcome.decision)
+            {
                 settled.outcome = Some(*outcome);
             }
         }
@@ -151,13 +153,18 @@ impl Govern {
     /// Makes a numbered decision of a proposal. Advice that repeats the last one for its device is not said again.
     fn number(&mut self, at: Timestamp, proposal: &Proposal) {
         let Proposal { device, action, why, event, expires } = *proposal;
-        let last = self.recent.iter().find(|settled| settled.decision.device == device).map(|settled| settled.decision);
+        let last = self
+            .recent
+            .iter()
+            .find(|settled| settled.decision.device == device)
+            .map(|settled| settled.decision);
         let repeats = |last: Decision| last.why == why && similar(last.action, action);
         if self.mode == Mode::Advise && last.is_some_and(repeats) {
             return;
         }
         self.last_id += 1;
-        let decision = Decision { id: self.last_id, at, device, action, why, event, expires, mode: self.mode };
+        let decision =
+            Decision { id: self.last_id, at, device, action, why, event, expires, mode: self.mode };
         self.decided[kind(action)][self.mode as usize] += 1;
         self.brief.decisions.push(decision);
         self.recent.push_front(Settled { decision, outcome: None });

@@ -19,7 +19,9 @@ fn main() -> ExitCode {
     match &cli.command {
         Command::Config(ConfigCommand::Default) => return say(&agent::config::keys::default_file(), 0),
         Command::Catalogue(flags) if flags.sources => return say(&agent::catalogue::sources(), 0),
-        Command::Catalogue(flags) if flags.json => return say(&format!("{:#}\n", agent::catalogue::json()), 0),
+        Command::Catalogue(flags) if flags.json => {
+            return say(&format!("{:#}\n", agent::catalogue::json()), 0);
+        }
         Command::Catalogue(_) => return say(&agent::catalogue::table(), 0),
         _ => {}
     }

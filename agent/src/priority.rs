@@ -71,7 +71,10 @@ mod tests {
         let mut frame = Frame::default();
         let table = Arc::make_mut(&mut frame.devices);
         let mut add = |n: u32| {
-            let info = DeviceInfo { name: format!("gpu{n}"), ..DeviceInfo::new(DeviceKind::Gpu, format!("GPU-{n}")) };
+            let info = DeviceInfo {
+                name: format!("gpu{n}"),
+                ..DeviceInfo::new(DeviceKind::Gpu, format!("GPU-{n}"))
+            };
             table.register(&Arc::new(info)).unwrap()
         };
         let ids = [add(0), add(1), add(2)];

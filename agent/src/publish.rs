@@ -60,7 +60,8 @@ impl Published {
     /// The snapshot as JSON.
     pub fn state(&self) -> Bytes {
         // Every part of a snapshot serialises; were one not to, an empty page would say less than nothing.
-        let render = || serde_json::to_vec(&*self.snapshot).unwrap_or_else(|error| error.to_string().into_bytes());
+        let render =
+            || serde_json::to_vec(&*self.snapshot).unwrap_or_else(|error| error.to_string().into_bytes());
         self.state.get_or_init(|| render().into()).clone()
     }
 
@@ -101,7 +102,8 @@ impl Board {
         let before = self.current.swap(Some(Arc::clone(&published)));
         if self.changes.receiver_count() > 0 {
             let now = &published.snapshot;
-            let changed = |event: &&Event| event.phase == Phase::Raised || just_cleared(event, before.as_deref());
+            let changed =
+                |event: &&Event| event.phase == Phase::Raised || just_cleared(event, before.as_deref());
             for event in now.events.iter().filter(changed) {
                 // An error means that the last reader has left.
                 let _ = self.changes.send(Arc::from(describe(event, now)));
@@ -122,7 +124,8 @@ impl Board {
 
 fn just_cleared(event: &Event, before: Option<&Published>) -> bool {
     let was_active = |old: &Event| old.id == event.id && old.active();
-    event.phase == Phase::Cleared && before.is_some_and(|before| before.snapshot.events.iter().any(was_active))
+    event.phase == Phase::Cleared
+        && before.is_some_and(|before| before.snapshot.events.iter().any(was_active))
 }
 
 /// An event as one JSON object for a stream, with its device's identity in place of the handle.
@@ -176,7 +179,10 @@ mod tests {
         let mut phases = Vec::new();
         while let Ok(change) = changes.try_recv() {
             let value: serde_json::Value = serde_json::from_str(&change).unwrap();
-            phases.push((value["phase"].as_str().unwrap().to_owned(), value["device"].as_str().unwrap().to_owned()));
+            phases.push((
+                value["phase"].as_str().unwrap().to_owned(),
+                value["device"].as_str().unwrap().to_owned(),
+            ));
         }
         assert_eq!(phases, [("raised".into(), "GPU-a".into()), ("cleared".into(), "GPU-a".to_owned())]);
     }
@@ -186,7 +192,8 @@ mod tests {
         let board = Board::new();
         board.publish(snapshot(Phase::Held));
         let published = board.latest().unwrap();
-        let (one, two) = (published.metrics(export::Format::Text, false), published.metrics(export::Format::Text, false));
+        let (one, two) =
+            (published.metrics(export::Format::Text, false), published.metrics(export::Format::Text, false));
         assert_eq!(one.as_ptr(), two.as_ptr());
     }
 }

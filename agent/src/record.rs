@@ -34,7 +34,10 @@ impl Recorder {
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 self.dropped += 1;
                 if self.dropped.is_power_of_two() {
-                    tracing::warn!(dropped = self.dropped, "beats are missing in the recording: the disk is slow or full");
+                    tracing::warn!(
+                        dropped = self.dropped,
+                        "beats are missing in the recording: the disk is slow or full"
+                    );
                 }
             }
         }

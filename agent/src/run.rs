@@ -28,7 +28,11 @@ pub fn run(common: &Common, config: Config) -> Result<(), Failed> {
     tracing::info!("stopping: limits go back to what they were");
     let restored = engine.stop(STOP_PATIENCE);
     server.shutdown();
-    if restored { Ok(()) } else { Err("the last beat did not end in time; the journal restores limits at the next start".into()) }
+    if restored {
+        Ok(())
+    } else {
+        Err("the last beat did not end in time; the journal restores limits at the next start".into())
+    }
 }
 
 /// Waits for signals; SIGHUP reloads, SIGTERM and SIGINT end the wait, and so does the end of a recording.

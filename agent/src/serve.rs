@@ -30,7 +30,9 @@ const UNREAD_MS: u32 = 20_000;
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The address is taken.
-    #[error("{address} is in use; stop what listens there, or choose another with --listen ADDR (key listen)")]
+    #[error(
+        "{address} is in use; stop what listens there, or choose another with --listen ADDR (key listen)"
+    )]
     InUse {
         /// The address.
         address: String,
@@ -144,7 +146,9 @@ async fn serve(
     }
 }
 
-async fn accept_unix(unix: Option<&UnixListener>) -> std::io::Result<(tokio::net::UnixStream, tokio::net::unix::SocketAddr)> {
+async fn accept_unix(
+    unix: Option<&UnixListener>,
+) -> std::io::Result<(tokio::net::UnixStream, tokio::net::unix::SocketAddr)> {
     match unix {
         Some(unix) => unix.accept().await,
         None => std::future::pending().await,

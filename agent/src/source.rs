@@ -83,7 +83,12 @@ impl std::fmt::Debug for Opened {
 
 impl Opened {
     /// A source of the built-in table; it is opened on its first collection.
-    pub fn built_in(name: &'static str, open: OpenCollector, options: Options, clock: Arc<dyn Clock>) -> Self {
+    pub fn built_in(
+        name: &'static str,
+        open: OpenCollector,
+        options: Options,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self::new(name, Opener::BuiltIn(open, options), None, clock)
     }
 
@@ -92,9 +97,23 @@ impl Opened {
         Self::new(collector.name(), Opener::Given, Some(collector), clock)
     }
 
-    fn new(name: &'static str, opener: Opener, collector: Option<Box<dyn Collector>>, clock: Arc<dyn Clock>) -> Self {
+    fn new(
+        name: &'static str,
+        opener: Opener,
+        collector: Option<Box<dyn Collector>>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let ever_open = collector.is_some();
-        Self { name, opener, collector, clock, retry: None, backoff: BACKOFF_FIRST, ever_open, account: Account::default() }
+        Self {
+            name,
+            opener,
+            collector,
+            clock,
+            retry: None,
+            backoff: BACKOFF_FIRST,
+            ever_open,
+            account: Account::default(),
+        }
     }
 
     /// The collector's name.
@@ -223,7 +242,8 @@ mod tests {
             OPENED.fetch_add(1, Ordering::Relaxed);
             Ok(Some(Box::new(Dying)))
         }
-        let options = Options { roots: collectors::Roots::default(), nvml_library: "x".into(), cgroups_max: 0 };
+        let options =
+            Options { roots: collectors::Roots::default(), nvml_library: "x".into(), cgroups_max: 0 };
         let clock = Arc::new(StillClock(Mutex::new(Timestamp::default())));
         let mut source = Opened::built_in("dying", open, options, clock);
         let mut batch = Batch::default();

@@ -33,7 +33,9 @@ pub fn top(config: &Config, flags: &Top) -> Result<(), Failed> {
 pub fn options(no_colour: bool) -> Options {
     let term = std::env::var("TERM").unwrap_or_default();
     let quiet = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
     let unicode = locale.is_none_or(|locale| locale.to_uppercase().contains("UTF")) && term != "linux";
     Options { colour: !no_colour && !quiet && term != "dumb", unicode }
 }

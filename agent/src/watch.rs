@@ -38,7 +38,8 @@ impl Watch {
     /// # Errors
     /// When `threaded` and the system has no thread to give.
     pub fn new(thresholds: &Thresholds, disabled: &[String], threaded: bool) -> std::io::Result<Self> {
-        let enabled = detectors::BUILT_IN.iter().filter(|entry| !disabled.iter().any(|name| name == entry.name));
+        let enabled =
+            detectors::BUILT_IN.iter().filter(|entry| !disabled.iter().any(|name| name == entry.name));
         let detectors: Vec<_> = enabled.map(|entry| (entry.open)(thresholds)).collect();
         Ok(Self {
             busy: vec![false; detectors.len()],

@@ -82,10 +82,15 @@ impl Worker {
         if late_since.is_some() && !state.fresh {
             return Answer::Late(late_since.unwrap_or(now));
         }
-        let waiting = |state: &mut State| !state.fresh && (state.wanted.is_some() || state.under_way.is_some());
+        let waiting =
+            |state: &mut State| !state.fresh && (state.wanted.is_some() || state.under_way.is_some());
         let waited = self.shared.answered.wait_timeout_while(state, patience, waiting);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if state.fresh { Answer::Fresh } else { Answer::Late(state.under_way.or(state.wanted).unwrap_or(now)) }
+        if state.fresh {
+            Answer::Fresh
+        } else {
+            Answer::Late(state.under_way.or(state.wanted).unwrap_or(now))
+        }
     }
 
     /// Takes the batch and the account of the last collection. The mailbox is never held during a vendor call.

@@ -1,7 +1,9 @@
 //! Replay: a recording of snapshots, one JSON line a beat, read back as a source.
 use model::error::Reason;
 use model::source::SlotProcess;
-use model::{Batch, CollectError, Collector, DeviceId, DeviceKind, Frame, OpenError, Slot, Snapshot, Timestamp};
+use model::{
+    Batch, CollectError, Collector, DeviceId, DeviceKind, Frame, OpenError, Slot, Snapshot, Timestamp,
+};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -39,7 +41,8 @@ impl Recording {
             start: Timestamp::default(),
         };
         let failed = |error: CollectError| OpenError::new(what(), error.reason).because(error);
-        let first = recording.read().map_err(failed)?.ok_or_else(|| OpenError::new(what(), Reason::Malformed))?;
+        let first =
+            recording.read().map_err(failed)?.ok_or_else(|| OpenError::new(what(), Reason::Malformed))?;
         recording.host.clone_from(&first.node.host);
         recording.beat_s = if first.node.beat_s > 0.0 { first.node.beat_s } else { 1.0 };
         recording.start = first.frame.at;
@@ -72,7 +75,8 @@ impl Recording {
         if !text.ends_with('\n') {
             return Ok(None);
         }
-        let malformed = |error: serde_json::Error| CollectError::new(what(self.line), Reason::Malformed).because(error);
+        let malformed =
+            |error: serde_json::Error| CollectError::new(what(self.line), Reason::Malformed).because(error);
         serde_json::from_str(&text).map(Some).map_err(malformed)
     }
 

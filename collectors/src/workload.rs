@@ -59,12 +59,16 @@ impl Names {
             Some(known) => (known.started, known.name, known.checked) = (started, Arc::from(name), turn),
             None => self.add(Known { pid, started, name: Arc::from(name), asked: turn, checked: turn }),
         }
-        self.known.iter().find(|known| known.pid == pid).map_or(Arc::clone(&self.nobody), |known| Arc::clone(&known.name))
+        self.known
+            .iter()
+            .find(|known| known.pid == pid)
+            .map_or(Arc::clone(&self.nobody), |known| Arc::clone(&known.name))
     }
 
     fn add(&mut self, known: Known) {
         if self.known.len() == NAMES_MAX {
-            let oldest = self.known.iter().enumerate().min_by_key(|(_, known)| known.asked).map(|(place, _)| place);
+            let oldest =
+                self.known.iter().enumerate().min_by_key(|(_, known)| known.asked).map(|(place, _)| place);
             if let Some(place) = oldest {
                 self.known.swap_remove(place);
             }

@@ -124,7 +124,8 @@ impl App {
 
     /// From an event to its device, where that is an accelerator.
     fn open_event(&mut self) {
-        let device = self.snapshot().and_then(|snapshot| snapshot.events.get(self.line)).map(|event| event.device);
+        let device =
+            self.snapshot().and_then(|snapshot| snapshot.events.get(self.line)).map(|event| event.device);
         let place = self.accelerators().iter().position(|d| Some(d.id) == device);
         if let Some(place) = place {
             self.device = place;
@@ -140,7 +141,8 @@ impl App {
     /// The accelerators of the last snapshot, vanished ones included, by name.
     pub fn accelerators(&self) -> Vec<&Device> {
         let Some(snapshot) = self.snapshot() else { return Vec::new() };
-        let mut list: Vec<_> = snapshot.frame.devices.iter().filter(|d| d.info.kind.is_accelerator()).collect();
+        let mut list: Vec<_> =
+            snapshot.frame.devices.iter().filter(|d| d.info.kind.is_accelerator()).collect();
         let number = |name: &str| name.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().ok();
         list.sort_by_key(|d| (d.info.kind, number(&d.info.name), d.info.name.clone()));
         list

@@ -75,7 +75,11 @@ pub fn bar(share: f64, width: usize, unicode: bool) -> String {
 
 /// The newest points as a line of columns between 0 and `top`; gaps are blank.
 pub fn spark(points: &[Option<f64>], top: f64, width: usize, unicode: bool) -> String {
-    let steps: &[char] = if unicode { &['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'] } else { &['.', ':', '-', '=', '+', '*', '%', '#'] };
+    let steps: &[char] = if unicode {
+        &['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
+    } else {
+        &['.', ':', '-', '=', '+', '*', '%', '#']
+    };
     let column = |point: &Option<f64>| match point {
         None => ' ',
         Some(value) => steps[((value / top.max(1e-9) * 8.0) as usize).min(7)],

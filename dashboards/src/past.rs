@@ -22,7 +22,8 @@ impl Past {
         self.beats = Some(beat);
         for device in snapshot.frame.devices.iter().filter(|device| device.info.kind.is_accelerator()) {
             let frame = &snapshot.frame;
-            let power = frame.value(device.id, Metric::PowerInstant).or(frame.value(device.id, Metric::PowerAverage));
+            let power =
+                frame.value(device.id, Metric::PowerInstant).or(frame.value(device.id, Metric::PowerAverage));
             self.push(&device.info.key, power);
         }
         self.push("", snapshot.power.as_ref().map(|power| (power.accelerators + power.rest).0));

@@ -20,7 +20,8 @@ impl Held {
     fn take() -> std::io::Result<Self> {
         restore_on_panic();
         enable_raw_mode()?;
-        let entered = execute!(stdout(), EnterAlternateScreen).and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
+        let entered = execute!(stdout(), EnterAlternateScreen)
+            .and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
         entered.map(Self).inspect_err(|_| give_back())
     }
 }

@@ -91,7 +91,8 @@ impl Lifecycle {
         }
         let beat = self.beat;
         let thresholds = self.thresholds;
-        self.pending.retain(|pending| beat - pending.first_beat < pace(pending.key.2, &thresholds).within_beats);
+        self.pending
+            .retain(|pending| beat - pending.first_beat < pace(pending.key.2, &thresholds).within_beats);
         self.end_quiet(at, devices);
     }
 
@@ -126,7 +127,11 @@ impl Lifecycle {
             return;
         }
         self.last_id += 1;
-        match self.counts.iter_mut().find(|(fault, severity, _)| (*fault, *severity) == (finding.fault, finding.severity)) {
+        match self
+            .counts
+            .iter_mut()
+            .find(|(fault, severity, _)| (*fault, *severity) == (finding.fault, finding.severity))
+        {
             Some((_, _, count)) => *count += 1,
             None => self.counts.push((finding.fault, finding.severity, 1)),
         }
@@ -223,7 +228,15 @@ mod tests {
     }
 
     fn finding(device: DeviceId, fault: FaultKind, score: f64) -> Finding {
-        Finding { detector: "test", device, fault, code: 0, severity: Severity::Warning, score, evidence: [None; 4] }
+        Finding {
+            detector: "test",
+            device,
+            fault,
+            code: 0,
+            severity: Severity::Warning,
+            score,
+            evidence: [None; 4],
+        }
     }
 
     fn second(n: u64) -> Timestamp {

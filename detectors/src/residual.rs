@@ -3,7 +3,8 @@ use crate::subspace::{LAGS, REACH, Scratch, Subspace};
 use crate::thresholds::Thresholds;
 use model::stages::{Fit, Fitted};
 use model::{
-    Detector, Device, DeviceId, DeviceKind, EventSink, Evidence, FaultKind, Finding, Frame, History, Metric, Severity,
+    Detector, Device, DeviceId, DeviceKind, EventSink, Evidence, FaultKind, Finding, Frame, History, Metric,
+    Severity,
 };
 use ndarray::Array2;
 
@@ -110,11 +111,15 @@ impl Residual {
     /// The finding of one device on this beat, if there is one.
     fn look(&mut self, frame: &Frame, history: &History, device: DeviceId) -> Option<Finding> {
         let model = self.models[device.index()].as_ref()?;
-        if self.watched[device.index()].masked > 0 || model.generation != frame.devices.get(device).generation {
+        if self.watched[device.index()].masked > 0 || model.generation != frame.devices.get(device).generation
+        {
             return None;
         }
-        let point = |channel: usize, lag: usize| history.series(frame, device, model.channels[channel])?.ago(LAGS[lag]);
-        let places = (0..model.channels.len()).flat_map(|channel| (0..LAGS.len()).map(move |lag| (channel, lag)));
+        let point = |channel: usize, lag: usize| {
+            history.series(frame, device, model.channels[channel])?.ago(LAGS[lag])
+        };
+        let places =
+            (0..model.channels.len()).flat_map(|channel| (0..LAGS.len()).map(move |lag| (channel, lag)));
         // A row with a gap says nothing; gaps are the business of other detectors.
         if places.clone().any(|(channel, lag)| point(channel, lag).is_none()) {
             return None;
@@ -134,7 +139,8 @@ impl Residual {
     fn rows(&self, frame: &Frame, history: &History, device: &Device) -> Option<(Vec<Metric>, Array2<f64>)> {
         let watched = self.watched.get(device.id.index())?;
         let (learn, refit) = (self.thresholds.residual_learn_beats, self.thresholds.residual_refit_beats);
-        let fitted = self.models[device.id.index()].as_ref().is_some_and(|m| m.generation == device.generation);
+        let fitted =
+            self.models[device.id.index()].as_ref().is_some_and(|m| m.generation == device.generation);
         let beats = watched.clean.min(ROWS_MAX + REACH).min(history.points());
         if beats < learn.min(history.points()) || (fitted && watched.age < refit) {
             return None;

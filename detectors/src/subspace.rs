@@ -103,7 +103,8 @@ impl Subspace {
         }
         let count = rows.nrows() as f64;
         self.usual = sums.iter().map(|sum| (sum / count).sqrt().max(USUAL_FLOOR)).collect();
-        let mut scores: Vec<f64> = rows.rows().into_iter().map(|row| self.score_row(row, &mut scratch)).collect();
+        let mut scores: Vec<f64> =
+            rows.rows().into_iter().map(|row| self.score_row(row, &mut scratch)).collect();
         scores.sort_by(f64::total_cmp);
         let place = ((scores.len() - 1) as f64 * QUANTILE) as usize;
         self.scale = scores[place].max(1e-6);
@@ -118,7 +119,10 @@ impl Subspace {
     pub fn score(&self, row: impl Iterator<Item = f64>, scratch: &mut Scratch) -> f64 {
         let Scratch { row: values, rebuilt, blame } = scratch;
         values.clear();
-        values.extend(row.enumerate().map(|(n, value)| squash((value - self.mean[n]) / self.spread[n]) - self.centre[n]));
+        values.extend(
+            row.enumerate()
+                .map(|(n, value)| squash((value - self.mean[n]) / self.spread[n]) - self.centre[n]),
+        );
         rebuilt.clear();
         rebuilt.resize(values.len(), 0.0);
         for axis in self.axes.rows() {

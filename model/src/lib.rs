@@ -30,6 +30,7 @@ pub mod decision;
 pub mod device;
 pub mod error;
 pub mod event;
+pub mod families;
 pub mod frame;
 pub mod history;
 pub mod metric;

@@ -20,6 +20,8 @@ pub struct Load {
 /// The node's power, part by part.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Tally {
+    /// The budget.
+    pub budget: Watts,
     /// Measured power of the accelerators that can be read.
     pub accelerators: Watts,
     /// Power of the rest of the node.
@@ -33,7 +35,7 @@ pub struct Tally {
 }
 
 /// Counts the node. `loads` is cleared and filled with every accelerator that is there.
-pub fn tally(view: &View<'_>, settings: &Settings, loads: &mut Vec<Load>) -> Tally {
+pub fn tally(view: &View<'_>, settings: &Settings, budget: Watts, loads: &mut Vec<Load>) -> Tally {
     loads.clear();
     loads.extend(view.frame.devices.accelerators().map(|device| load(view.frame, device.id, settings)));
     let packages = packages(view.frame, view.history);
@@ -41,6 +43,7 @@ pub fn tally(view: &View<'_>, settings: &Settings, loads: &mut Vec<Load>) -> Tal
     let accelerators = loads.iter().filter_map(|load| load.power).sum();
     let counted: Watts = loads.iter().map(|load| load.counted).sum();
     Tally {
+        budget,
         accelerators,
         rest,
         rest_measured: packages.is_some(),

@@ -82,12 +82,14 @@ impl PowerCap {
     }
 
     /// Proposes lower limits for what is above the threshold of the stage.
-    fn tighten(&mut self, view: &View<'_>, tally: &Tally, budget: Watts, sink: &mut ProposalSink) -> bool {
-        let share = tally.counted.0 / budget.0;
+    fn tighten(&mut self, view: &View<'_>, tally: &Tally, sink: &mut ProposalSink) -> bool {
+        let share = tally.counted.0 / tally.budget.0;
         match self.stage {
             PowerStage::Brake => self.brake(view, sink),
-            PowerStage::High | PowerStage::Low if share > self.settings.high => self.trim(view, tally, budget, &CUT_ORDER, sink),
-            PowerStage::Low if share > self.settings.low => self.trim(view, tally, budget, &CUT_ORDER[..1], sink),
+            PowerStage::High | PowerStage::Low if share > self.settings.high => {
+                self.trim(view, tally, &CUT_ORDER, sink)
+            }
+            PowerStage::Low if share > self.settings.low => self.trim(view, tally, &CUT_ORDER[..1], sink),
             PowerStage::Free | PowerStage::Low | PowerStage::High => true,
         }
     }
@@ -106,10 +108,16 @@ impl PowerCap {
     ///
     /// A device that is not capped yet may draw what it draws now; trimming all classes caps every device, idle ones at
     /// their floor, so that the sum of caps and not a hope is what keeps the budget.
-    fn trim(&mut self, view: &View<'_>, tally: &Tally, budget: Watts, classes: &[Priority], sink: &mut ProposalSink) -> bool {
+    fn trim(
+        &mut self,
+        view: &View<'_>,
+        tally: &Tally,
+        classes: &[Priority],
+        sink: &mut ProposalSink,
+    ) -> bool {
         let Settings { low, high, release_gap, gain_margin, deadband, .. } = self.settings;
         let all = classes.len() == CUT_ORDER.len();
-        let target = budget * (if all { high } else { low } - 0.5 * release_gap);
+        let target = tally.budget * (if all { high } else { low } - 0.5 * release_gap);
         let factor = 1.0 + gain_margin;
         let mut allowed = tally.rest;
         self.givers.clear();
@@ -122,7 +130,12 @@ impl PowerCap {
             let draws = load.power.or(load.enforced).unwrap_or(range.max());
             let from = range.clamp(cap.map_or(draws, |cap| cap.min(draws.max(range.min()))));
             allowed = allowed + from * factor;
-            self.givers.push(Giver { priority: view.priority(load.device), from, floor: range.min(), to: from });
+            self.givers.push(Giver {
+                priority: view.priority(load.device),
+                from,
+                floor: range.min(),
+                to: from,
+            });
         }
         let left = cut(&mut self.givers, classes, (allowed - target) * (1.0 / factor));
         let capped = self.loads.iter().filter(|load| load.range.is_some()).zip(&self.givers);
@@ -137,10 +150,10 @@ impl PowerCap {
     }
 
     /// Loosens one step when power has been low for long enough: one class, the most important first.
-    fn loosen(&mut self, view: &View<'_>, tally: &Tally, budget: Watts, sink: &mut ProposalSink) {
+    fn loosen(&mut self, view: &View<'_>, tally: &Tally, sink: &mut ProposalSink) {
         let Settings { low, high, release_gap, gain_margin, hold, .. } = self.settings;
         let threshold = if self.stage == PowerStage::Low { low } else { high } - release_gap;
-        let share = tally.counted.0 / budget.0;
+        let share = tally.counted.0 / tally.budget.0;
         let calm = !tally.blind && self.stage != PowerStage::Brake && share < threshold;
         if !calm {
             self.calm = None;
@@ -154,8 +167,10 @@ impl PowerCap {
             return;
         }
         self.calm = None;
-        let room = (budget * threshold - tally.counted) * (1.0 / (1.0 + gain_margin));
-        let class = RELEASE_ORDER.into_iter().find(|class| view.caps.iter().any(|cap| view.priority(cap.device) == *class));
+        let room = (tally.budget * threshold - tally.counted) * (1.0 / (1.0 + gain_margin));
+        let class = RELEASE_ORDER
+            .into_iter()
+            .find(|class| view.caps.iter().any(|cap| view.priority(cap.device) == *class));
         let Some(class) = class else {
             self.stage = PowerStage::Free;
             return;
@@ -191,10 +206,10 @@ impl PowerCap {
         contended
     }
 
-    fn account(&mut self, now: Timestamp, tally: &Tally, budget: Watts) {
+    fn account(&mut self, now: Timestamp, tally: &Tally) {
         let passed_s = self.last.map_or(0.0, |last| now.seconds_since(last));
         self.last = Some(now);
-        if tally.accelerators + tally.rest > budget {
+        if tally.accelerators + tally.rest > tally.budget {
             self.over_budget_s += passed_s;
         }
     }
@@ -212,13 +227,13 @@ impl Policy for PowerCap {
             sink.proposals.extend(view.caps.iter().map(give_back));
             return;
         };
-        let tally = tally(view, &self.settings, &mut self.loads);
-        self.account(view.now, &tally, budget);
+        let tally = tally(view, &self.settings, budget, &mut self.loads);
+        self.account(view.now, &tally);
         self.climb(tally.counted.0 / budget.0);
-        let feasible = self.tighten(view, &tally, budget, sink);
+        let feasible = self.tighten(view, &tally, sink);
         let contended = self.reassert(view, sink);
         if sink.proposals.is_empty() {
-            self.loosen(view, &tally, budget, sink);
+            self.loosen(view, &tally, sink);
         }
         let mut state = PowerState {
             budget,

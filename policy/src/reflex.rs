@@ -24,7 +24,9 @@ impl Reflex {
     /// Looks at one tick: `power` gives a device's instantaneous reading. Says whether to brake now, once per brake.
     pub fn tick(&mut self, footing: &Footing, power: impl Fn(DeviceId) -> Option<Watts>) -> bool {
         let Some(budget) = footing.budget else { return false };
-        let counted = |(device, blind): &(DeviceId, Watts)| power(*device).map_or(*blind, |p| p * (1.0 + footing.gain_margin));
+        let counted = |(device, blind): &(DeviceId, Watts)| {
+            power(*device).map_or(*blind, |p| p * (1.0 + footing.gain_margin))
+        };
         let total = footing.devices.iter().map(counted).sum::<Watts>() + footing.rest;
         let over = total > budget;
         let brake = over && !self.braked;
@@ -43,8 +45,12 @@ mod tests {
     fn a_reading_over_the_budget_brakes_on_that_very_tick_and_once() {
         let mut table = DeviceTable::default();
         let device = table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, "GPU-a"))).unwrap();
-        let footing =
-            Footing { budget: Some(Watts(1000.0)), rest: Watts(400.0), gain_margin: 0.0, devices: vec![(device, Watts(700.0))] };
+        let footing = Footing {
+            budget: Some(Watts(1000.0)),
+            rest: Watts(400.0),
+            gain_margin: 0.0,
+            devices: vec![(device, Watts(700.0))],
+        };
         let mut reflex = Reflex::default();
         assert!(!reflex.tick(&footing, |_| Some(Watts(599.0))));
         assert!(reflex.tick(&footing, |_| Some(Watts(601.0))));

@@ -17,7 +17,8 @@ fn pool(snapshot: &Snapshot, kind: DeviceKind) -> Option<Signal> {
     }
     let there: Vec<DeviceId> = frame.devices.of_kind(kind).map(|d| d.id).collect();
     let works = |device: &&DeviceId| {
-        let broken = |e: &&model::Event| e.active() && e.device == **device && e.severity == Severity::Critical;
+        let broken =
+            |e: &&model::Event| e.active() && e.device == **device && e.severity == Severity::Critical;
         snapshot.events.iter().find(broken).is_none() && snapshot.health(**device) != Health::Unknown
     };
     let able: Vec<DeviceId> = there.iter().filter(works).copied().collect();
@@ -27,7 +28,8 @@ fn pool(snapshot: &Snapshot, kind: DeviceKind) -> Option<Signal> {
     };
     let memory = |d| Some(frame.value(d, Metric::MemoryUsed)? / frame.value(d, Metric::MemorySize)?);
     let limited = |d| {
-        let (now, default) = (frame.value(d, Metric::PowerLimitEnforced)?, frame.value(d, Metric::PowerLimitDefault)?);
+        let (now, default) =
+            (frame.value(d, Metric::PowerLimitEnforced)?, frame.value(d, Metric::PowerLimitDefault)?);
         Some(f64::from(u8::from(now < default - 1.0)))
     };
     let demand = mean(&|d| frame.value(d, Metric::Utilization));
@@ -66,7 +68,9 @@ mod tests {
         assert_eq!(signal.values["demand_ratio"], 0.8);
         assert_eq!(signal.values.get("memory_used_ratio"), None);
         assert_eq!(signal.values["health_ratio"], 0.5);
-        assert!(signal.values.keys().all(|name| model::signal::SIGNALS.iter().any(|(known, _)| known == name)));
+        assert!(
+            signal.values.keys().all(|name| model::signal::SIGNALS.iter().any(|(known, _)| known == name))
+        );
     }
 
     #[test]

@@ -37,7 +37,8 @@ fn cut_class(givers: &mut [Giver], class: Priority, need: Watts) -> Watts {
         let of_class = givers.iter().filter(|giver| giver.priority == class);
         of_class.map(|giver| (giver.from.0 - level.max(giver.floor.0)).max(0.0)).sum()
     };
-    let mut high = givers.iter().filter(|giver| giver.priority == class).map(|giver| giver.from.0).fold(0.0, f64::max);
+    let mut high =
+        givers.iter().filter(|giver| giver.priority == class).map(|giver| giver.from.0).fold(0.0, f64::max);
     let mut low = 0.0;
     // Bisection: 60 halvings of a few kilowatts are far below a milliwatt.
     for _ in 0..60 {
@@ -66,7 +67,8 @@ mod tests {
 
     #[test]
     fn the_low_class_gives_first_and_its_highest_consumer_most() {
-        let mut givers = [giver(Priority::High, 700.0), giver(Priority::Low, 600.0), giver(Priority::Low, 400.0)];
+        let mut givers =
+            [giver(Priority::High, 700.0), giver(Priority::Low, 600.0), giver(Priority::Low, 400.0)];
         let left = cut(&mut givers, &[Priority::Low, Priority::Normal, Priority::High], Watts(250.0));
         assert!(left.0 < 1e-6);
         let to: Vec<_> = givers.iter().map(|g| g.to.0.round()).collect();

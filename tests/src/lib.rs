@@ -1,4 +1,5 @@
 //! Support for whole-program tests: a running `wattkeeper` of our own, and the least HTTP that is needed to ask it things.
+#![allow(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -30,7 +31,11 @@ pub fn binary() -> PathBuf {
 /// When it was not built.
 pub fn fake_library() -> PathBuf {
     let candidates = [build_dir().join("libfake_nvml.so"), build_dir().join("deps/libfake_nvml.so")];
-    candidates.iter().find(|path| path.exists()).cloned().unwrap_or_else(|| panic!("none of {candidates:?} exists"))
+    candidates
+        .iter()
+        .find(|path| path.exists())
+        .cloned()
+        .unwrap_or_else(|| panic!("none of {candidates:?} exists"))
 }
 
 /// A running agent, killed at the end of the test.
@@ -160,7 +165,9 @@ pub fn request(address: SocketAddr, path: &str, headers: &[&str]) -> std::io::Re
     let stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let extra: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
-    (&stream).write_all(format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{extra}\r\n").as_bytes())?;
+    (&stream).write_all(
+        format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{extra}\r\n").as_bytes(),
+    )?;
     let mut reader = BufReader::new(&stream);
     let mut lines = Vec::new();
     loop {
@@ -182,7 +189,10 @@ pub fn request(address: SocketAddr, path: &str, headers: &[&str]) -> std::io::Re
 fn unchunk(mut rest: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     while let Some(end) = rest.windows(2).position(|pair| pair == b"\r\n") {
-        let size = std::str::from_utf8(&rest[..end]).ok().and_then(|text| usize::from_str_radix(text, 16).ok()).unwrap_or(0);
+        let size = std::str::from_utf8(&rest[..end])
+            .ok()
+            .and_then(|text| usize::from_str_radix(text, 16).ok())
+            .unwrap_or(0);
         if size == 0 {
             break;
         }
@@ -239,7 +249,10 @@ pub fn eventually_within(patience: Duration, what: &str, mut holds: impl FnMut()
 /// When it cannot be started.
 pub fn run(arguments: &[&str], environment: &[(&str, &Path)]) -> (i32, String, String) {
     let mut command = Command::new(binary());
-    command.args(arguments).stdin(Stdio::null()).envs(environment.iter().map(|(name, value)| (*name, *value)));
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .envs(environment.iter().map(|(name, value)| (*name, *value)));
     let output = command.output().expect("the binary starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))

@@ -29,7 +29,9 @@ pub enum JournalError {
         source: io::Error,
     },
     /// A line does not parse or its checksum is wrong.
-    #[error("line {line} of the journal {path} is damaged; compare the devices' limits by hand, then remove the file")]
+    #[error(
+        "line {line} of the journal {path} is damaged; compare the devices' limits by hand, then remove the file"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -81,7 +83,10 @@ fn checksum(device: &str, original: Watts) -> u32 {
 /// CRC-32 as in IEEE 802.3, bit by bit: lines are few and short.
 fn crc32(bytes: impl Iterator<Item = u8>) -> u32 {
     let step = |crc: u32, byte: u8| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 })
+        (0..8).fold(
+            crc ^ u32::from(byte),
+            |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 },
+        )
     };
     !bytes.fold(u32::MAX, step)
 }
@@ -107,8 +112,10 @@ impl Journal {
         };
         fs::create_dir_all(directory).map_err(io("create", directory))?;
         let lock_path = directory.join(LOCK);
-        let lock = File::options().create(true).append(true).open(&lock_path).map_err(io("open", &lock_path))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| JournalError::Locked { path: lock_path })?;
+        let lock =
+            File::options().create(true).append(true).open(&lock_path).map_err(io("open", &lock_path))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| JournalError::Locked { path: lock_path })?;
         let path = directory.join(FILE);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -169,14 +176,18 @@ impl Journal {
         };
         let mut text = String::new();
         for (device, original) in &self.originals {
-            let line = serde_json::to_string(&Line::new(device, *original)).map_err(io::Error::from).map_err(io("write"))?;
+            let line = serde_json::to_string(&Line::new(device, *original))
+                .map_err(io::Error::from)
+                .map_err(io("write"))?;
             text.push_str(&line);
             text.push('\n');
         }
         let mut file = File::create(&draft).map_err(io("write"))?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io("write"))?;
         fs::rename(&draft, &path).map_err(io("replace"))?;
-        File::open(&self.directory).and_then(|directory| directory.sync_all()).map_err(io("sync the directory of"))
+        File::open(&self.directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(io("sync the directory of"))
     }
 }
 

@@ -85,11 +85,14 @@ impl Keeper {
         match &journal {
             Ok(journal) => {
                 for (key, original) in journal.originals() {
-                    ledger.open(key, Entry { device: None, original: *original, limit: *original, since: now });
+                    ledger
+                        .open(key, Entry { device: None, original: *original, limit: *original, since: now });
                 }
             }
             Err(JournalError::Off) => {}
-            Err(error) => tracing::warn!(reason = error.reason().as_str(), "nothing will be enforced: {error}"),
+            Err(error) => {
+                tracing::warn!(reason = error.reason().as_str(), "nothing will be enforced: {error}")
+            }
         }
         let batches = hands.fast.iter().map(|_| Batch::default()).collect();
         Self {
@@ -200,13 +203,18 @@ impl Keeper {
     }
 
     /// Guard, journal, write, read back.
-    fn carry_out(&mut self, decision: &Decision, now: Timestamp) -> Result<(Watts, Watts, Verdict), (Verdict, Reason)> {
+    fn carry_out(
+        &mut self,
+        decision: &Decision,
+        now: Timestamp,
+    ) -> Result<(Watts, Watts, Verdict), (Verdict, Reason)> {
         let refused = |reason| (Verdict::Refused, reason);
         let known = self.brief.devices.iter().find(|known| known.device == decision.device).cloned();
         let known = known.ok_or(refused(Reason::Lost))?;
         let present = self.enforced(&known.key);
         let original = self.ledger.get(&known.key).map(|entry| entry.original);
-        let subject = Subject { key: Arc::clone(&known.key), range: known.range, original, enforced: present };
+        let subject =
+            Subject { key: Arc::clone(&known.key), range: known.range, original, enforced: present };
         let order = admit(decision, &subject).map_err(refused)?;
         if original.is_none() {
             let original = present.ok_or(refused(Reason::Lost))?;
@@ -252,7 +260,8 @@ impl Keeper {
     fn give_back(&mut self, key: &str, now: Timestamp) -> bool {
         let Some(original) = self.ledger.get(key).map(|entry| entry.original) else { return true };
         let known = self.brief.devices.iter().find(|known| *known.key == *key);
-        let Some((device, range)) = known.and_then(|known| known.range.map(|range| (known.device, range))) else {
+        let Some((device, range)) = known.and_then(|known| known.range.map(|range| (known.device, range)))
+        else {
             return false;
         };
         let order = Order::power_limit(device, Arc::from(key), original, range);
@@ -264,7 +273,12 @@ impl Keeper {
                 true
             }
             Err(reason) => {
-                tracing::error!(device = key, reason = reason.as_str(), at_ms = now.wall_ms, "original limit not restored");
+                tracing::error!(
+                    device = key,
+                    reason = reason.as_str(),
+                    at_ms = now.wall_ms,
+                    "original limit not restored"
+                );
                 false
             }
         }
@@ -322,7 +336,9 @@ impl Keeper {
 
 /// The accelerators of a frame, as the keeper needs to know them. Keys are shared with the list's earlier state.
 pub fn known_devices(frame: &Frame, known: &mut Vec<Known>) {
-    let gone = |old: &Known| frame.devices.find(DeviceKind::Gpu, &old.key).or(frame.devices.find(DeviceKind::Npu, &old.key));
+    let gone = |old: &Known| {
+        frame.devices.find(DeviceKind::Gpu, &old.key).or(frame.devices.find(DeviceKind::Npu, &old.key))
+    };
     known.retain(|old| gone(old) == Some(old.device) && !frame.devices.get(old.device).gone);
     for device in frame.devices.accelerators() {
         let range = policy::budget::range(frame, device.id);

@@ -42,7 +42,8 @@ impl Bench {
         let mut brief = Brief { decisions, mode, ..Brief::default() };
         known_devices(&self.frame, &mut brief.devices);
         let devices = brief.devices.iter().map(|known| (known.device, Watts(700.0))).collect();
-        brief.footing = Footing { budget: budget.map(Watts), rest: Watts(1000.0), gain_margin: 0.05, devices };
+        brief.footing =
+            Footing { budget: budget.map(Watts), rest: Watts(1000.0), gain_margin: 0.05, devices };
         brief
     }
 
@@ -120,7 +121,10 @@ fn under_enforcement_a_predecessors_caps_are_adopted_and_not_lifted() {
     next.tick(bench.now);
     let mut report = Report::default();
     next.report(&mut report);
-    assert_eq!(report.caps.iter().map(|cap| (cap.limit, cap.original)).collect::<Vec<_>>(), [(Watts(350.0), Watts(700.0))]);
+    assert_eq!(
+        report.caps.iter().map(|cap| (cap.limit, cap.original)).collect::<Vec<_>>(),
+        [(Watts(350.0), Watts(700.0))]
+    );
     assert_eq!(bench.limits()[3], 350.0);
 }
 
@@ -161,5 +165,8 @@ fn one_device_that_cannot_be_restored_does_not_keep_the_others() {
     assert_eq!(bench.limits()[5], 700.0);
     drop(keeper);
     let journal = Journal::open(bench.home.path()).unwrap();
-    assert_eq!(journal.originals().map(|(key, _)| key.to_owned()).collect::<Vec<_>>(), [bench.node.lock().uuid(2)]);
+    assert_eq!(
+        journal.originals().map(|(key, _)| key.to_owned()).collect::<Vec<_>>(),
+        [bench.node.lock().uuid(2)]
+    );
 }

@@ -110,12 +110,16 @@ fn read_file(path: &Path, config: &mut Config, faults: &mut Vec<Fault>) {
     };
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) => return faults.push(whole(format!("cannot be read: {error}"), "name a readable file with --config")),
+        Err(error) => {
+            return faults
+                .push(whole(format!("cannot be read: {error}"), "name a readable file with --config"));
+        }
     };
     match toml::from_str::<Table>(&text) {
         Ok(table) => walk(&origin, "", &table, config, faults),
         Err(error) => {
-            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            let line =
+                error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
             faults.push(whole(format!("line {line} is not TOML: {}", error.message()), "mend that line"));
         }
     }
@@ -129,7 +133,9 @@ fn walk(origin: &str, prefix: &str, table: &Table, config: &mut Config, faults: 
             if let Err(problem) = (key.set)(config, value) {
                 faults.push(fault(origin, &path, &value.to_string(), problem));
             }
-        } else if let (Some(inner), true) = (value.as_table(), KEYS.iter().any(|key| key.path.starts_with(&section))) {
+        } else if let (Some(inner), true) =
+            (value.as_table(), KEYS.iter().any(|key| key.path.starts_with(&section)))
+        {
             walk(origin, &path, inner, config, faults);
         } else {
             faults.push(unknown(origin, &path, &value.to_string()));
@@ -142,7 +148,12 @@ fn check_together(config: &Config, faults: &mut Vec<Fault>) {
         faults.push(fault("the configuration", key, &value, Problem::new(what, remedy)));
     };
     if config.power.high < config.power.low {
-        refuse("power.high", config.power.high.to_string(), "is below power.low", "write a value from power.low up");
+        refuse(
+            "power.high",
+            config.power.high.to_string(),
+            "is below power.low",
+            "write a value from power.low up",
+        );
     }
     if config.power.enforce && config.power.budget_w.is_none() {
         refuse("power.enforce", "true".into(), "has nothing to enforce", "set power.budget too");
@@ -153,7 +164,13 @@ fn check_together(config: &Config, faults: &mut Vec<Fault>) {
 }
 
 fn fault(origin: &str, key: &str, value: &str, problem: Problem) -> Fault {
-    Fault { origin: origin.into(), key: key.into(), value: value.into(), what: problem.what, remedy: problem.remedy }
+    Fault {
+        origin: origin.into(),
+        key: key.into(),
+        value: value.into(),
+        what: problem.what,
+        remedy: problem.remedy,
+    }
 }
 
 fn unknown(origin: &str, key: &str, value: &str) -> Fault {

@@ -28,7 +28,9 @@ pub(super) fn optional_path(value: &Value) -> Result<Option<PathBuf>, Problem> {
 }
 
 pub(super) fn truth(value: &Value) -> Result<bool, Problem> {
-    value.as_bool().ok_or_else(|| Problem::new("is neither true nor false", "write true or false, without quotes"))
+    value
+        .as_bool()
+        .ok_or_else(|| Problem::new("is neither true nor false", "write true or false, without quotes"))
 }
 
 pub(super) fn word(value: &Value, known: &[&str]) -> Result<String, Problem> {
@@ -65,11 +67,14 @@ pub(super) fn number(value: &Value, low: f64, high: f64) -> Result<f64, Problem>
     // A TOML integer up to 2^53 is exact as f64, and the range is far below.
     let number = value.as_float().or_else(|| value.as_integer().map(|n| n as f64));
     let number = number.ok_or_else(|| Problem::new("is not a number", remedy()))?;
-    (number >= low && number <= high).then_some(number).ok_or_else(|| Problem::new("is out of range", remedy()))
+    (number >= low && number <= high)
+        .then_some(number)
+        .ok_or_else(|| Problem::new("is out of range", remedy()))
 }
 
 pub(super) fn texts(value: &Value) -> Result<Vec<String>, Problem> {
-    let problem = || Problem::new("is not a list of texts", r#"write a list such as ["gpu0", "process:vllm"]"#);
+    let problem =
+        || Problem::new("is not a list of texts", r#"write a list such as ["gpu0", "process:vllm"]"#);
     let list = value.as_array().ok_or_else(problem)?;
     list.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(problem)).collect()
 }
@@ -77,23 +82,38 @@ pub(super) fn texts(value: &Value) -> Result<Vec<String>, Problem> {
 pub(super) fn names(value: &Value, known: fn() -> Vec<&'static str>) -> Result<Vec<String>, Problem> {
     let names = texts(value)?;
     match names.iter().find(|name| !known().contains(&name.as_str())) {
-        Some(name) => Err(Problem::new(format!("names {name:?}, which is not known"), format!("known: {}", known().join(", ")))),
+        Some(name) => Err(Problem::new(
+            format!("names {name:?}, which is not known"),
+            format!("known: {}", known().join(", ")),
+        )),
         None => Ok(names),
     }
 }
 
 pub(super) fn duration(value: &Value, low: Duration, high: Duration) -> Result<Duration, Problem> {
-    let remedy = || format!("write a time with its unit, from {low:?} to {high:?}, such as \"500ms\", \"2s\" or \"1min\"");
+    let remedy = || {
+        format!("write a time with its unit, from {low:?} to {high:?}, such as \"500ms\", \"2s\" or \"1min\"")
+    };
     let units = [("ms", 1e-3), ("us", 1e-6), ("min", 60.0), ("s", 1.0), ("h", 3600.0)];
-    let (number, factor) = quantity(text(value, "a time")?, &units).ok_or_else(|| Problem::new("is not a time", remedy()))?;
-    let duration = Duration::try_from_secs_f64(number * factor).map_err(|_| Problem::new("is not a time", remedy()))?;
-    (low..=high).contains(&duration).then_some(duration).ok_or_else(|| Problem::new("is out of range", remedy()))
+    let (number, factor) =
+        quantity(text(value, "a time")?, &units).ok_or_else(|| Problem::new("is not a time", remedy()))?;
+    let duration =
+        Duration::try_from_secs_f64(number * factor).map_err(|_| Problem::new("is not a time", remedy()))?;
+    (low..=high)
+        .contains(&duration)
+        .then_some(duration)
+        .ok_or_else(|| Problem::new("is out of range", remedy()))
 }
 
 pub(super) fn watts(value: &Value, low: f64, high: f64) -> Result<f64, Problem> {
-    let remedy = || format!("write a power with its unit, from \"{low} W\" to \"{high} W\", such as \"6500 W\" or \"6.5 kW\"");
+    let remedy = || {
+        format!(
+            "write a power with its unit, from \"{low} W\" to \"{high} W\", such as \"6500 W\" or \"6.5 kW\""
+        )
+    };
     let units = [("kW", 1e3), ("W", 1.0)];
-    let (number, factor) = quantity(text(value, "a power")?, &units).ok_or_else(|| Problem::new("is not a power", remedy()))?;
+    let (number, factor) =
+        quantity(text(value, "a power")?, &units).ok_or_else(|| Problem::new("is not a power", remedy()))?;
     let watts = number * factor;
     (watts >= low && watts <= high).then_some(watts).ok_or_else(|| Problem::new("is out of range", remedy()))
 }

@@ -26,7 +26,9 @@ fn the_default_file_with_every_key_uncommented_is_the_default() {
     let text = default_file();
     let live: String = text
         .lines()
-        .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned() + "\n")
+        .map(|line| {
+            line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned() + "\n"
+        })
         .collect();
     for key in KEYS {
         let name = key.path.rsplit('.').next().unwrap();
@@ -41,11 +43,19 @@ fn every_fault_is_reported_at_once_with_key_value_and_remedy() {
         "listen = 9477\nlisten_adress = \"x\"\n[beat]\ninterval = \"1\"\n[power]\nlow = 3\nbudget = \"12 GW\"\n\
          [collectors]\ndisabled = [\"nvlm\"]\n[nonsense]\na = 1\n",
     );
-    let faults = load(Some(bad.path()), &[set("power.enforce", "maybe"), set("beat.intervall", "1s")]).unwrap_err();
+    let faults =
+        load(Some(bad.path()), &[set("power.enforce", "maybe"), set("beat.intervall", "1s")]).unwrap_err();
     let text = faults.to_string();
     for expected in [
-        "listen = 9477", "listen_adress", "beat.interval = \"1\"", "power.low = 3", "power.budget = \"12 GW\"", "nvlm",
-        "nonsense", "power.enforce = maybe", "did you mean beat.interval?",
+        "listen = 9477",
+        "listen_adress",
+        "beat.interval = \"1\"",
+        "power.low = 3",
+        "power.budget = \"12 GW\"",
+        "nvlm",
+        "nonsense",
+        "power.enforce = maybe",
+        "did you mean beat.interval?",
     ] {
         assert!(text.contains(expected), "{expected} is missing in:\n{text}");
     }
@@ -68,7 +78,8 @@ fn a_missing_file_is_a_fault() {
 #[test]
 fn the_command_line_wins_over_the_file() {
     let some = file("[beat]\ninterval = \"2s\"\n[power]\nbudget = \"4 kW\"\n");
-    let config = load(Some(some.path()), &[set("beat.interval", "100ms"), set("power.enforce", "true")]).unwrap();
+    let config =
+        load(Some(some.path()), &[set("beat.interval", "100ms"), set("power.enforce", "true")]).unwrap();
     assert_eq!(config.beat.interval, Duration::from_millis(100));
     assert_eq!(config.power.budget_w, Some(4000.0));
     assert!(config.power.enforce);

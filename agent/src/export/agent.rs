@@ -1,7 +1,7 @@
 //! Families of the agent itself: what it found, decided and is.
 use super::families::{family, label, sample};
 use model::Snapshot;
-use model::catalogue::FAMILIES;
+use model::families::FAMILIES;
 use model::metric::Family;
 use prometheus::proto::MetricFamily;
 

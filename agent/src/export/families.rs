@@ -18,7 +18,8 @@ pub(super) fn label(name: &str, value: &str) -> LabelPair {
     let mut pair = LabelPair::default();
     pair.set_name(name.to_owned());
     // Some readers of the format break on a brace inside a label value.
-    let clean = if value.contains(['{', '}']) { value.replace('{', "(").replace('}', ")") } else { value.to_owned() };
+    let clean =
+        if value.contains(['{', '}']) { value.replace('{', "(").replace('}', ")") } else { value.to_owned() };
     pair.set_value(clean);
     pair
 }

@@ -34,7 +34,8 @@ impl Format {
         let best = |wanted: &dyn Fn(&str) -> bool| {
             accept.split(',').filter(|part| wanted(part.trim())).map(weight).fold(0.0, f64::max)
         };
-        let open = best(&|part| part.starts_with("application/openmetrics-text") && !part.contains("version=0"));
+        let open =
+            best(&|part| part.starts_with("application/openmetrics-text") && !part.contains("version=0"));
         let text = best(&|part| part.starts_with("text/plain"));
         if open > 0.0 && open >= text { Self::OpenMetrics } else { Self::Text }
     }
@@ -58,7 +59,8 @@ pub fn render(snapshot: &Snapshot, format: Format) -> String {
 
 /// Packs a page at the fastest level: level 6 costs five times as much for two thirds of the size.
 pub fn gzip(page: &[u8]) -> Vec<u8> {
-    let mut packer = flate2::write::GzEncoder::new(Vec::with_capacity(page.len() / 6), flate2::Compression::fast());
+    let mut packer =
+        flate2::write::GzEncoder::new(Vec::with_capacity(page.len() / 6), flate2::Compression::fast());
     // Writing to memory does not fail.
     let _ = packer.write_all(page);
     packer.finish().unwrap_or_default()

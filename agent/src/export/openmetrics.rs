@@ -13,7 +13,8 @@ pub fn encode(families: &[MetricFamily]) -> String {
         let counter = family.get_field_type() == MetricType::COUNTER;
         let name = family.name();
         let stem = name.strip_suffix("_total").filter(|_| counter).unwrap_or(name);
-        let unit = UNITS.iter().rev().find(|unit| stem.strip_suffix(*unit).is_some_and(|rest| rest.ends_with('_')));
+        let unit =
+            UNITS.iter().rev().find(|unit| stem.strip_suffix(*unit).is_some_and(|rest| rest.ends_with('_')));
         let kind = if counter { "counter" } else { "gauge" };
         // Writing to a string does not fail.
         let _ = writeln!(text, "# TYPE {stem} {kind}");
@@ -28,7 +29,8 @@ pub fn encode(families: &[MetricFamily]) -> String {
                 let _ = write!(text, "{open}{}=\"{}\"", label.name(), escape(label.value()));
             }
             text.push_str(if sample.get_label().is_empty() { "" } else { "}" });
-            let value = if counter { sample.get_counter().get_value() } else { sample.get_gauge().get_value() };
+            let value =
+                if counter { sample.get_counter().get_value() } else { sample.get_gauge().get_value() };
             let _ = writeln!(text, " {value}");
         }
     }

@@ -45,7 +45,8 @@ fn openmetrics_names_the_unit_and_ends_with_eof() {
 fn no_series_appears_twice() {
     for format in [Format::Text, Format::OpenMetrics] {
         let text = render(&snapshot(), format);
-        let mut names: Vec<_> = text.lines().filter(|l| !l.starts_with('#')).filter_map(|l| l.rsplit_once(' ')).collect();
+        let mut names: Vec<_> =
+            text.lines().filter(|l| !l.starts_with('#')).filter_map(|l| l.rsplit_once(' ')).collect();
         let count = names.len();
         names.sort_unstable();
         names.dedup_by_key(|(name, _)| *name);
@@ -61,7 +62,10 @@ fn the_accept_header_chooses_the_format() {
         ("text/plain;version=0.0.4", Format::Text),
         ("application/openmetrics-text;version=1.0.0", Format::OpenMetrics),
         ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.9", Format::Text),
-        ("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;q=0.5", Format::OpenMetrics),
+        (
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;q=0.5",
+            Format::OpenMetrics,
+        ),
         ("application/openmetrics-text;version=0.0.1", Format::Text),
     ];
     for (accept, format) in cases {

@@ -40,9 +40,9 @@ pub(super) fn assemble(config: &Config) -> Result<Assembly, RigError> {
 fn place(entry: &Entry, source: Opened) -> Result<Place, RigError> {
     match entry.place {
         collectors::Place::Inline => Ok(Place::Inline(Box::new(source))),
-        collectors::Place::Worker => {
-            Worker::spawn(source).map(Place::Worker).map_err(|source| RigError::Thread { name: entry.name, source })
-        }
+        collectors::Place::Worker => Worker::spawn(source)
+            .map(Place::Worker)
+            .map_err(|source| RigError::Thread { name: entry.name, source }),
     }
 }
 

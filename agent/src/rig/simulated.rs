@@ -28,14 +28,16 @@ pub fn idle(config: &Config) -> Assembly {
     let profile = Profile::named(&config.rig.sim_board).unwrap_or(&sim::profile::H100);
     let start = beginning(false);
     let clock = Arc::new(SteppedClock::new(start));
-    let shared = SharedNode::new(Node::new(profile, config.rig.sim_boards, config.rig.sim_seed, start.mono_ns));
+    let shared =
+        SharedNode::new(Node::new(profile, config.rig.sim_boards, config.rig.sim_seed, start.mono_ns));
     let hands = Hands {
         actuators: vec![Box::new(SimActuator::new(shared.clone()))],
         fast: vec![Box::new(SimReflex::new(shared.clone()))],
     };
     let any: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
     let source = Opened::given(Box::new(SimCollector::new(shared.clone())), Arc::clone(&any));
-    let note = format!("{} x {}, simulated, seed {}", config.rig.sim_boards, profile.model, config.rig.sim_seed);
+    let note =
+        format!("{} x {}, simulated, seed {}", config.rig.sim_boards, profile.model, config.rig.sim_seed);
     Assembly {
         feed: Feed::new(vec![Place::Inline(Box::new(source))], config.beat.deadline()),
         hands: Box::new(move || hands),

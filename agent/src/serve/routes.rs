@@ -63,14 +63,17 @@ fn fresh(board: &Board) -> Result<Arc<Published>, Box<Response>> {
 
 async fn metrics(State(board): State<Arc<Board>>, headers: HeaderMap) -> Response {
     let Some(published) = board.latest() else { return unavailable("no beat has ended yet") };
-    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let text =
+        |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
     let format = Format::negotiate(text(header::ACCEPT));
     let zipped = text(header::ACCEPT_ENCODING).split(',').any(|part| {
         let part = part.trim();
         part.starts_with("gzip") && !part.ends_with("q=0")
     });
     let page = published.metrics(format, zipped);
-    let mut response = ([(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept, accept-encoding")], page).into_response();
+    let mut response =
+        ([(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept, accept-encoding")], page)
+            .into_response();
     if zipped {
         response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
     }
@@ -103,7 +106,8 @@ async fn events(State(board): State<Arc<Board>>) -> Sse<impl Stream<Item = Resul
         Ok(change) => Message::default().event("event").data(&*change),
         Err(_) => Message::default().event("lagged").data("changes were missed; read /state"),
     });
-    let first = tokio_stream::iter(active.into_iter().map(|event| Message::default().event("event").data(event)));
+    let first =
+        tokio_stream::iter(active.into_iter().map(|event| Message::default().event("event").data(event)));
     Sse::new(first.chain(changes).map(Ok)).keep_alive(KeepAlive::new().interval(HEARTBEAT))
 }
 
@@ -128,7 +132,8 @@ async fn signal(State(board): State<Arc<Board>>, Path((pool, name)): Path<(Strin
     if found.is_none() || !SIGNALS.iter().any(|(known, _)| *known == name) {
         let pools: Vec<_> = snapshot.signals.iter().map(|signal| &signal.pool).collect();
         let names: Vec<_> = SIGNALS.iter().map(|(known, _)| known).collect();
-        let text = json!({ "error": format!("there is no signal {pool}/{name}"), "pools": pools, "signals": names });
+        let text =
+            json!({ "error": format!("there is no signal {pool}/{name}"), "pools": pools, "signals": names });
         return (StatusCode::NOT_FOUND, axum_json(&text)).into_response();
     }
     match found.and_then(|signal| signal.values.get(&name)) {

@@ -61,7 +61,8 @@ fn a_head_of_a_megabyte_is_refused() {
 #[test]
 fn connections_past_the_limit_are_closed_and_the_others_go_on() {
     let server = start(board(60.0));
-    let mut idle: Vec<_> = (0..CONNECTIONS_MAX - 1).map(|_| TcpStream::connect(server.local_addr()).unwrap()).collect();
+    let mut idle: Vec<_> =
+        (0..CONNECTIONS_MAX - 1).map(|_| TcpStream::connect(server.local_addr()).unwrap()).collect();
     assert!(ask(&server, "GET /healthz HTTP/1.1").starts_with("HTTP/1.1 200"));
     idle.push(TcpStream::connect(server.local_addr()).unwrap());
     let refused = ask(&server, "GET /healthz HTTP/1.1");

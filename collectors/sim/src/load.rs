@@ -77,12 +77,20 @@ impl Workload {
         match self {
             Self::Idle => Demand { power: 0.0, busy: 0.0, memory: 0.0, resident: 0.006 },
             // Boards of a training job share their iterations, so they are not shifted against each other.
-            Self::Training if ms % 2500 >= 2250 => Demand { power: 0.35 + jitter(0.03), busy: 0.55, memory: 0.2, resident: 0.83 },
+            Self::Training if ms % 2500 >= 2250 => {
+                Demand { power: 0.35 + jitter(0.03), busy: 0.55, memory: 0.2, resident: 0.83 }
+            }
             Self::Training => Demand { power: 0.90 + jitter(0.03), busy: 0.99, memory: 0.52, resident: 0.83 },
-            Self::Prefill if shifted % 1400 < 600 => Demand { power: 0.98 + jitter(0.02), busy: 1.0, memory: 0.4, resident: 0.88 },
+            Self::Prefill if shifted % 1400 < 600 => {
+                Demand { power: 0.98 + jitter(0.02), busy: 1.0, memory: 0.4, resident: 0.88 }
+            }
             Self::Prefill => Demand { power: 0.42 + jitter(0.04), busy: 0.7, memory: 0.5, resident: 0.88 },
-            Self::Decode => Demand { power: 0.27 + jitter(0.03), busy: 0.93, memory: 0.81 + jitter(0.03), resident: 0.9 },
-            Self::Serving if shifted % 2100 < 400 => Demand { power: 0.9 + jitter(0.03), busy: 0.98, memory: 0.5, resident: 0.89 },
+            Self::Decode => {
+                Demand { power: 0.27 + jitter(0.03), busy: 0.93, memory: 0.81 + jitter(0.03), resident: 0.9 }
+            }
+            Self::Serving if shifted % 2100 < 400 => {
+                Demand { power: 0.9 + jitter(0.03), busy: 0.98, memory: 0.5, resident: 0.89 }
+            }
             Self::Serving => Demand { power: 0.45 + jitter(0.05), busy: 0.86, memory: 0.68, resident: 0.89 },
         }
     }

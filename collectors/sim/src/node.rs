@@ -130,7 +130,8 @@ impl Node {
 
     /// The identity of a board, as its driver gives it: made from the seed and the position.
     pub fn uuid(&self, index: usize) -> String {
-        let (a, b) = (crate::noise::word(self.seed, index as u64, 1), crate::noise::word(self.seed, index as u64, 2));
+        let (a, b) =
+            (crate::noise::word(self.seed, index as u64, 1), crate::noise::word(self.seed, index as u64, 2));
         let (w0, w1, w2) = (a >> 32, (a >> 16) & 0xffff, a & 0xffff);
         format!("GPU-{w0:08x}-{w1:04x}-{w2:04x}-{:04x}-{:012x}", b >> 48, b & 0xffff_ffff_ffff)
     }

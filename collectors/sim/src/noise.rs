@@ -2,7 +2,8 @@
 
 /// A well-mixed 64-bit word of three numbers (the finaliser of SplitMix64, Steele et al., OOPSLA 2014).
 pub fn word(seed: u64, stream: u64, moment: u64) -> u64 {
-    let mut x = seed ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ moment.wrapping_mul(0xd1b5_4a32_d192_ed03);
+    let mut x =
+        seed ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ moment.wrapping_mul(0xd1b5_4a32_d192_ed03);
     for _ in 0..2 {
         x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

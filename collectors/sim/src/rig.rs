@@ -5,8 +5,8 @@ use crate::node::{CORES, MEMORY_BYTES, Node};
 use model::error::Reason;
 use model::source::SlotProcess;
 use model::{
-    ActuateError, Actuator, Batch, CollectError, Collector, DeviceInfo, DeviceKind, Metric, NoticeKind, Order, Slot,
-    Timestamp, Vendor, Watts,
+    ActuateError, Actuator, Batch, CollectError, Collector, DeviceInfo, DeviceKind, Metric, NoticeKind,
+    Order, Slot, Timestamp, Vendor, Watts,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -176,7 +176,8 @@ fn read_board(slot: Slot, board: &Board, batch: &mut Batch) {
 }
 
 fn register_host(batch: &mut Batch) -> Host {
-    let core = |n: usize| DeviceInfo { name: format!("cpu{n}"), ..DeviceInfo::new(DeviceKind::Core, n.to_string()) };
+    let core =
+        |n: usize| DeviceInfo { name: format!("cpu{n}"), ..DeviceInfo::new(DeviceKind::Core, n.to_string()) };
     let zones = ["package-0", "package-1", "package-0/dram", "package-1/dram"];
     Host {
         node: batch.device(DeviceInfo::new(DeviceKind::Node, "simulated-node")),
@@ -202,7 +203,9 @@ fn read_host(host: &Host, node: &Node, batch: &mut Batch) {
         batch.set(host.node, metric, value);
     }
     for (slot, times) in host.cores.iter().zip(&node.core_s) {
-        for (metric, seconds) in [Metric::CoreUser, Metric::CoreSystem, Metric::CoreIdle].into_iter().zip(times) {
+        for (metric, seconds) in
+            [Metric::CoreUser, Metric::CoreSystem, Metric::CoreIdle].into_iter().zip(times)
+        {
             batch.set(*slot, metric, *seconds);
         }
     }

@@ -64,7 +64,9 @@ impl Player {
 
 fn act(step: Step, node: &mut Node) {
     match step {
-        Step::Load(first, last, workload) => (first..=last).for_each(|index| node.set_workload(index, workload)),
+        Step::Load(first, last, workload) => {
+            (first..=last).for_each(|index| node.set_workload(index, workload))
+        }
         Step::Inject(index, fault) => node.boards[index].inject(fault),
         Step::Heal(index, fault) => node.boards[index].heal(fault),
         Step::Xid(index, code) => node.boards[index].xid(code),

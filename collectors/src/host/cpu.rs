@@ -34,11 +34,22 @@ const LOADS: [Metric; 3] = [Metric::Load1, Metric::Load5, Metric::Load15];
 /// When `/proc/stat` cannot be read.
 pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> {
     let roots = options.roots.clone();
-    let stat = Kept::open(roots.proc.join("stat")).map_err(|error| OpenError::io("read /proc/stat", error))?;
+    let stat =
+        Kept::open(roots.proc.join("stat")).map_err(|error| OpenError::io("read /proc/stat", error))?;
     let ticks = rustix::param::clock_ticks_per_second() as f64;
     let file = |name: &str| Kept::new(roots.proc.join(name));
     let (load, uptime, sched) = (file("loadavg"), file("uptime"), file("schedstat"));
-    Ok(Some(Box::new(Cpu { stat, load, uptime, sched, ticks, roots, node: None, cores: Vec::new(), packages: Vec::new() })))
+    Ok(Some(Box::new(Cpu {
+        stat,
+        load,
+        uptime,
+        sched,
+        ticks,
+        roots,
+        node: None,
+        cores: Vec::new(),
+        packages: Vec::new(),
+    })))
 }
 
 #[derive(Debug)]
@@ -71,7 +82,8 @@ impl Cpu {
         let core = self.cores[number].get_or_insert_with(|| {
             let folder = roots.sys.join(format!("devices/system/cpu/cpu{number}"));
             let throttles = folder.join("thermal_throttle/core_throttle_count");
-            let mut files = vec![Gauge::new(Metric::CoreFrequency, folder.join("cpufreq/scaling_cur_freq"), 1e3)];
+            let mut files =
+                vec![Gauge::new(Metric::CoreFrequency, folder.join("cpufreq/scaling_cur_freq"), 1e3)];
             files.extend(Gauge::found(Metric::CoreThrottles, throttles, 1.0));
             Core { slot: batch.device(core(number)), files, seen: true }
         });
@@ -87,7 +99,9 @@ impl Cpu {
             for line in text.lines() {
                 let mut words = line.split_ascii_whitespace();
                 let Some(first) = words.next() else { continue };
-                if let Some(number) = numbered(first, "cpu").filter(|number| *number < model::device::DEVICES_MAX) {
+                if let Some(number) =
+                    numbered(first, "cpu").filter(|number| *number < model::device::DEVICES_MAX)
+                {
                     let slot = self.meet(number, batch);
                     for (metric, word) in MODES.into_iter().zip(words) {
                         set(slot, metric, word, 1.0 / self.ticks, batch);
@@ -103,7 +117,9 @@ impl Cpu {
 
     /// Waiting and running on each run queue. The columns are those of versions 15 to 17 of the file.
     fn schedstat(&mut self, batch: &mut Batch) {
-        let slot_of = |cores: &[Option<Core>], number: usize| cores.get(number).and_then(|c| c.as_ref().map(|c| c.slot));
+        let slot_of = |cores: &[Option<Core>], number: usize| {
+            cores.get(number).and_then(|c| c.as_ref().map(|c| c.slot))
+        };
         match self.sched.text() {
             Ok(text) => {
                 for line in text.lines() {
@@ -126,7 +142,10 @@ impl Cpu {
 
     fn loads(&mut self, node: Slot, batch: &mut Batch) {
         let mut put = |metrics: &[Metric], file: &mut Kept| match file.text() {
-            Ok(text) => metrics.iter().zip(text.split_ascii_whitespace()).for_each(|(m, word)| set(node, *m, word, 1.0, batch)),
+            Ok(text) => metrics
+                .iter()
+                .zip(text.split_ascii_whitespace())
+                .for_each(|(m, word)| set(node, *m, word, 1.0, batch)),
             Err(error) => metrics.iter().for_each(|metric| batch.absent(node, *metric, absence(&error))),
         };
         put(&LOADS, &mut self.load);
@@ -144,7 +163,8 @@ impl Cpu {
             }
         }
         let text = std::fs::read_to_string(self.roots.proc.join("cpuinfo")).unwrap_or_default();
-        let named = text.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':'));
+        let named =
+            text.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':'));
         let model = named.map_or(String::new(), |(_, name)| name.trim().to_owned());
         let gauges = |(package, first): (u32, String)| {
             let info = DeviceInfo {
@@ -153,7 +173,10 @@ impl Cpu {
                 ..DeviceInfo::new(DeviceKind::Package, package.to_string())
             };
             let path = folder.join(first).join("thermal_throttle/package_throttle_count");
-            Gauges { slot: batch.device(info), files: Gauge::found(Metric::PackageThrottles, path, 1.0).into_iter().collect() }
+            Gauges {
+                slot: batch.device(info),
+                files: Gauge::found(Metric::PackageThrottles, path, 1.0).into_iter().collect(),
+            }
         };
         firsts.into_iter().map(gauges).collect()
     }

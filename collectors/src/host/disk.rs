@@ -66,7 +66,8 @@ impl Collector for Disks {
             let Some(name) = words.nth(2) else { continue };
             let place = known.iter().position(|disk| disk.name == name).unwrap_or_else(|| {
                 let room = known.len() < DISKS_MAX * 8;
-                let slot = (room && whole(roots, name)).then(|| batch.device(DeviceInfo::new(DeviceKind::Disk, name)));
+                let slot = (room && whole(roots, name))
+                    .then(|| batch.device(DeviceInfo::new(DeviceKind::Disk, name)));
                 known.push(Known { name: name.to_owned(), slot, seen: true });
                 known.len() - 1
             });

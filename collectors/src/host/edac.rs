@@ -12,7 +12,8 @@ use std::path::PathBuf;
 pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> {
     let folder = options.roots.sys.join("devices/system/edac/mc");
     let found = names(&folder, |name| numbered(name, "mc").is_some());
-    Ok((!found.is_empty()).then(|| Box::new(Edac { folder, found, controllers: Vec::new() }) as Box<dyn Collector>))
+    Ok((!found.is_empty())
+        .then(|| Box::new(Edac { folder, found, controllers: Vec::new() }) as Box<dyn Collector>))
 }
 
 struct Edac {
@@ -30,7 +31,8 @@ impl Collector for Edac {
         for name in self.found.drain(..) {
             let folder = self.folder.join(&name);
             let model = word(&folder.join("mc_name"));
-            let slot = batch.device(DeviceInfo { model, ..DeviceInfo::new(DeviceKind::MemoryController, name) });
+            let slot =
+                batch.device(DeviceInfo { model, ..DeviceInfo::new(DeviceKind::MemoryController, name) });
             let files = vec![
                 Gauge::new(Metric::EdacCorrected, folder.join("ce_count"), 1.0),
                 Gauge::new(Metric::EdacUncorrected, folder.join("ue_count"), 1.0),

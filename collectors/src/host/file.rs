@@ -32,7 +32,8 @@ impl Kept {
     /// The whole text. After an error the file is opened anew the next time.
     pub(in crate::host) fn text(&mut self) -> io::Result<&str> {
         let length = self.fill().inspect_err(|_| self.file = None)?;
-        std::str::from_utf8(&self.bytes[..length]).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+        std::str::from_utf8(&self.bytes[..length])
+            .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
     }
 
     fn fill(&mut self) -> io::Result<usize> {
@@ -129,8 +130,10 @@ pub(in crate::host) fn absence(error: &io::Error) -> Absence {
 /// The names in a folder that pass, sorted; a folder that is not there is empty.
 pub(in crate::host) fn names(folder: &Path, pass: impl Fn(&str) -> bool) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut names: Vec<String> =
-        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).filter(|name| pass(name)).collect();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| pass(name))
+        .collect();
     names.sort();
     names
 }

@@ -47,7 +47,9 @@ struct Infiniband {
 fn meet(key: &str, folder: &Path, batch: &mut Batch) -> Port {
     let mut info = DeviceInfo::new(DeviceKind::Port, key);
     info.attributes.insert("link".into(), word(&folder.join("link_layer")));
-    let file = |(name, metric, scale): &(&str, Metric, f64)| Gauge::new(*metric, folder.join("counters").join(name), *scale);
+    let file = |(name, metric, scale): &(&str, Metric, f64)| {
+        Gauge::new(*metric, folder.join("counters").join(name), *scale)
+    };
     let gauges = Gauges { slot: batch.device(info), files: COUNTERS.iter().map(file).collect() };
     Port { gauges, state: Kept::new(folder.join("state")), rate: Kept::new(folder.join("rate")) }
 }
@@ -69,7 +71,11 @@ impl Collector for Infiniband {
                 Ok(text) => batch.flag(slot, Metric::PortUp, text.contains("ACTIVE")),
                 Err(error) => batch.absent(slot, Metric::PortUp, super::file::absence(&error)),
             }
-            let gigabits = port.rate.text().ok().and_then(|text| text.split_ascii_whitespace().next()?.parse::<f64>().ok());
+            let gigabits = port
+                .rate
+                .text()
+                .ok()
+                .and_then(|text| text.split_ascii_whitespace().next()?.parse::<f64>().ok());
             match gigabits {
                 Some(gigabits) => batch.set(slot, Metric::PortSpeed, gigabits * 1e9 / 8.0),
                 None => batch.absent(slot, Metric::PortSpeed, Absence::Unsupported),

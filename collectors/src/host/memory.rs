@@ -76,12 +76,18 @@ const NUMASTAT: &[Row] = &[
 /// When `/proc/meminfo` cannot be read.
 pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> {
     let roots = options.roots.clone();
-    let meminfo = Kept::open(roots.proc.join("meminfo")).map_err(|error| OpenError::io("read /proc/meminfo", error))?;
+    let meminfo =
+        Kept::open(roots.proc.join("meminfo")).map_err(|error| OpenError::io("read /proc/meminfo", error))?;
     let vmstat = Kept::new(roots.proc.join("vmstat"));
     let folder = roots.sys.join("devices/system/node");
     let numa = |number: usize| {
         let folder = folder.join(format!("node{number}"));
-        Numa { number, slot: None, meminfo: Kept::new(folder.join("meminfo")), numastat: Kept::new(folder.join("numastat")) }
+        Numa {
+            number,
+            slot: None,
+            meminfo: Kept::new(folder.join("meminfo")),
+            numastat: Kept::new(folder.join("numastat")),
+        }
     };
     let numas = names(&folder, |_| true).iter().filter_map(|name| numbered(name, "node")).map(numa).collect();
     Ok(Some(Box::new(Memory { info: node(&roots), slot: None, meminfo, vmstat, numas })))
@@ -106,7 +112,9 @@ struct Memory {
 fn read(file: &mut Kept, table: &[Row], prefix_words: usize, slot: Slot, batch: &mut Batch) {
     let text = match file.text() {
         Ok(text) => text,
-        Err(error) => return table.iter().for_each(|(_, metric, _)| batch.absent(slot, *metric, absence(&error))),
+        Err(error) => {
+            return table.iter().for_each(|(_, metric, _)| batch.absent(slot, *metric, absence(&error)));
+        }
     };
     for line in text.lines() {
         let mut words = line.split_ascii_whitespace().skip(prefix_words);

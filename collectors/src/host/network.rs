@@ -94,7 +94,9 @@ impl Collector for Network {
                 continue;
             }
             match state.text() {
-                Ok(text) if text.trim() != "unknown" => batch.flag(*slot, Metric::InterfaceUp, text.trim() == "up"),
+                Ok(text) if text.trim() != "unknown" => {
+                    batch.flag(*slot, Metric::InterfaceUp, text.trim() == "up")
+                }
                 _ => batch.absent(*slot, Metric::InterfaceUp, Absence::Unsupported),
             }
             speed.read(*slot, batch);

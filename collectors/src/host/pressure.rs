@@ -7,9 +7,21 @@ use model::{Batch, CollectError, Collector, DeviceInfo, Metric, Slot, Timestamp}
 
 /// File, then total and ten-second mean of `some` and of `full`.
 const FILES: [(&str, [Metric; 2], [Metric; 2]); 3] = [
-    ("cpu", [Metric::PressureCpuSome, Metric::PressureCpuSome10], [Metric::PressureCpuFull, Metric::PressureCpuFull10]),
-    ("memory", [Metric::PressureMemorySome, Metric::PressureMemorySome10], [Metric::PressureMemoryFull, Metric::PressureMemoryFull10]),
-    ("io", [Metric::PressureIoSome, Metric::PressureIoSome10], [Metric::PressureIoFull, Metric::PressureIoFull10]),
+    (
+        "cpu",
+        [Metric::PressureCpuSome, Metric::PressureCpuSome10],
+        [Metric::PressureCpuFull, Metric::PressureCpuFull10],
+    ),
+    (
+        "memory",
+        [Metric::PressureMemorySome, Metric::PressureMemorySome10],
+        [Metric::PressureMemoryFull, Metric::PressureMemoryFull10],
+    ),
+    (
+        "io",
+        [Metric::PressureIoSome, Metric::PressureIoSome10],
+        [Metric::PressureIoFull, Metric::PressureIoFull10],
+    ),
 ];
 
 /// Opens the source; a kernel without the files has none.
@@ -33,7 +45,9 @@ struct Pressure {
 
 /// Total in seconds and ten-second share of one line, `some avg10=0.12 avg60=… total=123456`.
 pub(in crate::host) fn parse(line: &str) -> Option<(f64, f64)> {
-    let field = |name: &str| line.split_ascii_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    let field = |name: &str| {
+        line.split_ascii_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+    };
     Some((field("total")?.parse::<f64>().ok()? * 1e-6, field("avg10")?.parse::<f64>().ok()? / 100.0))
 }
 
@@ -55,7 +69,9 @@ impl Collector for Pressure {
                         }
                     }
                 }
-                Err(error) => some.iter().chain(full).for_each(|metric| batch.absent(slot, *metric, absence(&error))),
+                Err(error) => {
+                    some.iter().chain(full).for_each(|metric| batch.absent(slot, *metric, absence(&error)))
+                }
             }
         }
         Ok(())

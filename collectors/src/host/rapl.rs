@@ -19,7 +19,11 @@ pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> 
     let mut found = Vec::new();
     for name in names(&class, |name| name.starts_with("intel-rapl:")) {
         let parent = name.rsplit_once(':').map_or("", |(parent, _)| parent);
-        let above = if parent.contains(':') { format!("{}/", word(&class.join(parent).join("name"))) } else { String::new() };
+        let above = if parent.contains(':') {
+            format!("{}/", word(&class.join(parent).join("name")))
+        } else {
+            String::new()
+        };
         let key = format!("{above}{}", word(&class.join(&name).join("name")));
         let taken = found.iter().filter(|(known, _): &&(String, PathBuf)| *known == key).count();
         found.push((if taken > 0 { format!("{key}#{taken}") } else { key }, class.join(name)));
@@ -74,7 +78,9 @@ impl Collector for Rapl {
         }
         for zone in &mut self.zones {
             match zone.energy.number() {
-                Ok(raw) => batch.set(zone.slot, Metric::ZoneEnergy, zone.odometer.add(raw, zone.modulus) * MICRO),
+                Ok(raw) => {
+                    batch.set(zone.slot, Metric::ZoneEnergy, zone.odometer.add(raw, zone.modulus) * MICRO)
+                }
                 Err(error) => batch.absent(zone.slot, Metric::ZoneEnergy, absence(&error)),
             }
             zone.limits.iter_mut().for_each(|limit| limit.read(zone.slot, batch));

@@ -17,7 +17,8 @@ pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> 
     if options.roots != Roots::default() {
         return Ok(None);
     }
-    let disks = Disks::new().map_err(|error| OpenError::new("list file systems", Reason::Io).because(error))?;
+    let disks =
+        Disks::new().map_err(|error| OpenError::new("list file systems", Reason::Io).because(error))?;
     let block = options.roots.sys.join("class/block");
     Ok(Some(Box::new(Space { block, disks, known: Vec::new(), read: None })))
 }
@@ -46,7 +47,9 @@ impl Space {
         self.known.clear();
         for disk in &*self.disks {
             let device = disk.name().to_string_lossy();
-            let Some(name) = device.strip_prefix("/dev/").and_then(|device| self.disk_of(device)) else { continue };
+            let Some(name) = device.strip_prefix("/dev/").and_then(|device| self.disk_of(device)) else {
+                continue;
+            };
             let (size, available) = (disk.total_space(), disk.available_space());
             match self.known.iter_mut().find(|(known, ..)| *known == name) {
                 Some(known) if known.1 < size => *known = (name, size, available),

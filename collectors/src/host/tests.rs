@@ -55,7 +55,8 @@ impl Host {
     fn check(&self, kind: DeviceKind, key: &str, expected: &[(Metric, f64)]) {
         for (metric, value) in expected {
             let reading = self.get(kind, key, *metric);
-            let close = reading.value().is_some_and(|read| (read - value).abs() <= 1e-9 * value.abs().max(1.0));
+            let close =
+                reading.value().is_some_and(|read| (read - value).abs() <= 1e-9 * value.abs().max(1.0));
             assert!(close, "{kind:?} {key} {metric}: {reading:?}, expected {value}");
         }
     }
@@ -93,7 +94,11 @@ fn what_both_servers_have_is_read_from_their_own_files() {
             (Metric::CoreTimeslices, 1003.0),
         ];
         host.check(DeviceKind::Core, "3", &core);
-        host.check(DeviceKind::Numa, "1", &[(Metric::NumaHit, 1001.0), (Metric::NumaMemoryUsed, 278_000_000.0 * 1024.0)]);
+        host.check(
+            DeviceKind::Numa,
+            "1",
+            &[(Metric::NumaHit, 1001.0), (Metric::NumaMemoryUsed, 278_000_000.0 * 1024.0)],
+        );
         let disk = [
             (Metric::DiskReads, 1000.0),
             (Metric::DiskReadBytes, 80_000.0 * 512.0),
@@ -102,7 +107,11 @@ fn what_both_servers_have_is_read_from_their_own_files() {
             (Metric::DiskBusy, 1.2),
         ];
         host.check(DeviceKind::Disk, "nvme0n1", &disk);
-        assert_eq!(host.frame.devices.of_kind(DeviceKind::Disk).count(), 1, "neither loop devices nor partitions");
+        assert_eq!(
+            host.frame.devices.of_kind(DeviceKind::Disk).count(),
+            1,
+            "neither loop devices nor partitions"
+        );
         let interface = [
             (Metric::InterfaceReceived, 5000.0),
             (Metric::InterfaceDropsSent, 4.0),
@@ -110,10 +119,18 @@ fn what_both_servers_have_is_read_from_their_own_files() {
             (Metric::InterfaceSpeed, 12.5e9),
         ];
         host.check(DeviceKind::Interface, "eth0", &interface);
-        host.check(DeviceKind::MemoryController, "mc1", &[(Metric::EdacCorrected, 7.0), (Metric::EdacUncorrected, 0.0)]);
+        host.check(
+            DeviceKind::MemoryController,
+            "mc1",
+            &[(Metric::EdacCorrected, 7.0), (Metric::EdacUncorrected, 0.0)],
+        );
         assert_eq!(host.frame.devices.of_kind(DeviceKind::Package).count(), 2);
         let id = "0123456789abcdef".repeat(4);
-        let group = host.frame.devices.of_kind(DeviceKind::Cgroup).find(|d| d.info.attributes.get("container") == Some(&id));
+        let group = host
+            .frame
+            .devices
+            .of_kind(DeviceKind::Cgroup)
+            .find(|d| d.info.attributes.get("container") == Some(&id));
         let key = group.unwrap().info.key.clone();
         let cgroup = [
             (Metric::CgroupCpu, 3.0),
@@ -135,7 +152,11 @@ fn the_intel_server_has_limits_by_name_throttles_a_port_and_sensors() {
     let host = Host::read("intel-2s");
     for package in ["package-0", "package-1"] {
         // The constraints are numbered differently in the two zones.
-        host.check(DeviceKind::Zone, package, &[(Metric::ZoneLimitLong, 350.0), (Metric::ZoneLimitShort, 420.0)]);
+        host.check(
+            DeviceKind::Zone,
+            package,
+            &[(Metric::ZoneLimitLong, 350.0), (Metric::ZoneLimitShort, 420.0)],
+        );
     }
     assert!(host.frame.devices.find(DeviceKind::Zone, "package-1/dram").is_some());
     host.check(DeviceKind::Core, "5", &[(Metric::CoreThrottles, 5.0)]);
@@ -159,7 +180,10 @@ fn the_intel_server_has_limits_by_name_throttles_a_port_and_sensors() {
 #[test]
 fn the_amd_server_lacks_limits_throttle_counts_and_ports_and_says_so() {
     let host = Host::read("amd-2s");
-    assert_eq!(host.get(DeviceKind::Zone, "package-0", Metric::ZoneLimitLong), Reading::Absent(Absence::Unsupported));
+    assert_eq!(
+        host.get(DeviceKind::Zone, "package-0", Metric::ZoneLimitLong),
+        Reading::Absent(Absence::Unsupported)
+    );
     assert_eq!(host.get(DeviceKind::Core, "0", Metric::CoreThrottles), Reading::Absent(Absence::Unsupported));
     assert_eq!(host.frame.devices.of_kind(DeviceKind::Port).count(), 0);
     host.check(DeviceKind::Sensor, "k10temp/temp3", &[(Metric::SensorTemperature, 48.0)]);
@@ -172,7 +196,11 @@ fn copy(name: &str) -> tempfile::TempDir {
         fs::create_dir_all(to).unwrap();
         for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
             let target = to.join(entry.file_name());
-            if entry.path().is_dir() { copy_below(&entry.path(), &target) } else { drop(fs::copy(entry.path(), target).unwrap()) }
+            if entry.path().is_dir() {
+                copy_below(&entry.path(), &target)
+            } else {
+                drop(fs::copy(entry.path(), target).unwrap())
+            }
         }
     }
     let home = tempfile::tempdir().unwrap();
@@ -206,12 +234,16 @@ fn a_disk_and_a_container_that_go_are_gone_and_a_new_interface_is_met() {
     }
     let count = |kind| host.frame.devices.of_kind(kind).count();
     assert_eq!((count(DeviceKind::Disk), count(DeviceKind::Cgroup), count(DeviceKind::Interface)), (0, 0, 2));
-    assert_eq!(host.get(DeviceKind::Interface, "eth1", Metric::InterfaceSpeed), Reading::Absent(Absence::Unsupported));
+    assert_eq!(
+        host.get(DeviceKind::Interface, "eth1", Metric::InterfaceSpeed),
+        Reading::Absent(Absence::Unsupported)
+    );
 }
 
 #[test]
 fn no_content_of_any_file_stops_the_beat() {
-    let junk: [&[u8]; 6] = [b"", b"\n\n", b"-1", b"nonsense :::: 1 2", b"\xff\xfe\x00", b"99999999999999999999999999"];
+    let junk: [&[u8]; 6] =
+        [b"", b"\n\n", b"-1", b"nonsense :::: 1 2", b"\xff\xfe\x00", b"99999999999999999999999999"];
     let home = copy("intel-2s");
     let mut files = Vec::new();
     let mut folders = vec![home.path().to_owned()];

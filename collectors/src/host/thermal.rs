@@ -51,7 +51,9 @@ fn chip_sensors(folder: &Path, found: &mut Vec<Found>) {
     let base = if same > 0 { format!("{base}#{same}") } else { base };
     for file in names(folder, |_| true) {
         for (prefix, suffix, metric, scale) in INPUTS {
-            let Some(number) = file.strip_suffix(suffix).and_then(|stem| numbered(stem, prefix)) else { continue };
+            let Some(number) = file.strip_suffix(suffix).and_then(|stem| numbered(stem, prefix)) else {
+                continue;
+            };
             let sensor = format!("{prefix}{number}");
             let label = word(&folder.join(format!("{sensor}_label")));
             let name = if label.is_empty() { format!("{chip} {sensor}") } else { format!("{chip} {label}") };
@@ -78,7 +80,8 @@ impl Collector for Thermal {
     fn collect(&mut self, _: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
         for Found { key, name, files } in self.found.drain(..) {
             let slot = batch.device(DeviceInfo { name, ..DeviceInfo::new(DeviceKind::Sensor, key) });
-            let files = files.into_iter().map(|(metric, path, scale)| Gauge::new(metric, path, scale)).collect();
+            let files =
+                files.into_iter().map(|(metric, path, scale)| Gauge::new(metric, path, scale)).collect();
             self.sensors.push(Gauges { slot, files });
         }
         self.sensors.iter_mut().for_each(|sensor| sensor.read(batch));

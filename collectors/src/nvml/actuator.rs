@@ -32,13 +32,15 @@ impl Actuator for NvmlActuator {
     }
 
     fn enforced(&mut self, key: &str) -> Result<Watts, ActuateError> {
-        let failed = |error| ActuateError::new(format!("read the limit of {key}"), reason(&error)).because(error);
+        let failed =
+            |error| ActuateError::new(format!("read the limit of {key}"), reason(&error)).because(error);
         self.read(key).map_err(failed)
     }
 
     fn apply(&mut self, order: &Order) -> Result<Watts, ActuateError> {
         let key = order.key();
-        let failed = |error| ActuateError::new(format!("set the limit of {key}"), reason(&error)).because(error);
+        let failed =
+            |error| ActuateError::new(format!("set the limit of {key}"), reason(&error)).because(error);
         self.write(key, order.limit()).map_err(failed)?;
         self.enforced(key)
     }

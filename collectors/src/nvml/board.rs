@@ -30,7 +30,13 @@ pub(super) struct Board {
 
 impl Board {
     /// Meets a device for the first time.
-    pub(super) fn new(session: &Session, index: u32, handle: Handle, uuid: String, batch: &mut Batch) -> Self {
+    pub(super) fn new(
+        session: &Session,
+        index: u32,
+        handle: Handle,
+        uuid: String,
+        batch: &mut Batch,
+    ) -> Self {
         let slot = batch.device(identity(session, index, handle, &uuid));
         let able = [true; CALLS.len()];
         Self { uuid, handle, slot, there: true, able, slow: Vec::new(), slow_at: None, xids: 0, last_xid: 0 }
@@ -113,7 +119,9 @@ impl Board {
         let milli = |value: Result<u32, NvmlError>| value.map(|value| f64::from(value) / 1e3);
         let value = match (absent, metric) {
             (Absence::Unsupported, Metric::PowerAverage) => milli(device.power_usage()),
-            (Absence::Unsupported, Metric::Energy) => device.total_energy_consumption().map(|energy| energy as f64 / 1e3),
+            (Absence::Unsupported, Metric::Energy) => {
+                device.total_energy_consumption().map(|energy| energy as f64 / 1e3)
+            }
             (Absence::Unsupported, Metric::PowerLimitEnforced) => milli(device.enforced_power_limit()),
             (Absence::Unsupported, Metric::PowerLimitRequested) => milli(device.power_management_limit()),
             _ => return batch.absent(self.slot, metric, absent),
@@ -164,7 +172,12 @@ impl Board {
                 UsedGpuMemory::Used(bytes) => Some(bytes),
                 UsedGpuMemory::Unavailable => None,
             };
-            batch.process(SlotProcess { slot: self.slot, pid: process.pid, name: names.name(process.pid), memory_bytes });
+            batch.process(SlotProcess {
+                slot: self.slot,
+                pid: process.pid,
+                name: names.name(process.pid),
+                memory_bytes,
+            });
         }
         batch.set(self.slot, Metric::Processes, f64::from(count));
     }
@@ -178,10 +191,15 @@ fn identity(session: &Session, index: u32, handle: Handle, uuid: &str) -> Device
         ("serial", device.serial()),
         ("vbios", device.vbios_version()),
         ("driver", session.nvml().sys_driver_version()),
-        ("architecture", device.architecture().map(|architecture| format!("{architecture:?}").to_lowercase())),
+        (
+            "architecture",
+            device.architecture().map(|architecture| format!("{architecture:?}").to_lowercase()),
+        ),
     ];
-    let attributes: BTreeMap<_, _> =
-        known.into_iter().filter_map(|(name, value)| value.ok().map(|value| (name.to_owned(), value))).collect();
+    let attributes: BTreeMap<_, _> = known
+        .into_iter()
+        .filter_map(|(name, value)| value.ok().map(|value| (name.to_owned(), value)))
+        .collect();
     DeviceInfo {
         name: format!("gpu{index}"),
         model: device.name().unwrap_or_default(),

@@ -36,9 +36,13 @@ pub fn absence(error: &NvmlError) -> Absence {
     match error {
         NvmlError::NoPermission => Absence::Denied,
         NvmlError::Timeout => Absence::Late,
-        NvmlError::NotSupported | NvmlError::FunctionNotFound | NvmlError::FailedToLoadSymbol(_) => Absence::Unsupported,
+        NvmlError::NotSupported | NvmlError::FunctionNotFound | NvmlError::FailedToLoadSymbol(_) => {
+            Absence::Unsupported
+        }
         // An answer that nobody understands is not a value.
-        NvmlError::UnexpectedVariant(_) | NvmlError::IncorrectBits(_) | NvmlError::Utf8Error(_) => Absence::Implausible,
+        NvmlError::UnexpectedVariant(_) | NvmlError::IncorrectBits(_) | NvmlError::Utf8Error(_) => {
+            Absence::Implausible
+        }
         _ => Absence::Lost,
     }
 }
@@ -56,13 +60,17 @@ pub fn absence_of_code(code: u32) -> Absence {
 /// Why the library as a whole, or a write, failed.
 pub fn reason(error: &NvmlError) -> Reason {
     match error {
-        NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound | NvmlError::DriverNotLoaded => Reason::Missing,
+        NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound | NvmlError::DriverNotLoaded => {
+            Reason::Missing
+        }
         NvmlError::FailedToLoadSymbol(_) => Reason::SymbolMissing,
         NvmlError::FunctionNotFound | NvmlError::LibRmVersionMismatch => Reason::TooOld,
         NvmlError::NoPermission => Reason::Denied,
         NvmlError::NotSupported => Reason::Unsupported,
         NvmlError::Timeout => Reason::Late,
-        NvmlError::GpuLost | NvmlError::ResetRequired | NvmlError::Uninitialized | NvmlError::NotFound => Reason::Lost,
+        NvmlError::GpuLost | NvmlError::ResetRequired | NvmlError::Uninitialized | NvmlError::NotFound => {
+            Reason::Lost
+        }
         NvmlError::InUse => Reason::Busy,
         NvmlError::InvalidArg => Reason::Refused,
         _ => Reason::Library,

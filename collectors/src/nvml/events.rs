@@ -2,8 +2,8 @@
 use super::codes::code;
 use super::session::{Handle, Session};
 use nvml_wrapper_sys::bindings::{nvmlEventData_t, nvmlEventSet_t};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::time::Duration;
 
 /// The event type of an XID critical error in `nvml.h`.
@@ -37,7 +37,11 @@ impl Set {
     fn create(session: &Arc<Session>) -> Option<Self> {
         let lib = session.nvml().lib();
         // Without the other two there is nothing to wait with.
-        let (create, _, _) = (lib.nvmlEventSetCreate.as_ref().ok()?, lib.nvmlEventSetWait_v2.as_ref().ok()?, lib.nvmlDeviceRegisterEvents.as_ref().ok()?);
+        let (create, _, _) = (
+            lib.nvmlEventSetCreate.as_ref().ok()?,
+            lib.nvmlEventSetWait_v2.as_ref().ok()?,
+            lib.nvmlDeviceRegisterEvents.as_ref().ok()?,
+        );
         let mut raw: nvmlEventSet_t = std::ptr::null_mut();
         // SAFETY: the pointer is valid for the write of a handle.
         let result = unsafe { create(&mut raw) };

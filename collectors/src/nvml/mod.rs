@@ -32,7 +32,11 @@ const DEFAULT_LIBRARY: &str = "libnvidia-ml.so.1";
 
 fn session(options: &Options) -> Result<Option<Arc<Session>>, OpenError> {
     match Session::open(&options.nvml_library) {
-        Err(error) if error.reason == Reason::Missing && options.nvml_library == Path::new(DEFAULT_LIBRARY) => Ok(None),
+        Err(error)
+            if error.reason == Reason::Missing && options.nvml_library == Path::new(DEFAULT_LIBRARY) =>
+        {
+            Ok(None)
+        }
         opened => opened.map(|session| Some(Arc::new(session))),
     }
 }
@@ -45,7 +49,14 @@ pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> 
     let Some(session) = session(options)? else { return Ok(None) };
     let names = Names::new(&options.roots);
     let watcher = Watcher::start(&session);
-    Ok(Some(Box::new(Nvml { session, watcher, names, boards: Vec::new(), scanned: None, retry_s: RETRY_FIRST_S })))
+    Ok(Some(Box::new(Nvml {
+        session,
+        watcher,
+        names,
+        boards: Vec::new(),
+        scanned: None,
+        retry_s: RETRY_FIRST_S,
+    })))
 }
 
 /// Opens the source of the reflex: instantaneous power and nothing else.

@@ -4,8 +4,8 @@ use crossterm::event::{KeyCode, KeyModifiers};
 use model::event::{Event, Phase};
 use model::snapshot::{PowerStage, PowerState, Rig, Settled};
 use model::{
-    Absence, Action, Decision, DeviceId, DeviceInfo, DeviceKind, EventId, Evidence, FaultKind, Metric, Mode, Outcome, Reading,
-    Severity, Timestamp, Verdict, Watts, Why,
+    Absence, Action, Decision, DeviceId, DeviceInfo, DeviceKind, EventId, Evidence, FaultKind, Metric, Mode,
+    Outcome, Reading, Severity, Timestamp, Verdict, Watts, Why,
 };
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -46,7 +46,8 @@ fn node() -> Snapshot {
         ];
         values.into_iter().for_each(|(metric, value)| snapshot.frame.put(id, metric, Reading::Value(value)));
     }
-    let values = [(Metric::Load1, 12.5), (Metric::NodeMemorySize, 2e12), (Metric::NodeMemoryAvailable, 1.5e12)];
+    let values =
+        [(Metric::Load1, 12.5), (Metric::NodeMemorySize, 2e12), (Metric::NodeMemoryAvailable, 1.5e12)];
     values.into_iter().for_each(|(metric, value)| snapshot.frame.put(host, metric, Reading::Value(value)));
     snapshot.power = Some(PowerState {
         budget: Watts(6500.0),
@@ -68,7 +69,9 @@ fn troubled() -> Snapshot {
     let mut snapshot = node();
     Arc::make_mut(&mut snapshot.node).rig = Rig::Sim;
     let lost = snapshot.frame.devices.find(DeviceKind::Gpu, "GPU-3").unwrap();
-    for metric in [Metric::Up, Metric::Utilization, Metric::PowerInstant, Metric::Temperature, Metric::ClockSm] {
+    for metric in
+        [Metric::Up, Metric::Utilization, Metric::PowerInstant, Metric::Temperature, Metric::ClockSm]
+    {
         snapshot.frame.put(lost, metric, Reading::Absent(Absence::Lost));
     }
     let evidence = Evidence { metric: Metric::XidLastCode, observed: 79.0, expected: 0.0 };
@@ -92,8 +95,14 @@ fn troubled() -> Snapshot {
     let (action, why, mode) = (Action::Brake, Why::OverBudget, Mode::Enforce);
     let decision = Decision { id: 4, at: at(99), device, action, why, event: None, expires: None, mode };
     let watts = Some(Watts(200.0));
-    let outcome =
-        Outcome { decision: 4, at: at(99), verdict: Verdict::Applied, reason: None, ordered: watts, read_back: watts };
+    let outcome = Outcome {
+        decision: 4,
+        at: at(99),
+        verdict: Verdict::Applied,
+        reason: None,
+        ordered: watts,
+        read_back: watts,
+    };
     snapshot.decisions.push(Settled { decision, outcome: Some(outcome) });
     snapshot.mode = Mode::Enforce;
     if let Some(power) = &mut snapshot.power {
@@ -104,7 +113,11 @@ fn troubled() -> Snapshot {
 
 fn app(snapshot: Option<Snapshot>, options: Options) -> App {
     let mut app = App::new(options);
-    app.update(Feed { snapshot: snapshot.map(Arc::new), note: "attached to http://127.0.0.1:9477".into(), ended: false });
+    app.update(Feed {
+        snapshot: snapshot.map(Arc::new),
+        note: "attached to http://127.0.0.1:9477".into(),
+        ended: false,
+    });
     app
 }
 
@@ -150,7 +163,9 @@ fn no_size_and_no_page_panics() {
         let mut app = app(snapshot, FULL);
         for page in '1'..='6' {
             app.on(key(KeyCode::Char(page)));
-            for (width, height) in (1..=220).step_by(13).flat_map(|width| (1..=60).step_by(9).map(move |height| (width, height))) {
+            for (width, height) in
+                (1..=220).step_by(13).flat_map(|width| (1..=60).step_by(9).map(move |height| (width, height)))
+            {
                 screen(&app, width, height);
             }
         }
@@ -178,7 +193,9 @@ fn without_colour_no_cell_has_one() {
     let app = app(Some(troubled()), PLAIN);
     let mut terminal = Terminal::new(TestBackend::new(120, 40)).unwrap();
     terminal.draw(|frame| app.draw(frame)).unwrap();
-    let plain = |cell: &ratatui::buffer::Cell| cell.fg == ratatui::style::Color::Reset && cell.bg == ratatui::style::Color::Reset;
+    let plain = |cell: &ratatui::buffer::Cell| {
+        cell.fg == ratatui::style::Color::Reset && cell.bg == ratatui::style::Color::Reset
+    };
     assert!(terminal.backend().buffer().content().iter().all(plain));
 }
 

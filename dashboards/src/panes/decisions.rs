@@ -14,8 +14,15 @@ pub(super) fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
         model::Mode::Enforce => " caps are ENFORCED",
         model::Mode::Advise => " caps are ADVICE only; nothing is written (key power.enforce)",
     };
-    let heading = format!("   {:<8} {:<6} {:<14} {:<19} {:<9} {:>7} {:>7}", "at", "device", "wanted", "why", "outcome", "ordered", "is now");
-    let mut lines = vec![Line::raw(""), Line::styled(fit(mode, width), app.theme.title()), Line::styled(fit(&heading, width), app.theme.dim())];
+    let heading = format!(
+        "   {:<8} {:<6} {:<14} {:<19} {:<9} {:>7} {:>7}",
+        "at", "device", "wanted", "why", "outcome", "ordered", "is now"
+    );
+    let mut lines = vec![
+        Line::raw(""),
+        Line::styled(fit(mode, width), app.theme.title()),
+        Line::styled(fit(&heading, width), app.theme.dim()),
+    ];
     if snapshot.decisions.is_empty() {
         lines.push(Line::raw(" nothing had to be decided so far"));
     }
@@ -45,7 +52,12 @@ fn row(snapshot: &Snapshot, settled: &Settled) -> String {
     let verdict = outcome.map_or("pending", |outcome| outcome.verdict.as_str());
     let watts = |watts: Option<model::Watts>| watts.map_or(String::new(), |watts| watts.to_string());
     let (ordered, back) = (watts(outcome.and_then(|o| o.ordered)), watts(outcome.and_then(|o| o.read_back)));
-    let reason = outcome.and_then(|outcome| outcome.reason).map_or(String::new(), |reason| format!("  {reason}"));
+    let reason =
+        outcome.and_then(|outcome| outcome.reason).map_or(String::new(), |reason| format!("  {reason}"));
     let at = clock(decision.at.wall_ms);
-    format!("{at:<8} {:<6} {wanted:<14} {:<19} {verdict:<9} {ordered:>7} {back:>7}{reason}", fit(name, 6), decision.why.as_str())
+    format!(
+        "{at:<8} {:<6} {wanted:<14} {:<19} {verdict:<9} {ordered:>7} {back:>7}{reason}",
+        fit(name, 6),
+        decision.why.as_str()
+    )
 }

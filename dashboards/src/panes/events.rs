@@ -15,7 +15,8 @@ pub(super) fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
     if snapshot.events.is_empty() {
         return vec![Line::raw(""), Line::raw(" nothing was found wrong so far")];
     }
-    let heading = format!("   {:<9} {:<9} {:<8} {:<12} {:<7} what", "since", "phase", "severity", "device", "count");
+    let heading =
+        format!("   {:<9} {:<9} {:<8} {:<12} {:<7} what", "since", "phase", "severity", "device", "count");
     let mut lines = vec![Line::raw(""), Line::styled(fit(&heading, width), app.theme.dim())];
     let rows = room.saturating_sub(2 + EXPLANATION).max(1);
     let selected = app.line.min(snapshot.events.len() - 1);
@@ -26,19 +27,25 @@ pub(super) fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
         lines.push(Line::styled(fit(&format!(" {cursor} {}", row(snapshot, event)), width), style));
     }
     lines.push(Line::raw(""));
-    lines.extend(explanation(snapshot, &snapshot.events[selected]).into_iter().map(|text| Line::raw(fit(&text, width))));
+    lines.extend(
+        explanation(snapshot, &snapshot.events[selected])
+            .into_iter()
+            .map(|text| Line::raw(fit(&text, width))),
+    );
     lines
 }
 
 fn row(snapshot: &Snapshot, event: &Event) -> String {
     let name = &snapshot.frame.devices.get(event.device).info.name;
-    let (since, phase, severity) = (clock(event.since.wall_ms), event.phase.as_str(), event.severity.as_str());
+    let (since, phase, severity) =
+        (clock(event.since.wall_ms), event.phase.as_str(), event.severity.as_str());
     format!("{since:<9} {phase:<9} {severity:<8} {:<12} {:<7} {}", fit(name, 12), event.count, event.title())
 }
 
 fn explanation(snapshot: &Snapshot, event: &Event) -> Vec<String> {
     let key = &snapshot.frame.devices.get(event.device).info.key;
-    let end = event.cleared.map_or("still there".to_owned(), |at| format!("over since {}", clock(at.wall_ms)));
+    let end =
+        event.cleared.map_or("still there".to_owned(), |at| format!("over since {}", clock(at.wall_ms)));
     let mut lines = vec![
         format!(" {} on {key}, seen by {}, {end}", event.title(), event.detector),
         format!(" do: {}", event.fault.remedy()),

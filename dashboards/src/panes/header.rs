@@ -9,19 +9,30 @@ use ratatui::text::{Line, Span};
 pub(super) fn lines(app: &App, width: u16) -> Vec<Line<'static>> {
     let width = usize::from(width);
     let Some(snapshot) = app.snapshot() else {
-        return vec![Line::styled(" wattkeeper", app.theme.title()), Line::raw(fit(&format!(" {}", app.feed.note), width))];
+        return vec![
+            Line::styled(" wattkeeper", app.theme.title()),
+            Line::raw(fit(&format!(" {}", app.feed.note), width)),
+        ];
     };
-    vec![identity(app, snapshot, width), note(app, width), power(app, snapshot, width), host(app, snapshot, width)]
+    vec![
+        identity(app, snapshot, width),
+        note(app, width),
+        power(app, snapshot, width),
+        host(app, snapshot, width),
+    ]
 }
 
 fn identity(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
-    let mut spans = vec![Span::styled(format!(" {}", snapshot.node.host), app.theme.title()), Span::raw("  ")];
+    let mut spans =
+        vec![Span::styled(format!(" {}", snapshot.node.host), app.theme.title()), Span::raw("  ")];
     let banner = match snapshot.node.rig {
         Rig::Hardware => None,
         Rig::Sim => Some(" SIMULATED NODE "),
         Rig::Replay => Some(" RECORDING "),
     };
-    spans.extend(banner.map(|banner| Span::styled(banner, app.theme.warn().add_modifier(ratatui::style::Modifier::REVERSED))));
+    spans.extend(banner.map(|banner| {
+        Span::styled(banner, app.theme.warn().add_modifier(ratatui::style::Modifier::REVERSED))
+    }));
     let right = format!("wattkeeper {}  {} UTC ", snapshot.node.version, clock(snapshot.frame.at.wall_ms));
     let used: usize = spans.iter().map(Span::width).sum();
     if used + right.len() < width {
@@ -49,7 +60,11 @@ fn power(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
     };
     let room = width.saturating_sub(11 + text.len() + 22).clamp(8, 60);
     let style = if power.stage == PowerStage::Brake { app.theme.bad() } else { app.theme.share(share) };
-    let mut spans = vec![Span::raw(" power   "), Span::styled(marked(power, room, app.options.unicode), style), Span::raw(text)];
+    let mut spans = vec![
+        Span::raw(" power   "),
+        Span::styled(marked(power, room, app.options.unicode), style),
+        Span::raw(text),
+    ];
     spans.push(Span::styled(stage, style));
     if width > 120 {
         let line = spark(&app.past.line("", 40), power.budget.0, 40, app.options.unicode);
@@ -79,9 +94,11 @@ fn host(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
     let Some(node) = frame.devices.of_kind(DeviceKind::Node).next().map(|device| device.id) else {
         return Line::styled(" host    nothing is known of it", app.theme.dim());
     };
-    let show = |metric, unit| frame.value(node, metric).map_or(NOTHING.to_owned(), |number| value(number, unit));
+    let show =
+        |metric, unit| frame.value(node, metric).map_or(NOTHING.to_owned(), |number| value(number, unit));
     let size = frame.value(node, Metric::NodeMemorySize);
-    let used = size.zip(frame.value(node, Metric::NodeMemoryAvailable)).map(|(size, free)| (size - free) / size);
+    let used =
+        size.zip(frame.value(node, Metric::NodeMemoryAvailable)).map(|(size, free)| (size - free) / size);
     let memory = used.map_or(NOTHING.to_owned(), |used| value(used, Unit::Ratio));
     let text = format!(
         " host    load {}   memory {memory}   waiting for cpu {}, memory {}, disk {}",

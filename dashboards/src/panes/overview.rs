@@ -45,7 +45,17 @@ pub(super) fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
 fn heading(widths: Widths) -> String {
     let Widths { model, bar, spark } = widths;
     let name = if model > 0 { format!("{:<model$}", "model") } else { String::new() };
-    format!("  device   {name}{:<rest$} {:<12}{:<pad$} {:>5} {:>6} {:>7}  state", "busy", "power", "", "temp", "clock", "memory", rest = bar + 5, pad = spark)
+    format!(
+        "  device   {name}{:<rest$} {:<12}{:<pad$} {:>5} {:>6} {:>7}  state",
+        "busy",
+        "power",
+        "",
+        "temp",
+        "clock",
+        "memory",
+        rest = bar + 5,
+        pad = spark
+    )
 }
 
 fn row(app: &App, snapshot: &Snapshot, device: &Device, selected: bool, widths: Widths) -> Line<'static> {
@@ -74,7 +84,10 @@ fn row(app: &App, snapshot: &Snapshot, device: &Device, selected: bool, widths: 
         Span::styled(fit(&device.info.model, widths.model), app.theme.dim()),
         Span::styled(bar(busy.unwrap_or(0.0), widths.bar, unicode), app.theme.accent()),
         Span::raw(format!(" {:>4} ", or_nothing(busy.map(|busy| format!("{:.0}%", 100.0 * busy))))),
-        Span::styled(format!("{:<12}", format!("{watts:>4}{of}")), share.map_or(app.theme.dim(), |share| app.theme.share(share - 0.1))),
+        Span::styled(
+            format!("{:<12}", format!("{watts:>4}{of}")),
+            share.map_or(app.theme.dim(), |share| app.theme.share(share - 0.1)),
+        ),
         Span::styled(spark(&line, most, widths.spark, unicode), app.theme.accent()),
         Span::raw(format!(" {temperature:>6}{clock:>7} {memory:>7}  ")),
         Span::styled(format!("{} {}", sign(health, unicode), health.as_str()), app.theme.health(health)),
@@ -115,7 +128,11 @@ fn news(app: &App, snapshot: &Snapshot, width: usize, room: usize) -> Vec<Line<'
         return Vec::new();
     }
     let active = snapshot.events.iter().filter(|event| event.active()).count();
-    let title = if active == 0 { " no active event".to_owned() } else { format!(" {active} active event{}", if active == 1 { "" } else { "s" }) };
+    let title = if active == 0 {
+        " no active event".to_owned()
+    } else {
+        format!(" {active} active event{}", if active == 1 { "" } else { "s" })
+    };
     let mut lines = vec![Line::styled(title, app.theme.title())];
     lines.extend(snapshot.events.iter().take(room - 1).map(|event| told(app, snapshot, event, width)));
     lines
@@ -124,7 +141,12 @@ fn news(app: &App, snapshot: &Snapshot, width: usize, room: usize) -> Vec<Line<'
 fn told(app: &App, snapshot: &Snapshot, event: &Event, width: usize) -> Line<'static> {
     let name = &snapshot.frame.devices.get(event.device).info.name;
     let since = crate::format::clock(event.since.wall_ms);
-    let text = format!(" {since}  {:<8} {:<8} {} on {name}", event.phase.as_str(), event.severity.as_str(), event.title());
+    let text = format!(
+        " {since}  {:<8} {:<8} {} on {name}",
+        event.phase.as_str(),
+        event.severity.as_str(),
+        event.title()
+    );
     let style = if event.active() { app.theme.severity(event.severity) } else { app.theme.dim() };
     Line::styled(fit(&text, width), style)
 }

@@ -14,14 +14,28 @@ pub(super) fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
     for source in &snapshot.sources {
         let find = snapshot.frame.devices.find(DeviceKind::Source, &source.name);
         let get = |metric, unit| {
-            find.and_then(|id| snapshot.frame.value(id, metric)).map_or(NOTHING.to_owned(), |number| value(number, unit))
+            find.and_then(|id| snapshot.frame.value(id, metric))
+                .map_or(NOTHING.to_owned(), |number| value(number, unit))
         };
         let absent = source.reason == Some(model::Reason::Unsupported);
-        let state = if source.up { "up" } else if absent { "none" } else { "down" };
+        let state = if source.up {
+            "up"
+        } else if absent {
+            "none"
+        } else {
+            "down"
+        };
         let why = source.message.as_deref().unwrap_or("");
-        let (took, count) = (get(Metric::SourceDuration, Unit::Seconds), get(Metric::SourceReadings, Unit::Count));
+        let (took, count) =
+            (get(Metric::SourceDuration, Unit::Seconds), get(Metric::SourceReadings, Unit::Count));
         let text = format!("   {:<12} {state:<8} {took:>9} {count:>9}  {why}", source.name);
-        let style = if source.up { app.theme.good() } else if absent { app.theme.dim() } else { app.theme.bad() };
+        let style = if source.up {
+            app.theme.good()
+        } else if absent {
+            app.theme.dim()
+        } else {
+            app.theme.bad()
+        };
         lines.push(Line::styled(fit(&text, width), style));
     }
     lines.push(Line::raw(""));

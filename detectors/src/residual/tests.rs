@@ -39,7 +39,8 @@ impl Bench {
     }
 
     fn noise(&mut self) -> f64 {
-        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.random =
+            self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.random >> 11) as f64 / (1_u64 << 53) as f64 - 0.5
     }
 
@@ -54,7 +55,9 @@ impl Bench {
         disturb(&mut values);
         self.batch.begin();
         self.batch.set(self.slot, Metric::Utilization, load.clamp(0.0, 1.0));
-        for (metric, value) in [Metric::PowerInstant, Metric::ClockSm, Metric::Temperature].into_iter().zip(values) {
+        for (metric, value) in
+            [Metric::PowerInstant, Metric::ClockSm, Metric::Temperature].into_iter().zip(values)
+        {
             self.batch.set(self.slot, metric, value);
         }
         self.batch.set(self.slot, Metric::PowerLimitEnforced, 700.0);
@@ -103,7 +106,11 @@ fn a_healthy_run_of_five_thousand_beats_has_no_event() {
 fn nothing_is_said_while_learning() {
     let mut bench = Bench::new(5);
     for n in 0..250 {
-        bench.beat(|values| if n > 100 { values[0] *= 1.8 });
+        bench.beat(|values| {
+            if n > 100 {
+                values[0] *= 1.8
+            }
+        });
     }
     assert!(bench.sink.findings().is_empty() && bench.life.recent().is_empty());
 }

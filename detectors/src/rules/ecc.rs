@@ -24,10 +24,22 @@ impl Detector for Ecc {
             let growing = history.latest(frame, device, Metric::EccUncorrectedAggregate).unwrap_or(0.0);
             if errors > 0.0 {
                 let evidence = evidence(metric, errors, 0.0);
-                events.push(finding("ecc", device, FaultKind::EccUncorrectable, Severity::Critical, evidence));
+                events.push(finding(
+                    "ecc",
+                    device,
+                    FaultKind::EccUncorrectable,
+                    Severity::Critical,
+                    evidence,
+                ));
             } else if growing > 0.0 {
                 let evidence = evidence(Metric::EccUncorrectedAggregate, growing, 0.0);
-                events.push(finding("ecc", device, FaultKind::EccUncorrectable, Severity::Critical, evidence));
+                events.push(finding(
+                    "ecc",
+                    device,
+                    FaultKind::EccUncorrectable,
+                    Severity::Critical,
+                    evidence,
+                ));
             }
         }
     }

@@ -1,7 +1,9 @@
 //! Lost devices: an accelerator that vanished, or that is listed and no longer answers.
 use super::{evidence, finding};
 use crate::thresholds::Thresholds;
-use model::{Absence, Detector, DeviceId, EventSink, FaultKind, Frame, History, Metric, NoticeKind, Severity};
+use model::{
+    Absence, Detector, DeviceId, EventSink, FaultKind, Frame, History, Metric, NoticeKind, Severity,
+};
 
 #[derive(Debug)]
 struct Lost;
@@ -30,7 +32,11 @@ impl Detector for Lost {
         // The notice says that it went; that it stays gone keeps the event alive in the life cycle.
         let went = frame.notices.iter().filter(|n| n.kind == NoticeKind::Gone && accelerator(n.device));
         went.for_each(|notice| say(notice.device));
-        frame.devices.accelerators().filter(|device| silent(frame, device.id)).for_each(|device| say(device.id));
+        frame
+            .devices
+            .accelerators()
+            .filter(|device| silent(frame, device.id))
+            .for_each(|device| say(device.id));
     }
 
     fn bytes(&self) -> usize {

@@ -9,7 +9,13 @@ pub mod xid;
 use model::{DeviceId, Evidence, FaultKind, Finding, Metric, Severity};
 
 /// A finding of a rule with one piece of evidence; the score is what was observed over what the rule allows.
-fn finding(detector: &'static str, device: DeviceId, fault: FaultKind, severity: Severity, evidence: Evidence) -> Finding {
+fn finding(
+    detector: &'static str,
+    device: DeviceId,
+    fault: FaultKind,
+    severity: Severity,
+    evidence: Evidence,
+) -> Finding {
     let score = if evidence.expected > 0.0 { evidence.observed / evidence.expected } else { 1.0 };
     Finding { detector, device, fault, code: 0, severity, score, evidence: Finding::evidence(&[evidence]) }
 }

@@ -1,7 +1,9 @@
 //! PCIe links that are narrower or slower than device and slot allow, while there is work to do.
 use super::{evidence, finding};
 use crate::thresholds::Thresholds;
-use model::{Detector, DeviceId, EventSink, Evidence, FaultKind, Frame, History, Metric, Severity, Timestamp};
+use model::{
+    Detector, DeviceId, EventSink, Evidence, FaultKind, Frame, History, Metric, Severity, Timestamp,
+};
 
 #[derive(Debug)]
 struct Pcie {
@@ -18,7 +20,8 @@ pub fn open(thresholds: &Thresholds) -> Box<dyn Detector> {
 impl Pcie {
     fn narrow(&self, frame: &Frame, device: DeviceId) -> Option<Evidence> {
         let busy = frame.value(device, Metric::Utilization)? >= self.thresholds.pcie_busy_share;
-        let pairs = [(Metric::PcieWidth, Metric::PcieWidthMax), (Metric::PcieGeneration, Metric::PcieGenerationMax)];
+        let pairs =
+            [(Metric::PcieWidth, Metric::PcieWidthMax), (Metric::PcieGeneration, Metric::PcieGenerationMax)];
         let below = pairs.into_iter().find_map(|(now, most)| {
             let (observed, expected) = (frame.value(device, now)?, frame.value(device, most)?);
             (observed < expected).then(|| evidence(now, observed, expected))

@@ -2,8 +2,8 @@
 use crate::{BUILT_IN, Lifecycle, Thresholds};
 use model::source::SourceMap;
 use model::{
-    Absence, Batch, Detector, DeviceInfo, DeviceKind, EventSink, FaultKind, Frame, History, Metric, NoticeKind, Severity,
-    Slot, Timestamp,
+    Absence, Batch, Detector, DeviceInfo, DeviceKind, EventSink, FaultKind, Frame, History, Metric,
+    NoticeKind, Severity, Slot, Timestamp,
 };
 use std::time::Duration;
 

@@ -9,8 +9,8 @@ const INFO: &[u32] = &[43, 45, 63, 92, 93];
 const WARNING: &[u32] = &[8, 11, 13, 25, 31, 32, 39, 40, 41, 68, 69, 80, 94, 109, 155, 162, 163, 164, 165];
 /// Codes that call for a reset of the GPU, a restart of the node, or a look at its mechanics.
 const CRITICAL: &[u32] = &[
-    46, 48, 54, 61, 62, 64, 74, 79, 95, 110, 119, 120, 136, 137, 140, 143, 144, 145, 146, 147, 148, 149, 150, 156, 157, 158,
-    169, 171, 172,
+    46, 48, 54, 61, 62, 64, 74, 79, 95, 110, 119, 120, 136, 137, 140, 143, 144, 145, 146, 147, 148, 149, 150,
+    156, 157, 158, 169, 171, 172,
 ];
 
 /// How bad a code is. One that is in no list is a warning: unknown is never harmless.

@@ -27,7 +27,8 @@ impl Plant {
     fn new(wants: &[f64], priorities: &[Priority], budget: f64) -> Self {
         let mut frame = Frame::default();
         let table = Arc::make_mut(&mut frame.devices);
-        let mut add = |n| table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, format!("GPU-{n}")))).unwrap();
+        let mut add =
+            |n| table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, format!("GPU-{n}")))).unwrap();
         let ids = (0..wants.len()).map(&mut add).collect();
         let settings = Settings { budget: Some(Watts(budget)), ..Settings::default() };
         Self {
@@ -57,7 +58,11 @@ impl Plant {
         self.now = self.now.after(Duration::from_secs(1));
         self.frame.begin(self.now);
         for n in 0..self.ids.len() {
-            let power = if self.readable[n] { Reading::Value(self.power(n)) } else { Reading::Absent(model::Absence::Late) };
+            let power = if self.readable[n] {
+                Reading::Value(self.power(n))
+            } else {
+                Reading::Absent(model::Absence::Late)
+            };
             let values = [
                 (Metric::PowerInstant, power),
                 (Metric::PowerLimitEnforced, Reading::Value(self.limits[n])),
@@ -107,8 +112,14 @@ impl Plant {
 }
 
 const MIXED: [Priority; 8] = [
-    Priority::High, Priority::High, Priority::Normal, Priority::Normal,
-    Priority::Normal, Priority::Normal, Priority::Low, Priority::Low,
+    Priority::High,
+    Priority::High,
+    Priority::Normal,
+    Priority::Normal,
+    Priority::Normal,
+    Priority::Normal,
+    Priority::Low,
+    Priority::Low,
 ];
 
 #[test]
@@ -146,7 +157,11 @@ fn above_the_budget_everything_brakes_and_three_good_beats_release_the_latch() {
         plant.beat();
         assert!(plant.total() <= 5000.0, "{} W", plant.total());
     }
-    assert!(plant.limits[0] > plant.limits[7] && plant.limits[0] > 300.0, "high priority first: {:?}", plant.limits);
+    assert!(
+        plant.limits[0] > plant.limits[7] && plant.limits[0] > 300.0,
+        "high priority first: {:?}",
+        plant.limits
+    );
 }
 
 #[test]

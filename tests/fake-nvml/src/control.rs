@@ -33,7 +33,8 @@ impl Control {
 
     fn board<R>(&self, index: usize, work: impl FnOnce(&mut Board) -> R) -> Result<R> {
         let mut shared: Entered<'_> = self.world.enter();
-        let board = shared.node.board_mut(index).ok_or_else(|| wrong(format!("there is no board {index}")))?;
+        let board =
+            shared.node.board_mut(index).ok_or_else(|| wrong(format!("there is no board {index}")))?;
         Ok(work(board))
     }
 
@@ -42,7 +43,8 @@ impl Control {
     /// # Errors
     /// When there is no such board or workload.
     pub fn load(&self, board: usize, workload: &str) -> Result<()> {
-        let workload = Workload::named(workload).ok_or_else(|| wrong(format!("there is no workload {workload:?}")))?;
+        let workload =
+            Workload::named(workload).ok_or_else(|| wrong(format!("there is no workload {workload:?}")))?;
         self.board(board, |board| board.set_workload(workload))
     }
 
@@ -162,7 +164,8 @@ impl Control {
     pub fn status(&self) -> serde_json::Value {
         let shared = self.world.enter();
         let board = |(index, board): (usize, &Board)| {
-            let faults: Vec<_> = Fault::ALL.into_iter().filter(|fault| board.has(*fault)).map(Fault::as_str).collect();
+            let faults: Vec<_> =
+                Fault::ALL.into_iter().filter(|fault| board.has(*fault)).map(Fault::as_str).collect();
             serde_json::json!({
                 "index": index, "uuid": shared.node.uuid(index), "workload": board.workload().as_str(), "faults": faults,
                 "power_w": board.power_w, "limit_w": board.requested_w, "enforced_w": board.enforced().0,

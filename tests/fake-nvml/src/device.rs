@@ -2,8 +2,8 @@
 use crate::abi::{GPU_IS_LOST, INVALID_ARGUMENT, NOT_FOUND, NOT_SUPPORTED, SUCCESS, field};
 use crate::world::{Shared, call, put};
 use nvml_wrapper_sys::bindings::{
-    nvmlDevice_t, nvmlFieldValue_t, nvmlMemory_t, nvmlMemory_v2_t, nvmlPciInfo_t, nvmlProcessInfo_t, nvmlUtilization_t,
-    nvmlValue_t,
+    nvmlDevice_t, nvmlFieldValue_t, nvmlMemory_t, nvmlMemory_v2_t, nvmlPciInfo_t, nvmlProcessInfo_t,
+    nvmlUtilization_t, nvmlValue_t,
 };
 use sim::{Board, Fault, Workload};
 use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong};
@@ -18,7 +18,11 @@ pub(crate) fn index_of(device: nvmlDevice_t) -> usize {
 }
 
 /// Runs a call on a board that is there and not lost.
-pub(crate) fn on_board(function: &str, device: nvmlDevice_t, work: impl FnOnce(&mut Shared) -> c_uint) -> c_uint {
+pub(crate) fn on_board(
+    function: &str,
+    device: nvmlDevice_t,
+    work: impl FnOnce(&mut Shared) -> c_uint,
+) -> c_uint {
     call(function, |shared| match shared.node.boards().get(index_of(device)) {
         None => INVALID_ARGUMENT,
         Some(board) if board.has(Fault::Lost) => GPU_IS_LOST,
@@ -130,7 +134,10 @@ readers! {
 /// # Safety
 /// `out` is null or valid for reads and writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvmlDeviceGetMemoryInfo_v2(device: nvmlDevice_t, out: *mut nvmlMemory_v2_t) -> c_uint {
+pub unsafe extern "C" fn nvmlDeviceGetMemoryInfo_v2(
+    device: nvmlDevice_t,
+    out: *mut nvmlMemory_v2_t,
+) -> c_uint {
     on_board("nvmlDeviceGetMemoryInfo_v2", device, |shared| {
         let board = &shared.node.boards()[index_of(device)];
         let (total, used) = (board.profile().memory_bytes, board.memory_used_bytes);
@@ -323,7 +330,9 @@ pub unsafe extern "C" fn nvmlDeviceGetFieldValues(
         let values = unsafe { std::slice::from_raw_parts_mut(values, count) };
         for value in values {
             match field_value(board, value.fieldId) {
-                Some((number, kind)) => (value.value, value.valueType, value.nvmlReturn) = (number, kind, SUCCESS),
+                Some((number, kind)) => {
+                    (value.value, value.valueType, value.nvmlReturn) = (number, kind, SUCCESS)
+                }
                 None => value.nvmlReturn = NOT_SUPPORTED,
             }
         }

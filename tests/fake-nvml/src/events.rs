@@ -39,7 +39,10 @@ pub unsafe extern "C" fn nvmlEventSetFree(set: nvmlEventSet_t) -> c_uint {
 /// # Safety
 /// `types` is null or valid for writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvmlDeviceGetSupportedEventTypes(_device: nvmlDevice_t, types: *mut c_ulonglong) -> c_uint {
+pub unsafe extern "C" fn nvmlDeviceGetSupportedEventTypes(
+    _device: nvmlDevice_t,
+    types: *mut c_ulonglong,
+) -> c_uint {
     // SAFETY: by the contract of this function.
     unsafe { put(types, XID_CRITICAL) }
 }
@@ -49,9 +52,15 @@ pub unsafe extern "C" fn nvmlDeviceGetSupportedEventTypes(_device: nvmlDevice_t,
 /// # Safety
 /// `set` came from `nvmlEventSetCreate` and is not being waited on.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvmlDeviceRegisterEvents(device: nvmlDevice_t, _types: c_ulonglong, set: nvmlEventSet_t) -> c_uint {
+pub unsafe extern "C" fn nvmlDeviceRegisterEvents(
+    device: nvmlDevice_t,
+    _types: c_ulonglong,
+    set: nvmlEventSet_t,
+) -> c_uint {
     let index = index_of(device);
-    let Some(told) = world().enter().node.boards().get(index).map(|board| board.xids) else { return INVALID_ARGUMENT };
+    let Some(told) = world().enter().node.boards().get(index).map(|board| board.xids) else {
+        return INVALID_ARGUMENT;
+    };
     // SAFETY: by the contract of this function.
     unsafe { (*set.cast::<Set>()).0[index] = told };
     SUCCESS
@@ -62,7 +71,11 @@ pub unsafe extern "C" fn nvmlDeviceRegisterEvents(device: nvmlDevice_t, _types: 
 /// # Safety
 /// `set` came from `nvmlEventSetCreate` and only this thread uses it now; `data` is null or valid for writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvmlEventSetWait_v2(set: nvmlEventSet_t, data: *mut nvmlEventData_t, timeout_ms: c_uint) -> c_uint {
+pub unsafe extern "C" fn nvmlEventSetWait_v2(
+    set: nvmlEventSet_t,
+    data: *mut nvmlEventData_t,
+    timeout_ms: c_uint,
+) -> c_uint {
     // SAFETY: by the contract of this function.
     let set = unsafe { &mut *set.cast::<Set>() };
     let deadline = now_ns() + u64::from(timeout_ms) * 1_000_000;

@@ -19,7 +19,9 @@ fn change(function: &str, device: nvmlDevice_t, work: impl FnOnce(&mut Board) ->
 /// Sets the power limit, in milliwatts.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceSetPowerManagementLimit(device: nvmlDevice_t, limit: c_uint) -> c_uint {
-    change("nvmlDeviceSetPowerManagementLimit", device, |board| board.set_power_limit(Watts::from_milliwatts(limit)))
+    change("nvmlDeviceSetPowerManagementLimit", device, |board| {
+        board.set_power_limit(Watts::from_milliwatts(limit))
+    })
 }
 
 /// Locks the SM clock, in megahertz; only the upper bound acts.

@@ -45,7 +45,9 @@ impl Shared {
 
 /// A function's name as a number that is never 0 (FNV-1a).
 pub(crate) fn hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)) | 1
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+        | 1
 }
 
 /// The monotonic clock, which all processes of a machine share.
@@ -110,7 +112,8 @@ impl World {
         file.set_len(size as u64)?;
         let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
         // SAFETY: a new mapping of a file of exactly this size; nothing else in this process knows its address.
-        let pointer = unsafe { mmap(std::ptr::null_mut(), size, protection, flags, &file, 0) }?.cast::<Shared>();
+        let pointer =
+            unsafe { mmap(std::ptr::null_mut(), size, protection, flags, &file, 0) }?.cast::<Shared>();
         // SAFETY: the mapping is readable, and any bytes are a valid u64.
         let layout = unsafe { (*pointer).node.layout };
         if fresh || layout != sim::node::LAYOUT {
@@ -124,7 +127,9 @@ impl World {
     fn private() -> io::Result<Self> {
         let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
         // SAFETY: a new anonymous mapping; nothing else knows its address.
-        let pointer = unsafe { mmap_anonymous(std::ptr::null_mut(), size_of::<Shared>(), protection, flags) }?.cast::<Shared>();
+        let pointer =
+            unsafe { mmap_anonymous(std::ptr::null_mut(), size_of::<Shared>(), protection, flags) }?
+                .cast::<Shared>();
         // SAFETY: the mapping is writable, large enough and aligned to a page.
         unsafe { pointer.write(Shared::new(&sim::profile::H100, 8, 1)) };
         Ok(Self { file: None, shared: Mutex::new(Pointer(pointer)) })

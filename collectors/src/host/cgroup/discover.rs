@@ -127,13 +127,19 @@ mod tests {
         let uid = "11111111-2222-3333-4444-555555555555";
         let under = uid.replace('-', "_");
         for path in [
-            format!("kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{under}.slice/cri-containerd-{id}.scope"),
+            format!(
+                "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{under}.slice/cri-containerd-{id}.scope"
+            ),
             format!("kubepods/besteffort/pod{uid}/{id}"),
             format!("kubepods.slice/kubepods-pod{under}.slice/crio-{id}.scope"),
             format!("kubelet/kubepods/pod{uid}/cri-containerd:{id}"),
         ] {
             let group = Group::of(&path).unwrap();
-            assert_eq!((group.container.as_deref(), group.pod.as_deref()), (Some(id.as_str()), Some(uid)), "{path}");
+            assert_eq!(
+                (group.container.as_deref(), group.pod.as_deref()),
+                (Some(id.as_str()), Some(uid)),
+                "{path}"
+            );
             assert_eq!(group.name, "0123456789ab");
         }
         for path in [format!("docker/{id}"), format!("system.slice/docker-{id}.scope")] {

@@ -86,7 +86,10 @@ impl Files {
                     let there = names.iter().map(|name| mount.join(name)).find(|tree| tree.is_dir());
                     there.unwrap_or_else(|| mount.join(names[0]))
                 };
-                SPLIT.iter().map(|(trees, file, form)| (Kept::new(tree(trees).join(path).join(file)), *form)).collect()
+                SPLIT
+                    .iter()
+                    .map(|(trees, file, form)| (Kept::new(tree(trees).join(path).join(file)), *form))
+                    .collect()
             }
         };
         Self { files }

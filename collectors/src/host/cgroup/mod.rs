@@ -17,7 +17,12 @@ const SCAN_S: f64 = 10.0;
 /// None at present.
 pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> {
     let found = Hierarchy::find(&options.roots).filter(|_| options.cgroups_max > 0);
-    let source = |hierarchy| Cgroups { hierarchy, groups_max: options.cgroups_max, followed: Vec::new(), scanned: None };
+    let source = |hierarchy| Cgroups {
+        hierarchy,
+        groups_max: options.cgroups_max,
+        followed: Vec::new(),
+        scanned: None,
+    };
     Ok(found.map(|hierarchy| Box::new(source(hierarchy)) as Box<dyn Collector>))
 }
 
@@ -55,7 +60,8 @@ impl Cgroups {
 }
 
 fn identity(group: &Group) -> DeviceInfo {
-    let mut info = DeviceInfo { name: group.name.clone(), ..DeviceInfo::new(DeviceKind::Cgroup, group.path.clone()) };
+    let mut info =
+        DeviceInfo { name: group.name.clone(), ..DeviceInfo::new(DeviceKind::Cgroup, group.path.clone()) };
     for (name, value) in [("container", &group.container), ("pod", &group.pod)] {
         info.attributes.extend(value.as_ref().map(|value| (name.to_owned(), value.clone())));
     }

@@ -62,7 +62,10 @@ fn add(group: &mut Raw, kind: Kind, cpu: usize) -> io::Result<Counter> {
 impl Group {
     /// Opens a group on a processor. The group's own leader is a software clock, which any group can have.
     pub(super) fn open(cpu: usize, wanted: &'static [(Metric, Kind)]) -> io::Result<Opened> {
-        let format = ReadFormat::GROUP | ReadFormat::ID | ReadFormat::TOTAL_TIME_ENABLED | ReadFormat::TOTAL_TIME_RUNNING;
+        let format = ReadFormat::GROUP
+            | ReadFormat::ID
+            | ReadFormat::TOTAL_TIME_ENABLED
+            | ReadFormat::TOTAL_TIME_RUNNING;
         let mut group = builder(Software::DUMMY, cpu).read_format(format).build_group()?;
         let mut members = Vec::with_capacity(wanted.len());
         let mut metrics = Vec::with_capacity(wanted.len());

@@ -25,7 +25,8 @@ pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> 
     let online = parse_list(&word(&options.roots.sys.join("devices/system/cpu/online")));
     let mut cpus = Vec::new();
     for number in online.into_iter().take(CPUS_MAX) {
-        let software = Group::open(number, SOFTWARE).map_err(|error| OpenError::io("count software events", error))?;
+        let software =
+            Group::open(number, SOFTWARE).map_err(|error| OpenError::io("count software events", error))?;
         let hardware = Group::open(number, HARDWARE);
         let why = hardware.as_ref().err().map(absence);
         let counters = |group: &Opened| vec![Scaled::default(); group.metrics.len()];
@@ -80,7 +81,9 @@ fn read(group: &mut Opened, counters: &mut [Scaled], scheduled: Metric, slot: Sl
                 batch.set(slot, scheduled, share);
             }
         }
-        Err(error) => group.metrics.iter().for_each(|metric| batch.absent(slot, *metric, super::file::absence(&error))),
+        Err(error) => {
+            group.metrics.iter().for_each(|metric| batch.absent(slot, *metric, super::file::absence(&error)))
+        }
     }
 }
 
@@ -138,7 +141,8 @@ mod tests {
         batch.begin();
         source.collect(Timestamp::default(), &mut batch).unwrap();
         let slots: Vec<_> = batch.devices().map(|(slot, _)| slot).collect();
-        let switches = |slot: &Slot| batch.reading(*slot, Metric::CoreSwitches).and_then(model::Reading::value).unwrap();
+        let switches =
+            |slot: &Slot| batch.reading(*slot, Metric::CoreSwitches).and_then(model::Reading::value).unwrap();
         assert!(slots.iter().map(switches).sum::<f64>() > 0.0);
     }
 }
