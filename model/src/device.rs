@@ -181,7 +181,7 @@ pub struct Device {
 #[derive(Debug, Clone, Default)]
 pub struct DeviceTable {
     devices: Vec<Device>,
-    by_key: BTreeMap<(DeviceKind, String), DeviceId>,
+    by_key: BTreeMap<DeviceKind, BTreeMap<String, DeviceId>>,
     cells: u32,
 }
 
@@ -196,7 +196,7 @@ impl DeviceTable {
     /// # Errors
     /// [`TableFull`] when there is neither a free entry nor a gone device of the same kind to replace.
     pub fn register(&mut self, info: &Arc<DeviceInfo>) -> Result<DeviceId, TableFull> {
-        if let Some(&id) = self.by_key.get(&(info.kind, info.key.clone())) {
+        if let Some(id) = self.find(info.kind, &info.key) {
             let device = &mut self.devices[id.index()];
             device.gone = false;
             device.info = Arc::clone(info);
@@ -212,11 +212,12 @@ impl DeviceTable {
             .map(|d| d.id)
             .ok_or(TableFull)?;
         let device = &mut self.devices[old.index()];
-        self.by_key.remove(&(device.info.kind, device.info.key.clone()));
+        let keys = self.by_key.entry(info.kind).or_default();
+        keys.remove(&device.info.key);
+        keys.insert(info.key.clone(), old);
         device.info = Arc::clone(info);
         device.gone = false;
         device.generation += 1;
-        self.by_key.insert((info.kind, info.key.clone()), old);
         Ok(old)
     }
 
@@ -231,7 +232,7 @@ impl DeviceTable {
             base: self.cells,
         });
         self.cells += columns(info.kind).len() as u32;
-        self.by_key.insert((info.kind, info.key.clone()), id);
+        self.by_key.entry(info.kind).or_default().insert(info.key.clone(), id);
         id
     }
 
@@ -250,7 +251,7 @@ impl DeviceTable {
 
     /// The device with this identity.
     pub fn find(&self, kind: DeviceKind, key: &str) -> Option<DeviceId> {
-        self.by_key.get(&(kind, key.to_owned())).copied()
+        self.by_key.get(&kind)?.get(key).copied()
     }
 
     /// Every device, gone ones included, in order of arrival.

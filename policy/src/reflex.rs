@@ -14,6 +14,14 @@ pub struct Footing {
     pub devices: Vec<(DeviceId, Watts)>,
 }
 
+impl Footing {
+    /// Takes over another footing, reusing this one's memory.
+    pub fn copy_from(&mut self, other: &Self) {
+        (self.budget, self.rest, self.gain_margin) = (other.budget, other.rest, other.gain_margin);
+        self.devices.clone_from(&other.devices);
+    }
+}
+
 /// The law of the reflex. It brakes; releasing is a beat's decision.
 #[derive(Debug, Default)]
 pub struct Reflex {

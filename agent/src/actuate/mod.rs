@@ -7,7 +7,7 @@ use crate::rig::Hands;
 use journal::{Journal, JournalError};
 use model::stages::Cap;
 use model::{
-    Action, Batch, Decision, DeviceId, DeviceKind, Frame, Metric, Mode, Order, Outcome, Range, Reason,
+    Action, Batch, Decision, DeviceId, Frame, Metric, Mode, Order, Outcome, Range, Reason,
     Timestamp, Verdict, Watts, Why,
 };
 use policy::guard::{Subject, admit};
@@ -113,7 +113,7 @@ impl Keeper {
     pub fn brief(&mut self, brief: &mut Brief) {
         self.pending.append(&mut brief.decisions);
         self.brief.devices.clone_from(&brief.devices);
-        self.brief.footing.clone_from(&brief.footing);
+        self.brief.footing.copy_from(&brief.footing);
         self.brief.mode = brief.mode;
     }
 
@@ -336,10 +336,10 @@ impl Keeper {
 
 /// The accelerators of a frame, as the keeper needs to know them. Keys are shared with the list's earlier state.
 pub fn known_devices(frame: &Frame, known: &mut Vec<Known>) {
-    let gone = |old: &Known| {
-        frame.devices.find(DeviceKind::Gpu, &old.key).or(frame.devices.find(DeviceKind::Npu, &old.key))
-    };
-    known.retain(|old| gone(old) == Some(old.device) && !frame.devices.get(old.device).gone);
+    known.retain(|old| {
+        let device = frame.devices.get(old.device);
+        !device.gone && device.info.key == *old.key
+    });
     for device in frame.devices.accelerators() {
         let range = policy::budget::range(frame, device.id);
         match known.iter_mut().find(|old| old.device == device.id) {

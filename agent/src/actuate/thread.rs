@@ -64,7 +64,7 @@ impl KeeperThread {
         let surplus = mailbox.brief.decisions.len().saturating_sub(PENDING_MAX);
         mailbox.brief.decisions.drain(..surplus);
         mailbox.brief.devices.clone_from(&brief.devices);
-        mailbox.brief.footing.clone_from(&brief.footing);
+        mailbox.brief.footing.copy_from(&brief.footing);
         mailbox.brief.mode = brief.mode;
         mailbox.fresh = true;
         self.shared.rung.notify_one();

@@ -14,8 +14,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 pub(crate) const VARIABLE: &str = "WATTKEEPER_FAKE_NVML";
 /// Functions that can be made to fail at once.
 const FAILURES_MAX: usize = 8;
-/// From one look to the next while a call hangs or an event is awaited.
-const POLL_NS: i64 = 2_000_000;
+/// From one look to the next while a call hangs or an event is awaited: rare enough to cost next to nothing.
+const POLL_NS: i64 = 50_000_000;
 
 /// Everything that is shared, plain old data.
 #[derive(Debug, Clone, Copy)]
