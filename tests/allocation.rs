@@ -37,7 +37,11 @@ fn counted(work: impl FnOnce()) -> u64 {
 }
 
 fn overrides(list: &[(&str, &str)]) -> Vec<Override> {
-    let set = |(key, value): &(&str, &str)| Override { origin: "test".into(), key: (*key).into(), value: (*value).into() };
+    let set = |(key, value): &(&str, &str)| Override {
+        origin: "test".into(),
+        key: (*key).into(),
+        value: (*value).into(),
+    };
     list.iter().map(set).collect()
 }
 
@@ -94,5 +98,8 @@ fn hardware() {
     collect.sort_unstable();
     let median = collect[collect.len() / 2];
     // Two process lists a board are the wrapper's own vectors; the rest is kept.
-    assert!(median <= 40, "{median} allocations in the median beat of this host and eight boards: {collect:?}");
+    assert!(
+        median <= 40,
+        "{median} allocations in the median beat of this host and eight boards: {collect:?}"
+    );
 }

@@ -19,13 +19,24 @@ fn now_s() -> f64 {
 }
 
 fn pause(seconds: f64) {
-    agent::clock::wait_until(agent::clock::MachineClock.now().after(Duration::from_secs_f64(seconds)).mono_ns);
+    agent::clock::wait_until(
+        agent::clock::MachineClock.now().after(Duration::from_secs_f64(seconds)).mono_ns,
+    );
 }
 
 fn start(file: &Path, interval: &str) -> Agent {
     let library = format!("collectors.nvml.library={}", fake_library().display());
     let interval = format!("beat.interval={interval}");
-    let set = ["--set", &library, "--set", &interval, "--set", "power.budget=6500 W", "--set", "collectors.cgroup.max=128"];
+    let set = [
+        "--set",
+        &library,
+        "--set",
+        &interval,
+        "--set",
+        "power.budget=6500 W",
+        "--set",
+        "collectors.cgroup.max=128",
+    ];
     Agent::start(&set, &[("WATTKEEPER_FAKE_NVML", file)])
 }
 
@@ -33,13 +44,16 @@ fn start(file: &Path, interval: &str) -> Agent {
 fn cost(pid: u32) -> (f64, u64) {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
     let own: f64 = stat.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0);
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(|task| task.unwrap().path().join("schedstat"));
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"))
+        .unwrap()
+        .map(|task| task.unwrap().path().join("schedstat"));
     let all: f64 = tasks
         .filter_map(|path| std::fs::read_to_string(path).ok()?.split(' ').next()?.parse::<f64>().ok())
         .sum::<f64>()
         .max(own);
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let resident = status.lines().find(|line| line.starts_with("VmRSS")).and_then(|line| line.split_whitespace().nth(1));
+    let resident =
+        status.lines().find(|line| line.starts_with("VmRSS")).and_then(|line| line.split_whitespace().nth(1));
     (all / 1e9, resident.and_then(|word| word.parse::<u64>().ok()).unwrap_or(0) * 1024)
 }
 
@@ -52,7 +66,10 @@ fn scrape(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> usize {
         buffer.extend_from_slice(&chunk[..read]);
         let Some(head) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
         let text = String::from_utf8_lossy(&buffer[..head]).to_lowercase();
-        let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok()).unwrap();
+        let length = text
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok())
+            .unwrap();
         if buffer.len() >= head + 4 + length {
             return length;
         }
@@ -94,14 +111,29 @@ fn main() {
         let (after, resident) = cost(agent.pid());
         let page = agent.get("/metrics").text();
         let series = page.lines().filter(|line| !line.starts_with('#')).count();
-        println!("beat {interval}: {:.3} % of one core, {:.1} MiB resident, first scrape within {:.0} ms, {series} series",
-            100.0 * (after - before) / seconds, resident as f64 / 1_048_576.0, 1e3 * first_s);
+        println!(
+            "beat {interval}: {:.3} % of one core, {:.1} MiB resident, first scrape within {:.0} ms, {series} series",
+            100.0 * (after - before) / seconds,
+            resident as f64 / 1_048_576.0,
+            1e3 * first_s
+        );
         if interval == "1s" {
             let steady = latency(agent.address, 0.0005, SCRAPES);
-            println!("scrapes of a served snapshot: p50 {:.3} ms, p99 {:.3} ms", 1e3 * quantile(&steady, 0.5), 1e3 * quantile(&steady, 0.99));
+            println!(
+                "scrapes of a served snapshot: p50 {:.3} ms, p99 {:.3} ms",
+                1e3 * quantile(&steady, 0.5),
+                1e3 * quantile(&steady, 0.99)
+            );
             let fresh = latency(agent.address, 1.05, 30);
-            println!("first scrape of each snapshot: p50 {:.3} ms, max {:.3} ms", 1e3 * quantile(&fresh, 0.5), 1e3 * quantile(&fresh, 1.0));
-            println!("beats missed meanwhile: {}", agent.metric("wattkeeper_agent_beats_missed_total", &[]).unwrap());
+            println!(
+                "first scrape of each snapshot: p50 {:.3} ms, max {:.3} ms",
+                1e3 * quantile(&fresh, 0.5),
+                1e3 * quantile(&fresh, 1.0)
+            );
+            println!(
+                "beats missed meanwhile: {}",
+                agent.metric("wattkeeper_agent_beats_missed_total", &[]).unwrap()
+            );
         }
     }
 }

@@ -95,6 +95,8 @@ pub fn demo(common: &Common, mut config: Config, flags: &Demo) -> Result<(), Fai
     }
     engine.stop(STOP_PATIENCE);
     server.shutdown();
+    // The demo's own directory; where it cannot be removed the system's cleaning of temporary files does it.
+    let _ = std::fs::remove_dir_all(&config.state_directory);
     summary.print(config.rig.sim_seed)
 }
 

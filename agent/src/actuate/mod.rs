@@ -7,8 +7,8 @@ use crate::rig::Hands;
 use journal::{Journal, JournalError};
 use model::stages::Cap;
 use model::{
-    Action, Batch, Decision, DeviceId, Frame, Metric, Mode, Order, Outcome, Range, Reason,
-    Timestamp, Verdict, Watts, Why,
+    Action, Batch, Decision, DeviceId, Frame, Metric, Mode, Order, Outcome, Range, Reason, Timestamp,
+    Verdict, Watts, Why,
 };
 use policy::guard::{Subject, admit};
 use policy::ledger::{Entry, Ledger};

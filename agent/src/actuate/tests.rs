@@ -1,8 +1,8 @@
 //! Tests of the keeper over the simulator: journal first, read back, restore after every kind of end.
 use super::journal::Journal;
 use super::*;
-use model::DeviceKind;
 use model::Collector as _;
+use model::DeviceKind;
 use sim::rig::{SharedNode, SimActuator, SimReflex};
 use std::time::Duration;
 
