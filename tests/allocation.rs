@@ -3,7 +3,6 @@
 use agent::config::{Override, load};
 use agent::engine::build;
 use agent::rig::{Assembly, Pace, assemble, idle};
-use model::Clock as _;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
