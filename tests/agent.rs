@@ -1,4 +1,10 @@
 //! The agent as its users meet it: real host data, the fake NVML's GPUs, the subcommands and their exit codes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test that cannot be set up has failed"
+)]
 use fake_nvml::Control;
 use std::path::Path;
 use tests::{Agent, eventually, fake_library, run};

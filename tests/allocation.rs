@@ -1,5 +1,5 @@
 //! Allocations of a beat: none in observe and decide, few and bounded in collect.
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot be set up has failed")]
 use agent::config::{Override, load};
 use agent::engine::build;
 use agent::rig::{Assembly, Pace, assemble, idle};

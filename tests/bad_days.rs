@@ -1,4 +1,10 @@
 //! Bad input and bad days: each is an ordinary one for the agent.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test that cannot be set up has failed"
+)]
 use fake_nvml::Control;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

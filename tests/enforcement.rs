@@ -1,5 +1,5 @@
 //! Enforcement end to end: the fake NVML's limits are lowered, survive a kill, and come back.
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot be set up has failed")]
 use fake_nvml::Control;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -133,9 +133,6 @@ fn a_corrupt_journal_is_kept_and_nothing_is_enforced() {
 }
 
 fn journal_of(state: &Path) -> PathBuf {
-    let entries = std::fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
-    entries
-        .filter(|path| path.extension().is_some_and(|e| e != "lock"))
-        .next()
-        .expect("a journal was written")
+    let mut entries = std::fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
+    entries.find(|path| path.extension().is_some_and(|e| e != "lock")).expect("a journal was written")
 }

@@ -1,4 +1,10 @@
 //! What is exposed, checked by the parts that read it: promtool and a real Prometheus.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test that cannot be set up has failed"
+)]
 use fake_nvml::Control;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
