@@ -199,7 +199,7 @@ fn copy(name: &str) -> tempfile::TempDir {
             if entry.path().is_dir() {
                 copy_below(&entry.path(), &target)
             } else {
-                drop(fs::copy(entry.path(), target).unwrap())
+                fs::copy(entry.path(), target).unwrap();
             }
         }
     }

@@ -14,7 +14,7 @@ const FULL: Options = Options { colour: true, unicode: true };
 const PLAIN: Options = Options { colour: false, unicode: false };
 
 fn at(second: u64) -> Timestamp {
-    Timestamp { mono_ns: second * 1_000_000_000, wall_ms: 1_767_225_600_000 + second as i64 * 1000 }
+    Timestamp { mono_ns: second * 1_000_000_000, wall_ms: 1_767_225_600_000 + second.cast_signed() * 1000 }
 }
 
 /// A node of eight boards with a power budget.
