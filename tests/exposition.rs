@@ -99,6 +99,10 @@ fn a_real_prometheus_scrapes_the_agent() {
         .unwrap();
     let count = || {
         let reply = get(address, "/api/v1/query?query=count(wattkeeper_accelerator_power_watts)").ok()?;
+        // Prometheus answers 503 in plain text until it is ready.
+        if reply.status != 200 {
+            return None;
+        }
         reply.json()["data"]["result"][0]["value"][1].as_str().map(str::to_owned)
     };
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
