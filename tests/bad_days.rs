@@ -160,3 +160,50 @@ fn signals_are_plain_json_and_an_unknown_one_is_named() {
     assert_eq!(unknown.status, 404);
     assert!(unknown.text().contains("headroom_ratio"), "{}", unknown.text());
 }
+
+#[test]
+fn every_code_that_a_call_returns_is_an_absence_of_its_metric_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("node");
+    let control = Control::open(&file).unwrap();
+    let arguments = ["--set", &library(), "--set", "beat.interval=50ms"];
+    let agent = Agent::start(&arguments, &[("WATTKEEPER_FAKE_NVML", &file)]);
+    let temperature = || {
+        let state = agent.get("/state").json();
+        let devices = state["frame"]["devices"].as_array().unwrap().clone();
+        let gpu = devices.into_iter().find(|device| device["kind"] == "gpu").unwrap();
+        assert!(gpu["readings"]["power_instant"].is_number(), "the other metrics go on");
+        gpu["readings"]["temperature"].clone()
+    };
+    eventually("the temperature is read", || temperature().is_number());
+    // Codes of nvml.h; 15 and 16 are the loss of the device, which has a test of its own, and 3 and 13 come last because
+    // a call that a board does not support is not tried again.
+    let codes = (1..=30).chain([999]).filter(|code| ![3, 13, 15, 16].contains(code)).chain([3]);
+    for code in codes {
+        control.fail("nvmlDeviceGetTemperature", code).unwrap();
+        let expected = match code {
+            4 => "denied",
+            10 => "late",
+            _ => "",
+        };
+        eventually(&format!("code {code} is an absence"), || match temperature() {
+            serde_json::Value::String(absence) => expected.is_empty() || absence == expected,
+            serde_json::Value::Null => code == 3,
+            _ => false,
+        });
+        control.fail("nvmlDeviceGetTemperature", 0).unwrap();
+        eventually("the temperature is back", || code == 3 || temperature().is_number());
+    }
+}
+
+#[test]
+fn a_library_that_is_no_nvml_is_named_as_lacking_its_symbols() {
+    let agent = Agent::start(&["--set", "collectors.nvml.library=libm.so.6"], &[]);
+    let state = agent.get("/state").json();
+    let nvml = state["sources"].as_array().unwrap().iter().find(|s| s["name"] == "nvml").unwrap().clone();
+    assert_eq!(
+        (nvml["up"].as_bool(), nvml["reason"].as_str()),
+        (Some(false), Some("symbol_missing")),
+        "{nvml}"
+    );
+}
