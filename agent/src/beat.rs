@@ -90,7 +90,7 @@ impl Beat {
         self.vitals.beats += 1;
         self.vitals.cpu_seconds = self.own.cpu_seconds();
         self.vitals.resident_bytes = self.own.resident_bytes();
-        self.vitals.limit_bytes = (self.history.bytes() + self.watch.bytes()) as u64;
+        self.vitals.held_bytes = (self.history.bytes() + self.watch.bytes()) as u64;
         let mut snapshot = self.snapshot();
         snapshot.vitals.beat_seconds = clock.now().seconds_since(self.frame.at);
         self.vitals.beat_seconds = snapshot.vitals.beat_seconds;

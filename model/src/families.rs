@@ -145,11 +145,11 @@ pub const FAMILIES: &[Family] = &[
         "Resident memory of wattkeeper itself.",
     ),
     family(
-        "wattkeeper_agent_limit_bytes",
+        "wattkeeper_agent_held_bytes",
         Unit::Bytes,
         MetricKind::Gauge,
         &[],
-        "Sum of the declared memory limits of wattkeeper's parts.",
+        "Memory that history and fitted models hold.",
     ),
     family(
         "wattkeeper_agent_snapshot_timestamp_seconds",

@@ -161,8 +161,8 @@ pub struct Vitals {
     pub cpu_seconds: f64,
     /// Resident memory of the agent itself, in bytes.
     pub resident_bytes: u64,
-    /// Sum of the declared memory limits, in bytes.
-    pub limit_bytes: u64,
+    /// Memory that history and fitted models hold, in bytes.
+    pub held_bytes: u64,
 }
 
 /// Counts since the start, for counters that must never fall.

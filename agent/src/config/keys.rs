@@ -1,6 +1,7 @@
 //! Every configuration key: its documentation, default, check and target, one entry each.
+use super::Config;
 use super::parse;
-use super::{Config, load::Problem};
+use super::parse::Problem;
 use std::time::Duration;
 
 /// One key.

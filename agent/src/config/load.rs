@@ -1,22 +1,10 @@
 //! Loading: defaults, then the file, then overrides; every fault of all of them in one report.
 use super::Config;
 use super::keys::KEYS;
+use super::parse::Problem;
 use model::snapshot::Rig;
 use std::path::Path;
 use toml::{Table, Value};
-
-/// What is wrong with a value, and what would be right.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Problem {
-    what: String,
-    remedy: String,
-}
-
-impl Problem {
-    pub(super) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { what: what.into(), remedy: remedy.into() }
-    }
-}
 
 /// One fault of a configuration.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,7 +4,7 @@
 //! `--set` and the tests all follow from it.
 pub mod keys;
 pub mod load;
-mod parse;
+pub mod parse;
 
 use model::snapshot::Rig;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,10 +1,22 @@
 //! Values of keys: each function checks one kind of value and says what would be right.
-use super::load::Problem;
 use model::snapshot::Rig;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use toml::Value;
+
+/// What is wrong with a value, and what would be right.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    pub(super) what: String,
+    pub(super) remedy: String,
+}
+
+impl Problem {
+    pub(super) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what: what.into(), remedy: remedy.into() }
+    }
+}
 
 fn text<'a>(value: &'a Value, wanted: &str) -> Result<&'a str, Problem> {
     value.as_str().ok_or_else(|| Problem::new("is not a text", format!("write {wanted} in quotes")))

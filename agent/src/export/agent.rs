@@ -102,6 +102,6 @@ fn vitals(snapshot: &Snapshot, page: &mut Page) {
     page.add("agent_beat_late_seconds", &[], vitals.late_seconds);
     page.add("agent_cpu_seconds_total", &[], vitals.cpu_seconds);
     page.add("agent_resident_bytes", &[], vitals.resident_bytes as f64);
-    page.add("agent_limit_bytes", &[], vitals.limit_bytes as f64);
+    page.add("agent_held_bytes", &[], vitals.held_bytes as f64);
     page.add("agent_snapshot_timestamp_seconds", &[], snapshot.frame.at.unix_seconds());
 }

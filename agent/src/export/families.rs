@@ -1,17 +1,8 @@
-//! Families from a snapshot. Names come from the catalogue only; what is absent is left out, never NaN.
-use super::agent;
+//! Families of readings. Names come from the catalogue only; what is absent is left out, never NaN.
 use model::catalogue::CATALOGUE;
 use model::metric::{MetricKind, Row};
-use model::{DeviceKind, Frame, Snapshot};
+use model::{DeviceKind, Frame};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric as Sample, MetricFamily, MetricType};
-
-/// Every family with at least one sample, readings first, in the order of the catalogue.
-pub fn of(snapshot: &Snapshot) -> Vec<MetricFamily> {
-    let mut families = readings(&snapshot.frame);
-    families.extend(agent::families(snapshot));
-    families.retain(|family| !family.get_metric().is_empty());
-    families
-}
 
 /// A label.
 pub(super) fn label(name: &str, value: &str) -> LabelPair {
@@ -50,8 +41,8 @@ pub(super) fn family(name: &str, help: &str, kind: MetricKind) -> MetricFamily {
     family
 }
 
-/// The families of all readings. A family's rows stand together in the catalogue, so one pass groups them.
-fn readings(frame: &Frame) -> Vec<MetricFamily> {
+/// The families of all readings, empty ones included. A family's rows stand together in the catalogue, so one pass groups them.
+pub(super) fn readings(frame: &Frame) -> Vec<MetricFamily> {
     let mut by_kind: [Vec<&model::Device>; DeviceKind::ALL.len()] = Default::default();
     for device in frame.devices.iter().filter(|device| !device.gone) {
         by_kind[device.info.kind as usize].push(device);

@@ -5,6 +5,7 @@ pub mod openmetrics;
 
 use model::Snapshot;
 use prometheus::TextEncoder;
+use prometheus::proto::MetricFamily;
 use std::io::Write as _;
 
 /// A text format of `/metrics`.
@@ -41,9 +42,17 @@ impl Format {
     }
 }
 
+/// Every family with at least one sample, readings first, in the order of the catalogue.
+fn families_of(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let mut families = families::readings(&snapshot.frame);
+    families.extend(agent::families(snapshot));
+    families.retain(|family| !family.get_metric().is_empty());
+    families
+}
+
 /// Renders every family of a snapshot.
 pub fn render(snapshot: &Snapshot, format: Format) -> String {
-    let families = families::of(snapshot);
+    let families = families_of(snapshot);
     match format {
         Format::Text => {
             let mut text = String::with_capacity(256 * 1024);

@@ -22,17 +22,10 @@ impl Detector for Ecc {
             let metric = Metric::EccUncorrectedVolatile;
             let errors = frame.value(device, metric).unwrap_or(0.0);
             let growing = history.latest(frame, device, Metric::EccUncorrectedAggregate).unwrap_or(0.0);
-            if errors > 0.0 {
-                let evidence = evidence(metric, errors, 0.0);
-                events.push(finding(
-                    "ecc",
-                    device,
-                    FaultKind::EccUncorrectable,
-                    Severity::Critical,
-                    evidence,
-                ));
-            } else if growing > 0.0 {
-                let evidence = evidence(Metric::EccUncorrectedAggregate, growing, 0.0);
+            let seen = if errors > 0.0 { Some((metric, errors)) } else { None };
+            let seen = seen.or((growing > 0.0).then_some((Metric::EccUncorrectedAggregate, growing)));
+            if let Some((metric, count)) = seen {
+                let evidence = evidence(metric, count, 0.0);
                 events.push(finding(
                     "ecc",
                     device,
