@@ -80,8 +80,13 @@ pub(super) struct Watcher {
 
 impl Watcher {
     /// Starts the thread; `None` where the driver has no events or the system no thread.
+    ///
+    /// The devices that are there are registered before the first wait, so that no error after the opening is missed.
     pub(super) fn start(session: &Arc<Session>) -> Option<Self> {
         let set = Set::create(session)?;
+        let count = session.count().unwrap_or(0);
+        let known: Vec<Handle> = (0..count).filter_map(|index| session.handle(index).ok()).collect();
+        known.iter().for_each(|handle| set.register(*handle));
         let (told, errors) = sync_channel(ERRORS_MAX);
         let (devices, arrivals) = channel();
         let (alive, done) = channel::<()>();
@@ -90,7 +95,7 @@ impl Watcher {
             drop(alive);
         };
         std::thread::Builder::new().name("wk-nvml-xid".into()).spawn(watch).ok()?;
-        Some(Self { errors, devices, done, known: std::cell::RefCell::default() })
+        Some(Self { errors, devices, done, known: known.into() })
     }
 
     /// Adds a device to the set, once.
