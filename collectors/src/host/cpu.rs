@@ -26,6 +26,9 @@ const COUNTERS: [(&str, Metric); 5] = [
     ("procs_running", Metric::TasksRunning),
     ("procs_blocked", Metric::TasksBlocked),
 ];
+/// How far, in seconds, idle and iowait time may step back: the kernel does not keep them monotonic (proc(5)). A step
+/// that is longer is a processor that was taken out and put back.
+const STEP_BACK_S: f64 = 3.0;
 const LOADS: [Metric; 3] = [Metric::Load1, Metric::Load5, Metric::Load15];
 
 /// Opens the source.
@@ -56,7 +59,35 @@ pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> 
 struct Core {
     slot: Slot,
     files: Vec<Gauge>,
+    /// Idle and iowait seconds as last given.
+    idle: [f64; 2],
     seen: bool,
+}
+
+impl Core {
+    /// Its times by mode, from words that count ticks.
+    fn times<'a>(&mut self, words: impl Iterator<Item = &'a str>, tick: f64, batch: &mut Batch) {
+        for (metric, word) in MODES.into_iter().zip(words) {
+            let last = match metric {
+                Metric::CoreIdle => &mut self.idle[0],
+                Metric::CoreIowait => &mut self.idle[1],
+                _ => {
+                    set(self.slot, metric, word, tick, batch);
+                    continue;
+                }
+            };
+            let Ok(ticks) = word.parse::<f64>() else {
+                batch.absent(self.slot, metric, Absence::Implausible);
+                continue;
+            };
+            let seconds = ticks * tick;
+            let back = *last - seconds;
+            if !(back > 0.0 && back < STEP_BACK_S) {
+                *last = seconds;
+            }
+            batch.set(self.slot, metric, *last);
+        }
+    }
 }
 
 struct Cpu {
@@ -74,7 +105,7 @@ struct Cpu {
 }
 
 impl Cpu {
-    fn meet(&mut self, number: usize, batch: &mut Batch) -> Slot {
+    fn meet(&mut self, number: usize, batch: &mut Batch) -> &mut Core {
         if self.cores.len() <= number {
             self.cores.resize_with(number + 1, || None);
         }
@@ -82,13 +113,16 @@ impl Cpu {
         let core = self.cores[number].get_or_insert_with(|| {
             let folder = roots.sys.join(format!("devices/system/cpu/cpu{number}"));
             let throttles = folder.join("thermal_throttle/core_throttle_count");
-            let mut files =
-                vec![Gauge::new(Metric::CoreFrequency, folder.join("cpufreq/scaling_cur_freq"), 1e3)];
-            files.extend(Gauge::found(Metric::CoreThrottles, throttles, 1.0));
-            Core { slot: batch.device(core(number)), files, seen: true }
+            let clock = folder.join("cpufreq/scaling_cur_freq");
+            let files = [
+                Gauge::found(Metric::CoreFrequency, clock, 1e3),
+                Gauge::found(Metric::CoreThrottles, throttles, 1.0),
+            ];
+            let files = files.into_iter().flatten().collect();
+            Core { slot: batch.device(core(number)), files, idle: [0.0; 2], seen: true }
         });
         core.seen = true;
-        core.slot
+        core
     }
 
     fn stat(&mut self, node: Slot, batch: &mut Batch) -> Result<(), CollectError> {
@@ -102,10 +136,8 @@ impl Cpu {
                 if let Some(number) =
                     numbered(first, "cpu").filter(|number| *number < model::device::DEVICES_MAX)
                 {
-                    let slot = self.meet(number, batch);
-                    for (metric, word) in MODES.into_iter().zip(words) {
-                        set(slot, metric, word, 1.0 / self.ticks, batch);
-                    }
+                    let tick = 1.0 / self.ticks;
+                    self.meet(number, batch).times(words, tick, batch);
                 } else if let Some((_, metric)) = COUNTERS.iter().find(|(name, _)| *name == first) {
                     set(node, *metric, words.next().unwrap_or(""), 1.0, batch);
                 }

@@ -6,6 +6,8 @@ use model::{Absence, Batch, CollectError, Collector, DeviceInfo, DeviceKind, Met
 
 /// Disks followed at most.
 const DISKS_MAX: usize = 128;
+/// Names remembered at most, partitions and the like included.
+const NAMES_MAX: usize = 1024;
 /// The unit of the sector columns, whatever the disk's own sectors are.
 const SECTOR: f64 = 512.0;
 /// Devices that are no disks.
@@ -49,7 +51,9 @@ struct Disks {
 /// Whether a block device is a whole disk.
 fn whole(roots: &Roots, name: &str) -> bool {
     let other = |prefix: &&str| super::file::numbered(name, prefix).is_some();
-    !OTHERS.iter().any(other) && !roots.sys.join("class/block").join(name).join("partition").exists()
+    // sysfs writes a slash in a device's name as an exclamation mark.
+    let folder = roots.sys.join("class/block").join(name.replace('/', "!"));
+    !OTHERS.iter().any(other) && !folder.join("partition").exists()
 }
 
 impl Collector for Disks {
@@ -64,8 +68,12 @@ impl Collector for Disks {
         for line in text.lines() {
             let mut words = line.split_ascii_whitespace();
             let Some(name) = words.nth(2) else { continue };
-            let place = known.iter().position(|disk| disk.name == name).unwrap_or_else(|| {
-                let room = known.len() < DISKS_MAX * 8;
+            let found = known.iter().position(|disk| disk.name == name);
+            if found.is_none() && known.len() >= NAMES_MAX {
+                continue;
+            }
+            let place = found.unwrap_or_else(|| {
+                let room = known.iter().filter(|disk| disk.slot.is_some()).count() < DISKS_MAX;
                 let slot = (room && whole(roots, name))
                     .then(|| batch.device(DeviceInfo::new(DeviceKind::Disk, name)));
                 known.push(Known { name: name.to_owned(), slot, seen: true });
@@ -86,7 +94,9 @@ impl Collector for Disks {
         for disk in known.iter().filter(|disk| !disk.seen) {
             disk.slot.iter().for_each(|slot| batch.gone(*slot, now));
         }
-        known.retain(|disk| disk.seen);
+        let gone = known.iter().any(|disk| !disk.seen && disk.slot.is_some());
+        // A disk that goes makes room: what had none is looked at again on the next beat.
+        known.retain(|disk| disk.seen && (disk.slot.is_some() || !gone));
         Ok(())
     }
 }

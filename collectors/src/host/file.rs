@@ -1,5 +1,5 @@
 //! Kernel files that are kept open and read again from their beginning, into a buffer that is reused.
-use model::{Absence, Batch, Metric, Slot};
+use model::{Absence, Batch, Metric, Reading, Slot};
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt as _;
@@ -13,13 +13,15 @@ const LENGTH_MAX: usize = 1 << 20;
 pub(in crate::host) struct Kept {
     path: PathBuf,
     file: Option<File>,
+    /// Whether it was ever there.
+    met: bool,
     bytes: Vec<u8>,
 }
 
 impl Kept {
     /// A file that is opened when it is first read.
     pub(in crate::host) fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), file: None, bytes: Vec::new() }
+        Self { path: path.into(), file: None, met: false, bytes: Vec::new() }
     }
 
     /// The same, if the file can be read now.
@@ -38,7 +40,8 @@ impl Kept {
 
     fn fill(&mut self) -> io::Result<usize> {
         if self.file.is_none() {
-            self.file = Some(File::open(&self.path)?);
+            self.file = Some(File::open(&self.path).map_err(|error| self.vanished(error))?);
+            self.met = true;
         }
         let Some(file) = &self.file else { return Ok(0) };
         let mut length = 0;
@@ -58,6 +61,12 @@ impl Kept {
         }
     }
 
+    /// What was there and is gone is lost, which is not the same as never having been there.
+    fn vanished(&self, error: io::Error) -> io::Error {
+        let gone = self.met && error.kind() == ErrorKind::NotFound;
+        if gone { io::Error::from_raw_os_error(libc::ENODEV) } else { error }
+    }
+
     /// Whether the last reading found the file.
     pub(in crate::host) fn there(&self) -> bool {
         self.file.is_some()
@@ -67,6 +76,33 @@ impl Kept {
     pub(in crate::host) fn number(&mut self) -> io::Result<f64> {
         let text = self.text()?;
         text.trim().parse().map_err(|_| io::Error::new(ErrorKind::InvalidData, "not a number"))
+    }
+}
+
+/// A reading that changes seldom or costs much to take: given again between the beats that take it.
+#[derive(Debug)]
+pub(in crate::host) struct Seldom {
+    reading: Reading,
+    beats: u32,
+}
+
+impl Seldom {
+    /// Beats from one taking to the next.
+    const EVERY: u32 = 30;
+
+    /// Nothing yet: the first call takes it.
+    pub(in crate::host) fn new() -> Self {
+        Self { reading: Reading::Absent(Absence::Unsupported), beats: 0 }
+    }
+
+    /// The reading; `now`: take it on this beat whether or not it is due.
+    pub(in crate::host) fn get(&mut self, now: bool, take: impl FnOnce() -> Reading) -> Reading {
+        if now || self.beats == 0 {
+            self.reading = take();
+            self.beats = Self::EVERY;
+        }
+        self.beats -= 1;
+        self.reading
     }
 }
 
@@ -147,4 +183,39 @@ pub(in crate::host) fn numbered(name: &str, prefix: &str) -> Option<usize> {
 /// A small file read once, trimmed; empty when it cannot be read.
 pub(in crate::host) fn word(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_never_there_is_unsupported_and_one_that_went_is_lost() {
+        let home = tempfile::tempdir().unwrap();
+        let mut kept = Kept::new(home.path().join("value"));
+        assert_eq!(absence(&kept.number().unwrap_err()), Absence::Unsupported);
+        std::fs::write(home.path().join("value"), "7\n").unwrap();
+        assert_eq!(kept.number().unwrap(), 7.0);
+        std::fs::remove_file(home.path().join("value")).unwrap();
+        // The kernel answers ENODEV on the open file of a device that went; an ordinary file has to be closed.
+        kept.file = None;
+        assert_eq!(absence(&kept.number().unwrap_err()), Absence::Lost);
+    }
+
+    #[test]
+    fn every_error_of_a_kernel_file_has_its_reason() {
+        let reasons = [
+            (libc::ENOENT, Absence::Unsupported),
+            (libc::EACCES, Absence::Denied),
+            (libc::EPERM, Absence::Denied),
+            (libc::EINVAL, Absence::Unsupported),
+            (libc::ENODATA, Absence::Unsupported),
+            (libc::EOPNOTSUPP, Absence::Unsupported),
+            (libc::ENODEV, Absence::Lost),
+            (libc::EIO, Absence::Lost),
+        ];
+        for (code, reason) in reasons {
+            assert_eq!(absence(&io::Error::from_raw_os_error(code)), reason, "{code}");
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! InfiniBand ports: state, rate, traffic and errors from sysfs, Documentation/ABI/stable/sysfs-class-infiniband.
-use super::file::{Gauge, Gauges, Kept, names, word};
+use super::file::{Gauge, Gauges, Kept, Seldom, absence, names, word};
 use crate::Options;
 use model::error::OpenError;
-use model::{Absence, Batch, CollectError, Collector, DeviceInfo, DeviceKind, Metric, Timestamp};
+use model::{Absence, Batch, CollectError, Collector, DeviceInfo, DeviceKind, Metric, Reading, Timestamp};
 use std::path::{Path, PathBuf};
 
 /// Counter file, metric, scale. Data counters are in words of four bytes.
@@ -37,6 +37,38 @@ struct Port {
     gauges: Gauges,
     state: Kept,
     rate: Kept,
+    rate_seldom: Seldom,
+    up: Reading,
+}
+
+impl Port {
+    /// Of the states `4: ACTIVE` alone carries data; `5: ACTIVE_DEFER` is a link that recovers.
+    fn state(&mut self) -> Reading {
+        match self.state.text() {
+            Ok(text) => text
+                .split(':')
+                .next()
+                .and_then(|number| number.trim().parse::<u8>().ok())
+                .map_or(Reading::Absent(Absence::Implausible), |number| {
+                    Reading::Value(f64::from(u8::from(number == 4)))
+                }),
+            Err(error) => Reading::Absent(absence(&error)),
+        }
+    }
+}
+
+/// Bytes a second in a text such as `200 Gb/sec (4X HDR)`.
+fn speed(rate: &mut Kept) -> Reading {
+    match rate.text() {
+        Ok(text) => text
+            .split_ascii_whitespace()
+            .next()
+            .and_then(|word| word.parse::<f64>().ok())
+            .map_or(Reading::Absent(Absence::Implausible), |gigabits| {
+                Metric::PortSpeed.reading(gigabits * 1e9 / 8.0)
+            }),
+        Err(error) => Reading::Absent(absence(&error)),
+    }
 }
 
 struct Infiniband {
@@ -51,7 +83,13 @@ fn meet(key: &str, folder: &Path, batch: &mut Batch) -> Port {
         Gauge::new(*metric, folder.join("counters").join(name), *scale)
     };
     let gauges = Gauges { slot: batch.device(info), files: COUNTERS.iter().map(file).collect() };
-    Port { gauges, state: Kept::new(folder.join("state")), rate: Kept::new(folder.join("rate")) }
+    Port {
+        gauges,
+        state: Kept::new(folder.join("state")),
+        rate: Kept::new(folder.join("rate")),
+        rate_seldom: Seldom::new(),
+        up: Reading::Absent(Absence::Unsupported),
+    }
 }
 
 impl Collector for Infiniband {
@@ -66,20 +104,12 @@ impl Collector for Infiniband {
         for port in &mut self.ports {
             port.gauges.read(batch);
             let slot = port.gauges.slot;
-            // `4: ACTIVE` and `200 Gb/sec (4X HDR)`.
-            match port.state.text() {
-                Ok(text) => batch.flag(slot, Metric::PortUp, text.contains("ACTIVE")),
-                Err(error) => batch.absent(slot, Metric::PortUp, super::file::absence(&error)),
-            }
-            let gigabits = port
-                .rate
-                .text()
-                .ok()
-                .and_then(|text| text.split_ascii_whitespace().next()?.parse::<f64>().ok());
-            match gigabits {
-                Some(gigabits) => batch.set(slot, Metric::PortSpeed, gigabits * 1e9 / 8.0),
-                None => batch.absent(slot, Metric::PortSpeed, Absence::Unsupported),
-            }
+            let up = port.state();
+            let changed = up != port.up;
+            port.up = up;
+            batch.put(slot, Metric::PortUp, up);
+            let rate = &mut port.rate;
+            batch.put(slot, Metric::PortSpeed, port.rate_seldom.get(changed, || speed(rate)));
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ const MEMINFO: &[Row] = &[
     ("AnonHugePages", Metric::AnonymousHugePages, KIB),
 ];
 
-/// `/proc/vmstat`. Minor faults are counted with the major ones there; they are told apart below.
+/// `/proc/vmstat`. Minor faults are counted with the major ones there and stalled allocations by memory zone; see below.
 const VMSTAT: &[Row] = &[
     ("pgfault", Metric::PageFaultsMinor, 1.0),
     ("pgmajfault", Metric::PageFaultsMajor, 1.0),
@@ -46,7 +46,6 @@ const VMSTAT: &[Row] = &[
     ("pgsteal_direct", Metric::PagesStolenDirect, 1.0),
     ("pgmigrate_success", Metric::PagesMigrated, 1.0),
     ("thp_collapse_alloc", Metric::PagesPromoted, 1.0),
-    ("allocstall_normal", Metric::AllocationStalls, 1.0),
     ("compact_stall", Metric::CompactionStalls, 1.0),
     ("oom_kill", Metric::OomKills, 1.0),
 ];
@@ -108,14 +107,26 @@ struct Memory {
     numas: Vec<Numa>,
 }
 
-/// Reads `name value` or `name: value kB` lines by a table. What the table names and the file lacks stays unsupported.
-fn read(file: &mut Kept, table: &[Row], prefix_words: usize, slot: Slot, batch: &mut Batch) {
-    let text = match file.text() {
-        Ok(text) => text,
+/// Reads a file by a table; when it cannot be read, everything that the table names is absent for that reason.
+fn read(
+    file: &mut Kept,
+    table: &[Row],
+    prefix_words: usize,
+    slot: Slot,
+    batch: &mut Batch,
+) -> std::io::Result<()> {
+    match file.text() {
+        Ok(text) => parse(text, table, prefix_words, slot, batch),
         Err(error) => {
-            return table.iter().for_each(|(_, metric, _)| batch.absent(slot, *metric, absence(&error)));
+            table.iter().for_each(|(_, metric, _)| batch.absent(slot, *metric, absence(&error)));
+            return Err(error);
         }
-    };
+    }
+    Ok(())
+}
+
+/// Takes `name value` or `name: value kB` lines by a table. What the table names and the text lacks stays unsupported.
+fn parse(text: &str, table: &[Row], prefix_words: usize, slot: Slot, batch: &mut Batch) {
     for line in text.lines() {
         let mut words = line.split_ascii_whitespace().skip(prefix_words);
         let Some(name) = words.next() else { continue };
@@ -138,20 +149,41 @@ impl Collector for Memory {
             Some(slot) => slot,
             None => *self.slot.insert(batch.device(self.info.clone())),
         };
-        self.meminfo.text().map_err(|error| CollectError::io("read /proc/meminfo", error))?;
-        read(&mut self.meminfo, MEMINFO, 0, slot, batch);
-        read(&mut self.vmstat, VMSTAT, 0, slot, batch);
-        minor_faults_only(slot, batch);
+        read(&mut self.meminfo, MEMINFO, 0, slot, batch)
+            .map_err(|error| CollectError::io("read /proc/meminfo", error))?;
+        vmstat(&mut self.vmstat, slot, batch);
         for numa in &mut self.numas {
             let info = || {
                 let name = format!("node{}", numa.number);
                 DeviceInfo { name, ..DeviceInfo::new(DeviceKind::Numa, numa.number.to_string()) }
             };
             let slot = *numa.slot.get_or_insert_with(|| batch.device(info()));
-            read(&mut numa.meminfo, NUMA_MEMINFO, 2, slot, batch);
-            read(&mut numa.numastat, NUMASTAT, 0, slot, batch);
+            // One of them failing is data: its metrics say why.
+            let _ = read(&mut numa.meminfo, NUMA_MEMINFO, 2, slot, batch);
+            let _ = read(&mut numa.numastat, NUMASTAT, 0, slot, batch);
         }
         Ok(())
+    }
+}
+
+fn vmstat(file: &mut Kept, slot: Slot, batch: &mut Batch) {
+    match file.text() {
+        Ok(text) => {
+            parse(text, VMSTAT, 0, slot, batch);
+            minor_faults_only(slot, batch);
+            let stalls = text.lines().filter_map(|line| {
+                line.strip_prefix("allocstall")?.split_once(' ')?.1.trim().parse::<f64>().ok()
+            });
+            if let Some(stalls) = stalls.reduce(|sum, count| sum + count) {
+                batch.set(slot, Metric::AllocationStalls, stalls);
+            }
+        }
+        Err(error) => {
+            let named = VMSTAT.iter().map(|(_, metric, _)| *metric);
+            named
+                .chain([Metric::AllocationStalls])
+                .for_each(|metric| batch.absent(slot, metric, absence(&error)));
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Network interfaces: traffic, errors and drops from `/proc/net/dev`, state and speed from sysfs.
-use super::file::{Gauge, Kept};
+use super::file::{Kept, Seldom, absence};
 use crate::{Options, Roots};
 use model::error::OpenError;
-use model::{Absence, Batch, CollectError, Collector, DeviceInfo, DeviceKind, Metric, Slot, Timestamp};
+use model::{
+    Absence, Batch, CollectError, Collector, DeviceInfo, DeviceKind, Metric, Reading, Slot, Timestamp,
+};
 
 /// Interfaces followed at most; a node full of pods has one for each.
 const INTERFACES_MAX: usize = 64;
@@ -34,8 +36,43 @@ struct Known {
     name: String,
     slot: Slot,
     state: Kept,
-    speed: Gauge,
+    carrier: Kept,
+    up: Reading,
+    speed: Kept,
+    /// Asking takes the lock of the whole network stack and, on some cards, a command to the firmware.
+    speed_seldom: Seldom,
     seen: bool,
+}
+
+impl Known {
+    /// `operstate`, and `carrier` for drivers that do not keep it (Documentation/ABI/testing/sysfs-class-net).
+    fn state(&mut self) -> Reading {
+        let file = match self.state.text().map(str::trim) {
+            Ok("unknown") => &mut self.carrier,
+            Ok(state) => return Reading::Value(f64::from(u8::from(state == "up"))),
+            Err(error) => return Reading::Absent(absence(&error)),
+        };
+        file.number().map_or_else(
+            |error| Reading::Absent(absence(&error)),
+            |carrier| Metric::InterfaceUp.reading(carrier),
+        )
+    }
+
+    /// State and speed; a link that changes state has another speed.
+    fn link(&mut self, batch: &mut Batch) {
+        let up = self.state();
+        let changed = up != self.up;
+        self.up = up;
+        let file = &mut self.speed;
+        let speed = self.speed_seldom.get(changed, || match file.number() {
+            // A link without a speed says -1, which is no implausible reading but none at all.
+            Ok(-1.0) => Reading::Absent(Absence::Unsupported),
+            Ok(megabits) => Metric::InterfaceSpeed.reading(megabits * MEGABIT),
+            Err(error) => Reading::Absent(absence(&error)),
+        });
+        batch.put(self.slot, Metric::InterfaceUp, up);
+        batch.put(self.slot, Metric::InterfaceSpeed, speed);
+    }
 }
 
 struct Network {
@@ -50,7 +87,10 @@ fn meet(roots: &Roots, name: &str, batch: &mut Batch) -> Known {
         name: name.to_owned(),
         slot: batch.device(DeviceInfo::new(DeviceKind::Interface, name)),
         state: Kept::new(folder.join("operstate")),
-        speed: Gauge::new(Metric::InterfaceSpeed, folder.join("speed"), MEGABIT),
+        carrier: Kept::new(folder.join("carrier")),
+        up: Reading::Absent(Absence::Unsupported),
+        speed: Kept::new(folder.join("speed")),
+        speed_seldom: Seldom::new(),
         seen: true,
     }
 }
@@ -88,28 +128,13 @@ impl Collector for Network {
             }
         }
         for interface in known.iter_mut() {
-            let Known { slot, state, speed, seen, .. } = interface;
-            if !*seen {
-                batch.gone(*slot, now);
-                continue;
+            if interface.seen {
+                interface.link(batch);
+            } else {
+                batch.gone(interface.slot, now);
             }
-            match state.text() {
-                Ok(text) if text.trim() != "unknown" => {
-                    batch.flag(*slot, Metric::InterfaceUp, text.trim() == "up")
-                }
-                _ => batch.absent(*slot, Metric::InterfaceUp, Absence::Unsupported),
-            }
-            speed.read(*slot, batch);
-            unknown_speed(*slot, batch);
         }
         known.retain(|interface| interface.seen);
         Ok(())
-    }
-}
-
-/// A link without a speed says -1, which is no implausible reading but none at all.
-fn unknown_speed(slot: Slot, batch: &mut Batch) {
-    if batch.reading(slot, Metric::InterfaceSpeed) == Some(model::Reading::Absent(Absence::Implausible)) {
-        batch.absent(slot, Metric::InterfaceSpeed, Absence::Unsupported);
     }
 }

@@ -2,7 +2,9 @@
 use super::file::{Gauge, Kept, absence, names, numbered, word};
 use crate::Options;
 use model::error::OpenError;
-use model::{Batch, CollectError, Collector, DeviceInfo, DeviceKind, Metric, Odometer, Slot, Timestamp};
+use model::{
+    Absence, Batch, CollectError, Collector, DeviceInfo, DeviceKind, Metric, Odometer, Slot, Timestamp,
+};
 use std::path::{Path, PathBuf};
 
 const MICRO: f64 = 1e-6;
@@ -16,17 +18,17 @@ const ZONES_MAX: usize = 64;
 pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> {
     let class = options.roots.sys.join("class/powercap");
     // `intel-rapl:0` is a package, `intel-rapl:0:1` a part of it; AMD's zones have the same names.
-    let mut found = Vec::new();
+    let mut found: Vec<(String, PathBuf)> = Vec::new();
     for name in names(&class, |name| name.starts_with("intel-rapl:")) {
         let parent = name.rsplit_once(':').map_or("", |(parent, _)| parent);
-        let above = if parent.contains(':') {
-            format!("{}/", word(&class.join(parent).join("name")))
-        } else {
-            String::new()
-        };
+        // The parent is sorted before its parts, and its key may have been numbered.
+        let parent = class.join(parent);
+        let above = found.iter().find(|(_, folder)| *folder == parent);
+        let above = above.map_or(String::new(), |(key, _)| format!("{key}/"));
         let key = format!("{above}{}", word(&class.join(&name).join("name")));
-        let taken = found.iter().filter(|(known, _): &&(String, PathBuf)| *known == key).count();
-        found.push((if taken > 0 { format!("{key}#{taken}") } else { key }, class.join(name)));
+        let keys = (0..ZONES_MAX).map(|n| if n == 0 { key.clone() } else { format!("{key}#{n}") });
+        let free = keys.into_iter().find(|key| found.iter().all(|(known, _)| known != key));
+        found.extend(free.map(|key| (key, class.join(name))));
     }
     found.truncate(ZONES_MAX);
     Ok((!found.is_empty()).then(|| Box::new(Rapl { found, zones: Vec::new() }) as Box<dyn Collector>))
@@ -38,7 +40,34 @@ struct Zone {
     /// The value after the largest one, in microjoules.
     modulus: f64,
     odometer: Odometer,
+    /// The enable bit of the long-term limit (drivers/powercap/intel_rapl_common.c).
+    enabled: Option<Kept>,
     limits: Vec<Gauge>,
+}
+
+impl Zone {
+    /// The energy since the first reading. A raw value beyond the counter's range never reaches the total.
+    fn energy(&mut self, batch: &mut Batch) {
+        let range = if self.modulus > 1.0 { self.modulus } else { f64::INFINITY };
+        match self.energy.number() {
+            Ok(raw) if (0.0..range).contains(&raw) => {
+                let joules = self.odometer.add(raw, self.modulus) * MICRO;
+                batch.set(self.slot, Metric::ZoneEnergy, joules);
+            }
+            Ok(_) => batch.absent(self.slot, Metric::ZoneEnergy, Absence::Implausible),
+            Err(error) => batch.absent(self.slot, Metric::ZoneEnergy, absence(&error)),
+        }
+    }
+
+    /// The limits; one that is switched off is no limit, whatever number stands in its file.
+    fn limits(&mut self, batch: &mut Batch) {
+        self.limits.iter_mut().for_each(|limit| limit.read(self.slot, batch));
+        let limited = batch.reading(self.slot, Metric::ZoneLimitLong).is_some();
+        let off = self.enabled.as_mut().is_some_and(|file| file.number().is_ok_and(|on| on == 0.0));
+        if limited && off {
+            batch.absent(self.slot, Metric::ZoneLimitLong, Absence::Disabled);
+        }
+    }
 }
 
 struct Rapl {
@@ -63,6 +92,7 @@ fn meet(key: &str, folder: &Path, batch: &mut Batch) -> Zone {
         energy: Kept::new(folder.join("energy_uj")),
         modulus: largest + 1.0,
         odometer: Odometer::default(),
+        enabled: folder.join("enabled").exists().then(|| Kept::new(folder.join("enabled"))),
         limits: names(folder, |name| name.starts_with("constraint_")).into_iter().filter_map(limit).collect(),
     }
 }
@@ -77,13 +107,8 @@ impl Collector for Rapl {
             self.zones = self.found.iter().map(|(key, folder)| meet(key, folder, batch)).collect();
         }
         for zone in &mut self.zones {
-            match zone.energy.number() {
-                Ok(raw) => {
-                    batch.set(zone.slot, Metric::ZoneEnergy, zone.odometer.add(raw, zone.modulus) * MICRO)
-                }
-                Err(error) => batch.absent(zone.slot, Metric::ZoneEnergy, absence(&error)),
-            }
-            zone.limits.iter_mut().for_each(|limit| limit.read(zone.slot, batch));
+            zone.energy(batch);
+            zone.limits(batch);
         }
         Ok(())
     }

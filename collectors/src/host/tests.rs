@@ -187,7 +187,7 @@ fn the_amd_server_lacks_limits_throttle_counts_and_ports_and_says_so() {
     assert_eq!(host.get(DeviceKind::Core, "0", Metric::CoreThrottles), Reading::Absent(Absence::Unsupported));
     assert_eq!(host.frame.devices.of_kind(DeviceKind::Port).count(), 0);
     host.check(DeviceKind::Sensor, "k10temp/temp3", &[(Metric::SensorTemperature, 48.0)]);
-    host.check(DeviceKind::Sensor, "k10temp#2/temp1", &[(Metric::SensorTemperature, 55.5)]);
+    host.check(DeviceKind::Sensor, "k10temp#1/temp1", &[(Metric::SensorTemperature, 55.5)]);
 }
 
 /// A copy of a capture that a test may change.
@@ -276,3 +276,6 @@ fn this_machine_is_read() {
     assert!(host.frame.value(node, Metric::ContextSwitches).unwrap() > 0.0);
     assert!(host.frame.devices.of_kind(DeviceKind::Core).count() >= 1);
 }
+
+mod faults;
+mod steady;

@@ -38,7 +38,18 @@ pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> 
         found.push(Found { key: zone, name: word(&folder.join("type")), files });
     }
     found.truncate(SENSORS_MAX);
+    tell_apart(&mut found);
     Ok((!found.is_empty()).then(|| Box::new(Thermal { found, sensors: Vec::new() }) as Box<dyn Collector>))
+}
+
+/// Adds the key to a name that several sensors have, such as `coretemp Core 0` of two sockets.
+fn tell_apart(found: &mut [Found]) {
+    let names: Vec<String> = found.iter().map(|sensor| sensor.name.clone()).collect();
+    for sensor in found {
+        if names.iter().filter(|name| **name == sensor.name).count() > 1 {
+            sensor.name = format!("{} ({})", sensor.name, sensor.key);
+        }
+    }
 }
 
 /// The sensors of one chip. Chips are numbered anew at each boot, so the key is made of the chip's name and its device.
@@ -47,17 +58,25 @@ fn chip_sensors(folder: &Path, found: &mut Vec<Found>) {
     let device = std::fs::read_link(folder.join("device")).ok();
     let place = device.and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     let base = place.map_or(chip.clone(), |place| format!("{chip}-{place}"));
-    let same = found.iter().filter(|sensor| sensor.key.starts_with(&format!("{base}/"))).count();
-    let base = if same > 0 { format!("{base}#{same}") } else { base };
-    for file in names(folder, |_| true) {
+    let taken = |base: &str| {
+        found.iter().any(|sensor| sensor.key.strip_prefix(base).is_some_and(|rest| rest.starts_with('/')))
+    };
+    let numbered_base = |n: usize| if n == 0 { base.clone() } else { format!("{base}#{n}") };
+    let Some(base) = (0..SENSORS_MAX).map(numbered_base).find(|base| !taken(base)) else { return };
+    let files = names(folder, |_| true);
+    let averaged = |sensor: &str| files.contains(&format!("{sensor}_average"));
+    for file in &files {
         for (prefix, suffix, metric, scale) in INPUTS {
             let Some(number) = file.strip_suffix(suffix).and_then(|stem| numbered(stem, prefix)) else {
                 continue;
             };
             let sensor = format!("{prefix}{number}");
+            if suffix == "_input" && averaged(&sensor) {
+                continue;
+            }
             let label = word(&folder.join(format!("{sensor}_label")));
             let name = if label.is_empty() { format!("{chip} {sensor}") } else { format!("{chip} {label}") };
-            let mut files = vec![(metric, folder.join(&file), scale)];
+            let mut files = vec![(metric, folder.join(file), scale)];
             let critical = folder.join(format!("{sensor}_crit"));
             if metric == Metric::SensorTemperature && critical.exists() {
                 files.push((Metric::SensorTemperatureCritical, critical, 1e-3));
