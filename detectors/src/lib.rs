@@ -10,7 +10,7 @@ pub mod subspace;
 pub mod thresholds;
 
 pub use lifecycle::Lifecycle;
-pub use thresholds::Thresholds;
+pub use thresholds::{Pace, Thresholds};
 
 use model::Detector;
 

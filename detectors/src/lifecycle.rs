@@ -5,34 +5,12 @@ use model::snapshot::EVENTS_MAX;
 use model::{DeviceTable, Event, EventId, FaultKind, Finding, Severity, Timestamp};
 use std::borrow::Cow;
 
-/// The most events that are active at once; a further one is dropped and counted.
+/// The most events that are active at once. One more ends a milder one early, or is dropped; both are counted.
 pub const ACTIVE_MAX: usize = 192;
-/// Findings that are waiting to become events.
+/// Faults that wait to become events. What is an event on its first sign never waits.
 const PENDING_MAX: usize = 256;
-
-/// How findings of one fault become an event and how it ends.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Pace {
-    /// Beats that must see it.
-    raise_beats: u32,
-    /// Beats among which those must be.
-    within_beats: u64,
-    /// How long it must not be seen to be over, in seconds.
-    quiet_s: f64,
-}
-
-fn pace(fault: FaultKind, thresholds: &Thresholds) -> Pace {
-    let pace = |raise_beats, within_beats, quiet_s| Pace { raise_beats, within_beats, quiet_s };
-    match fault {
-        FaultKind::Xid => pace(1, 1, thresholds.xid_hold_s),
-        FaultKind::DeviceLost | FaultKind::SourceHung => pace(1, 1, 2.0),
-        FaultKind::EccUncorrectable => pace(1, 1, 600.0),
-        FaultKind::ThermalSlowdown | FaultKind::PowerBrake => pace(1, 1, 10.0),
-        FaultKind::PcieNarrow => pace(1, 1, 60.0),
-        // Eight of ten beats: a single strange beat is no event.
-        FaultKind::Residual => pace(8, 10, 30.0),
-    }
-}
+/// Beats that a waiting fault remembers, the bits of [`Pending::seen`].
+const WITHIN_MAX: usize = 64;
 
 /// What findings of one event have in common.
 type Key = (&'static str, usize, FaultKind, u32);
@@ -41,12 +19,19 @@ fn key(finding: &Finding) -> Key {
     (finding.detector, finding.device.index(), finding.fault, finding.code)
 }
 
+/// A fault that too few beats have seen yet.
 #[derive(Debug, Clone, Copy)]
 struct Pending {
     key: Key,
-    first: Timestamp,
-    beats: u32,
-    first_beat: u64,
+    /// Which of the newest beats saw it; bit 0 is this beat.
+    seen: u64,
+}
+
+impl Pending {
+    /// Lets a beat pass and forgets what is older than `within` beats.
+    fn age(&mut self, within: u32) {
+        self.seen = (self.seen << 1) & (u64::MAX >> (64 - within.clamp(1, 64)));
+    }
 }
 
 /// Every event from its first sign to its end. Bounded, and in the steady state nothing is allocated.
@@ -56,8 +41,12 @@ pub struct Lifecycle {
     active: Vec<Event>,
     keys: Vec<Key>,
     cleared: Vec<Event>,
+    /// How many of `cleared`, the last ones, ended on this beat.
+    ended: usize,
     pending: Vec<Pending>,
-    beat: u64,
+    /// When the newest beats were, by beat modulo [`WITHIN_MAX`].
+    times: [Timestamp; WITHIN_MAX],
+    beat: usize,
     last_id: u64,
     counts: Vec<(FaultKind, Severity, u64)>,
     dropped: u64,
@@ -70,8 +59,10 @@ impl Lifecycle {
             thresholds: *thresholds,
             active: Vec::with_capacity(ACTIVE_MAX),
             keys: Vec::with_capacity(ACTIVE_MAX),
-            cleared: Vec::with_capacity(EVENTS_MAX + 1),
+            cleared: Vec::with_capacity(EVENTS_MAX),
+            ended: 0,
             pending: Vec::with_capacity(PENDING_MAX),
+            times: [Timestamp::default(); WITHIN_MAX],
             beat: 0,
             last_id: 0,
             counts: Vec::with_capacity(FaultKind::ALL.len() * 3),
@@ -81,57 +72,58 @@ impl Lifecycle {
 
     /// Takes the findings of one beat.
     pub fn step(&mut self, at: Timestamp, devices: &DeviceTable, findings: &[Finding]) {
-        self.beat += 1;
+        self.beat = self.beat.wrapping_add(1);
+        self.times[self.beat % WITHIN_MAX] = at;
+        self.ended = 0;
         self.active.iter_mut().for_each(|event| event.phase = Phase::Held);
+        let thresholds = self.thresholds;
+        self.pending.iter_mut().for_each(|waiting| waiting.age(thresholds.pace(waiting.key.2).within_beats));
         for finding in findings {
             match self.keys.iter().position(|known| *known == key(finding)) {
-                Some(place) => hold(&mut self.active[place], finding, at, self.thresholds.xid_coalesce_s),
+                Some(place) => hold(&mut self.active[place], finding, at, thresholds.xid_coalesce_s),
                 None => self.consider(at, finding),
             }
         }
-        let beat = self.beat;
-        let thresholds = self.thresholds;
-        self.pending
-            .retain(|pending| beat - pending.first_beat < pace(pending.key.2, &thresholds).within_beats);
+        self.pending.retain(|waiting| waiting.seen != 0);
         self.end_quiet(at, devices);
     }
 
     /// Counts a finding that is no event yet, and makes it one when enough beats have seen it.
     fn consider(&mut self, at: Timestamp, finding: &Finding) {
-        let pace = pace(finding.fault, &self.thresholds);
+        let raise_beats = self.thresholds.pace(finding.fault).raise_beats;
+        if raise_beats <= 1 {
+            return self.raise(at, at, finding);
+        }
         let key = key(finding);
-        let known = self.pending.iter().position(|pending| pending.key == key);
-        let fresh = Pending { key, first: at, beats: 0, first_beat: self.beat };
-        let place = known.unwrap_or_else(|| {
-            if self.pending.len() < PENDING_MAX {
-                self.pending.push(fresh);
-            }
-            self.pending.len() - 1
-        });
-        let pending = &mut self.pending[place];
-        if pending.key != key {
+        let known = self.pending.iter().position(|waiting| waiting.key == key);
+        let place = known.unwrap_or(self.pending.len());
+        if place == PENDING_MAX {
             self.dropped += 1;
             return;
         }
-        pending.beats += 1;
-        if pending.beats >= pace.raise_beats {
-            let since = pending.first;
+        if known.is_none() {
+            self.pending.push(Pending { key, seen: 0 });
+        }
+        let waiting = &mut self.pending[place];
+        waiting.seen |= 1;
+        if waiting.seen.count_ones() >= raise_beats {
+            let ago = WITHIN_MAX - 1 - waiting.seen.leading_zeros() as usize;
+            let since = self.times[self.beat.wrapping_sub(ago) % WITHIN_MAX];
             self.pending.swap_remove(place);
             self.raise(since, at, finding);
         }
     }
 
     fn raise(&mut self, since: Timestamp, at: Timestamp, finding: &Finding) {
-        if self.active.len() == ACTIVE_MAX {
+        if self.active.len() == ACTIVE_MAX && !self.yield_to(at, finding.severity) {
             self.dropped += 1;
             return;
         }
         self.last_id += 1;
-        match self
-            .counts
-            .iter_mut()
-            .find(|(fault, severity, _)| (*fault, *severity) == (finding.fault, finding.severity))
-        {
+        let same = |(fault, severity, _): &&mut (FaultKind, Severity, u64)| {
+            (*fault, *severity) == (finding.fault, finding.severity)
+        };
+        match self.counts.iter_mut().find(same) {
             Some((_, _, count)) => *count += 1,
             None => self.counts.push((finding.fault, finding.severity, 1)),
         }
@@ -153,31 +145,51 @@ impl Lifecycle {
         });
     }
 
+    /// Ends the mildest, then oldest active event early if it is milder than `severity`. Says whether there is room now.
+    fn yield_to(&mut self, at: Timestamp, severity: Severity) -> bool {
+        let mildest = self.active.iter().enumerate().min_by_key(|(_, event)| (event.severity, event.id));
+        let Some((place, _)) = mildest.filter(|(_, event)| event.severity < severity) else { return false };
+        self.dropped += 1;
+        self.end(place, at);
+        true
+    }
+
     fn end_quiet(&mut self, at: Timestamp, devices: &DeviceTable) {
         let mut place = 0;
         while place < self.active.len() {
             let event = &self.active[place];
-            let quiet = at.seconds_since(event.last) >= pace(event.fault, &self.thresholds).quiet_s;
+            let quiet = at.seconds_since(event.last) >= self.thresholds.pace(event.fault).quiet_s;
             // A lost device has not recovered because nobody mentions it.
             let lost = event.fault == FaultKind::DeviceLost && devices.get(event.device).gone;
             if quiet && !lost {
-                self.keys.swap_remove(place);
-                let mut event = self.active.swap_remove(place);
-                event.phase = Phase::Cleared;
-                event.cleared = Some(at);
-                if self.cleared.len() == EVENTS_MAX {
-                    self.cleared.remove(0);
-                }
-                self.cleared.push(event);
+                self.end(place, at);
             } else {
                 place += 1;
             }
         }
     }
 
+    fn end(&mut self, place: usize, at: Timestamp) {
+        self.keys.swap_remove(place);
+        let mut event = self.active.swap_remove(place);
+        event.phase = Phase::Cleared;
+        event.cleared = Some(at);
+        if self.cleared.len() == EVENTS_MAX {
+            self.cleared.remove(0);
+        }
+        self.cleared.push(event);
+        self.ended = (self.ended + 1).min(EVENTS_MAX);
+    }
+
     /// Events that are raised or held.
     pub fn active(&self) -> &[Event] {
         &self.active
+    }
+
+    /// Events that were raised on this beat, then those that ended on it.
+    pub fn changes(&self) -> impl Iterator<Item = &Event> {
+        let raised = self.active.iter().filter(|event| event.phase == Phase::Raised);
+        raised.chain(&self.cleared[self.cleared.len() - self.ended..])
     }
 
     /// Active events, then the latest cleared ones, newest first in each; at most [`EVENTS_MAX`].
@@ -188,12 +200,12 @@ impl Lifecycle {
         list
     }
 
-    /// Events raised since the start, by fault and severity.
+    /// Events raised since the start, by fault and by the severity with which they were raised.
     pub fn counts(&self) -> Vec<(FaultKind, Severity, u64)> {
         self.counts.clone()
     }
 
-    /// Findings that found no place since the start.
+    /// Findings that found no place, and events that ended early to make place, since the start.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -201,8 +213,9 @@ impl Lifecycle {
 
 /// Keeps an event alive. Its severity never falls, and its evidence is that of its worst beat.
 fn hold(event: &mut Event, finding: &Finding, at: Timestamp, coalesce_s: f64) {
-    let point = event.fault == FaultKind::Xid;
-    if !point || at.seconds_since(event.last) >= coalesce_s {
+    let apart_s = at.seconds_since(event.last);
+    let another = if event.fault == FaultKind::Xid { apart_s >= coalesce_s } else { apart_s > 0.0 };
+    if another {
         event.count += 1;
     }
     event.last = at;
@@ -214,107 +227,4 @@ fn hold(event: &mut Event, finding: &Finding, at: Timestamp, coalesce_s: f64) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use model::{DeviceId, DeviceInfo, DeviceKind};
-    use proptest::prelude::*;
-    use std::sync::Arc;
-    use std::time::Duration;
-
-    fn table() -> (DeviceTable, DeviceId) {
-        let mut table = DeviceTable::default();
-        let device = table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, "GPU-a"))).unwrap();
-        (table, device)
-    }
-
-    fn finding(device: DeviceId, fault: FaultKind, score: f64) -> Finding {
-        Finding {
-            detector: "test",
-            device,
-            fault,
-            code: 0,
-            severity: Severity::Warning,
-            score,
-            evidence: [None; 4],
-        }
-    }
-
-    fn second(n: u64) -> Timestamp {
-        Timestamp::default().after(Duration::from_secs(n))
-    }
-
-    #[test]
-    fn a_fault_is_one_event_from_its_first_beat_to_its_quiet_end() {
-        let (table, device) = table();
-        let mut life = Lifecycle::new(&Thresholds::default());
-        for n in 0..5 {
-            life.step(second(n), &table, &[finding(device, FaultKind::ThermalSlowdown, n as f64)]);
-        }
-        assert_eq!((life.active().len(), life.active()[0].count, life.active()[0].score), (1, 5, 4.0));
-        for n in 5..13 {
-            life.step(second(n), &table, &[]);
-            assert_eq!(life.active().len(), 1, "hysteresis at second {n}");
-        }
-        life.step(second(14), &table, &[]);
-        assert!(life.active().is_empty());
-        assert_eq!(life.recent()[0].cleared, Some(second(14)));
-    }
-
-    #[test]
-    fn a_statistical_finding_needs_eight_of_ten_beats() {
-        let (table, device) = table();
-        let mut life = Lifecycle::new(&Thresholds::default());
-        for n in 0..40 {
-            let findings = [finding(device, FaultKind::Residual, 2.0)];
-            life.step(second(n), &table, if n % 2 == 0 { &findings } else { &[] });
-        }
-        assert!(life.active().is_empty());
-        for n in 40..56 {
-            life.step(second(n), &table, &[finding(device, FaultKind::Residual, 2.0)]);
-        }
-        assert_eq!(life.active().len(), 1);
-    }
-
-    #[test]
-    fn a_lost_device_stays_lost_until_it_is_back() {
-        let (mut table, device) = table();
-        table.retire(device);
-        let mut life = Lifecycle::new(&Thresholds::default());
-        life.step(second(0), &table, &[finding(device, FaultKind::DeviceLost, 1.0)]);
-        life.step(second(1000), &table, &[]);
-        assert_eq!(life.active().len(), 1);
-        let info = Arc::clone(&table.get(device).info);
-        table.register(&info).unwrap();
-        life.step(second(1001), &table, &[]);
-        assert!(life.active().is_empty());
-    }
-
-    #[test]
-    fn identical_xids_within_five_seconds_are_one_sign() {
-        let (table, device) = table();
-        let mut life = Lifecycle::new(&Thresholds::default());
-        for n in [0, 1, 2, 20] {
-            life.step(second(n), &table, &[finding(device, FaultKind::Xid, 1.0)]);
-        }
-        assert_eq!(life.active()[0].count, 2);
-    }
-
-    proptest! {
-        #[test]
-        fn no_sequence_of_findings_makes_two_events_of_one_fault_or_passes_the_bounds(
-            seen in prop::collection::vec((0_usize..8, prop::bool::ANY), 1..400),
-        ) {
-            let (table, device) = table();
-            let mut life = Lifecycle::new(&Thresholds::default());
-            for (n, (fault, there)) in seen.iter().enumerate() {
-                let findings = [finding(device, FaultKind::ALL[*fault], 1.0)];
-                life.step(second(n as u64), &table, if *there { &findings } else { &[] });
-                let mut faults: Vec<_> = life.active().iter().map(|e| e.fault).collect();
-                faults.sort();
-                faults.dedup();
-                prop_assert_eq!(faults.len(), life.active().len());
-                prop_assert!(life.recent().len() <= EVENTS_MAX);
-            }
-        }
-    }
-}
+mod tests;

@@ -1,4 +1,7 @@
 //! The windowed PCA residual: how far a device's counters are from moving together as they used to, and which of them.
+mod rows;
+mod watched;
+
 use crate::subspace::{LAGS, REACH, Scratch, Subspace};
 use crate::thresholds::Thresholds;
 use model::stages::{Fit, Fitted};
@@ -6,61 +9,39 @@ use model::{
     Detector, Device, DeviceId, DeviceKind, EventSink, Evidence, FaultKind, Finding, Frame, History, Metric,
     Severity,
 };
-use ndarray::Array2;
-
-/// The series that a model of an accelerator may have.
-const ACCELERATOR: &[Metric] = &[
-    Metric::Utilization,
-    Metric::MemoryActivity,
-    Metric::MemoryUsed,
-    Metric::PowerInstant,
-    Metric::PowerAverage,
-    Metric::Energy,
-    Metric::ClockSm,
-    Metric::ClockMemory,
-    Metric::Temperature,
-    Metric::TemperatureMemory,
-    Metric::FanSpeed,
-    Metric::PcieReplays,
-];
-/// The series that a model of the node may have.
-const NODE: &[Metric] = &[
-    Metric::Load1,
-    Metric::ContextSwitches,
-    Metric::Interrupts,
-    Metric::Forks,
-    Metric::TasksRunning,
-    Metric::TasksBlocked,
-    Metric::NodeMemoryAvailable,
-    Metric::NodeMemoryDirty,
-    Metric::PageFaultsMinor,
-    Metric::PageFaultsMajor,
-    Metric::PressureCpuSome,
-    Metric::PressureMemorySome,
-    Metric::PressureIoSome,
-];
-/// The most rows of a fit; with a beat of one second this is the last fifteen minutes.
-const ROWS_MAX: usize = 900;
-/// A channel whose spread is below this share of its size is constant, and skipped.
-const CONSTANT: f64 = 1e-4;
+use rows::{Lesson, Span};
+use watched::Watched;
 
 #[derive(Debug)]
 struct Model {
-    device: DeviceId,
-    generation: u32,
     channels: Vec<Metric>,
+    /// The loads it has learnt.
+    domain: Vec<Span>,
     subspace: Subspace,
 }
 
-#[derive(Debug, Default, Clone, Copy)]
-struct Watched {
-    /// Beats of history that a fit may use: since the device came, or since its last flagged or masked beat.
-    clean: usize,
-    /// Beats since the last fit.
-    age: usize,
-    /// Beats that are still left out after a change of the power limit.
-    masked: usize,
-    limit_w: Option<f64>,
+/// What a fit gives back.
+struct Learnt {
+    device: DeviceId,
+    epoch: u32,
+    model: Option<Model>,
+}
+
+/// What is known of one device.
+#[derive(Debug, Default)]
+struct Subject {
+    watched: Watched,
+    generation: u32,
+    /// Counts how often everything was forgotten: a fit given out before that is not taken back.
+    epoch: u32,
+    model: Option<Model>,
+}
+
+impl Subject {
+    fn forget(&mut self) {
+        self.model = None;
+        self.epoch = self.epoch.wrapping_add(1);
+    }
 }
 
 /// The detector. One model a device, fitted on its own past.
@@ -68,126 +49,89 @@ struct Watched {
 pub struct Residual {
     thresholds: Thresholds,
     /// By device index.
-    models: Vec<Option<Model>>,
-    watched: Vec<Watched>,
+    subjects: Vec<Subject>,
     scratch: Scratch,
-    /// The device whose turn it is to be looked at for a fit.
+    /// The device that was fitted last.
     turn: usize,
 }
 
 /// Opens the detector.
 pub fn open(thresholds: &Thresholds) -> Box<dyn Detector> {
-    Box::new(Residual {
-        thresholds: *thresholds,
-        models: Vec::new(),
-        watched: Vec::new(),
-        scratch: Scratch::default(),
-        turn: 0,
-    })
+    Box::new(Residual { thresholds: *thresholds, subjects: Vec::new(), scratch: Scratch::default(), turn: 0 })
 }
 
 fn modelled(device: &Device) -> bool {
     !device.gone && (device.info.kind.is_accelerator() || device.info.kind == DeviceKind::Node)
 }
 
-fn candidates(kind: DeviceKind) -> &'static [Metric] {
-    if kind == DeviceKind::Node { NODE } else { ACCELERATOR }
+impl Model {
+    /// Whether the load is one that it has learnt; `None` when that cannot be read.
+    fn knows(&self, frame: &Frame, device: DeviceId, thresholds: &Thresholds) -> Option<bool> {
+        self.domain.iter().try_fold(true, |known, span| {
+            let limit = span.metric == Metric::PowerLimitEnforced;
+            let share =
+                if limit { thresholds.residual_limit_share } else { thresholds.residual_domain_share };
+            Some(known && span.has(frame.value(device, span.metric)?, share))
+        })
+    }
+
+    fn point(&self, view: (&Frame, &History), device: DeviceId, place: usize) -> Option<f64> {
+        let (channel, lag) = (place / LAGS.len(), place % LAGS.len());
+        view.1.series(view.0, device, self.channels[channel])?.ago(LAGS[lag])
+    }
+
+    /// The residual of this beat; `None` when a point is missing: gaps are the business of other detectors.
+    fn score(&self, view: (&Frame, &History), device: DeviceId, scratch: &mut Scratch) -> Option<f64> {
+        let places = 0..self.channels.len() * LAGS.len();
+        if places.clone().any(|place| self.point(view, device, place).is_none()) {
+            return None;
+        }
+        let row = places.map(|place| self.point(view, device, place).unwrap_or(0.0));
+        Some(self.subspace.score(row, scratch))
+    }
+
+    /// The channels with the largest squared residual, as evidence.
+    fn worst(&self, view: (&Frame, &History), device: DeviceId, scratch: &Scratch) -> [Option<Evidence>; 4] {
+        let mut taken = [usize::MAX; 4];
+        std::array::from_fn(|place| {
+            let free = scratch.blame.iter().enumerate().filter(|(channel, _)| !taken.contains(channel));
+            let (channel, _) = free.max_by(|a, b| a.1.total_cmp(b.1))?;
+            taken[place] = channel;
+            let observed = self.point(view, device, channel * LAGS.len())?;
+            let expected = self.subspace.expected(channel, scratch);
+            Some(Evidence { metric: self.channels[channel], observed, expected })
+        })
+    }
 }
 
 impl Residual {
-    /// Keeps count of what may be learnt from: a changed limit is masked, since our own cap is no anomaly.
-    fn follow(&mut self, frame: &Frame, device: DeviceId) {
-        let watched = &mut self.watched[device.index()];
-        let limit_w = frame.value(device, Metric::PowerLimitEnforced);
-        if limit_w.zip(watched.limit_w).is_some_and(|(now, before)| (now - before).abs() > 0.5) {
-            watched.masked = self.thresholds.residual_mask_beats;
-        }
-        watched.limit_w = limit_w.or(watched.limit_w);
-        watched.masked = watched.masked.saturating_sub(1);
-        watched.clean += 1;
-        watched.age += 1;
-    }
-
     /// The finding of one device on this beat, if there is one.
-    fn look(&mut self, frame: &Frame, history: &History, device: DeviceId) -> Option<Finding> {
-        let model = self.models[device.index()].as_ref()?;
-        if self.watched[device.index()].masked > 0 || model.generation != frame.devices.get(device).generation
-        {
+    fn look(&mut self, frame: &Frame, history: &History, device: &Device) -> Option<Finding> {
+        let Self { thresholds, subjects, scratch, .. } = self;
+        let subject = &mut subjects[device.id.index()];
+        subject.watched.follow(frame, device, thresholds);
+        if subject.generation != device.generation {
+            subject.generation = device.generation;
+            subject.forget();
+        }
+        let model = subject.model.as_ref()?;
+        if !model.knows(frame, device.id, thresholds)? {
+            subject.watched.note_novel(thresholds);
+        }
+        if !subject.watched.may_judge() {
             return None;
         }
-        let point = |channel: usize, lag: usize| {
-            history.series(frame, device, model.channels[channel])?.ago(LAGS[lag])
-        };
-        let places =
-            (0..model.channels.len()).flat_map(|channel| (0..LAGS.len()).map(move |lag| (channel, lag)));
-        // A row with a gap says nothing; gaps are the business of other detectors.
-        if places.clone().any(|(channel, lag)| point(channel, lag).is_none()) {
-            return None;
+        let view = (frame, history);
+        let score = model.score(view, device.id, scratch)? / thresholds.residual_score;
+        let unusual = score >= 1.0;
+        let evidence = if unusual { model.worst(view, device.id, scratch) } else { [None; 4] };
+        if subject.watched.judged(unusual, thresholds) {
+            subject.forget();
         }
-        let row = places.map(|(channel, lag)| point(channel, lag).unwrap_or(0.0));
-        let score = model.subspace.score(row, &mut self.scratch) / self.thresholds.residual_score;
-        if score < 1.0 {
-            return None;
-        }
-        self.watched[device.index()].clean = 0;
-        let evidence = worst(model, &self.scratch, |channel| point(channel, 0).unwrap_or(0.0));
-        let (fault, severity) = (FaultKind::Residual, Severity::Info);
-        Some(Finding { detector: "residual", device, fault, code: 0, severity, score, evidence })
+        let (device, fault) = (device.id, FaultKind::Residual);
+        let severity = Severity::Info;
+        unusual.then_some(Finding { detector: "residual", device, fault, code: 0, severity, score, evidence })
     }
-
-    /// The rows that a fit of this device would learn from; `None` when it is not due or there is too little.
-    fn rows(&self, frame: &Frame, history: &History, device: &Device) -> Option<(Vec<Metric>, Array2<f64>)> {
-        let watched = self.watched.get(device.id.index())?;
-        let (learn, refit) = (self.thresholds.residual_learn_beats, self.thresholds.residual_refit_beats);
-        let fitted =
-            self.models[device.id.index()].as_ref().is_some_and(|m| m.generation == device.generation);
-        let beats = watched.clean.min(ROWS_MAX + REACH).min(history.points());
-        if beats < learn.min(history.points()) || (fitted && watched.age < refit) {
-            return None;
-        }
-        let lively = |metric: &Metric| {
-            let Some(series) = history.series(frame, device.id, *metric) else { return false };
-            let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
-            for value in series.recent(beats).flatten() {
-                count += 1.0;
-                sum += value;
-                squares += value * value;
-            }
-            let mean = sum / f64::max(count, 1.0);
-            let spread = (squares / f64::max(count, 1.0) - mean * mean).max(0.0).sqrt();
-            count >= 0.95 * beats as f64 && spread > CONSTANT * mean.abs().max(1e-9)
-        };
-        let channels: Vec<Metric> = candidates(device.info.kind).iter().copied().filter(lively).collect();
-        let mut flat = Vec::new();
-        let mut count = 0;
-        for ago in (0..beats.saturating_sub(REACH)).rev() {
-            let start = flat.len();
-            let points = channels.iter().flat_map(|metric| {
-                let series = history.series(frame, device.id, *metric);
-                LAGS.iter().map(move |lag| series.and_then(|series| series.ago(ago + lag)))
-            });
-            flat.extend(points.map_while(|point| point));
-            if flat.len() == start + channels.len() * LAGS.len() {
-                count += 1;
-            } else {
-                flat.truncate(start);
-            }
-        }
-        let rows = Array2::from_shape_vec((count, channels.len() * LAGS.len()), flat).ok()?;
-        Some((channels, rows))
-    }
-}
-
-/// The channels with the largest squared residual, as evidence.
-fn worst(model: &Model, scratch: &Scratch, observed: impl Fn(usize) -> f64) -> [Option<Evidence>; 4] {
-    let mut taken = [usize::MAX; 4];
-    std::array::from_fn(|place| {
-        let free = scratch.blame.iter().enumerate().filter(|(channel, _)| !taken.contains(channel));
-        let (channel, _) = free.max_by(|a, b| a.1.total_cmp(b.1))?;
-        taken[place] = channel;
-        let expected = model.subspace.expected(channel, scratch);
-        Some(Evidence { metric: model.channels[channel], observed: observed(channel), expected })
-    })
 }
 
 impl Detector for Residual {
@@ -196,43 +140,52 @@ impl Detector for Residual {
     }
 
     fn observe(&mut self, frame: &Frame, history: &History, events: &mut EventSink) {
-        self.models.resize_with(frame.devices.len(), || None);
-        self.watched.resize(frame.devices.len(), Watched::default());
+        self.subjects.resize_with(frame.devices.len(), Subject::default);
         for device in frame.devices.iter() {
             if !modelled(device) {
-                self.watched[device.id.index()] = Watched::default();
-                continue;
-            }
-            self.follow(frame, device.id);
-            if let Some(finding) = self.look(frame, history, device.id) {
+                self.subjects[device.id.index()].watched = Watched::default();
+            } else if let Some(finding) = self.look(frame, history, device) {
                 events.push(finding);
             }
         }
     }
 
     fn bytes(&self) -> usize {
-        self.models.iter().flatten().map(|model| model.subspace.bytes()).sum()
+        let models = self.subjects.iter().filter_map(|subject| subject.model.as_ref());
+        self.subjects.capacity() * size_of::<Subject>()
+            + models.map(|model| model.subspace.bytes()).sum::<usize>()
     }
 
     fn fit(&mut self, frame: &Frame, history: &History) -> Option<Fit> {
-        let count = frame.devices.len();
-        // One device a beat: gathering rows is a copy, and eight at once would be felt.
-        self.turn = (self.turn + 1) % count.max(1);
-        let device = frame.devices.iter().nth(self.turn).filter(|device| modelled(device))?;
-        let (channels, rows) = self.rows(frame, history, device)?;
-        self.watched[device.id.index()].age = 0;
-        let (device, generation) = (device.id, device.generation);
+        // One device a beat, in turn: gathering rows is a copy, and eight at once would be felt.
+        let points = history.points();
+        let due = |device: &&Device| {
+            let subject = self.subjects.get(device.id.index());
+            modelled(device) && subject.is_some_and(|subject| subject.watched.due(points, &self.thresholds))
+        };
+        let after = |device: &&Device| device.id.index() > self.turn;
+        let mut devices = frame.devices.iter();
+        let device = devices.find(|d| after(d) && due(d)).or_else(|| frame.devices.iter().find(due))?;
+        self.turn = device.id.index();
+        let subject = &mut self.subjects[self.turn];
+        subject.watched.tried(&self.thresholds);
+        let agos: Vec<usize> = subject.watched.rows(points).collect();
+        let lesson = rows::gather(frame, history, device, &agos)?;
+        let (device, epoch) = (device.id, subject.epoch);
         Some(Box::new(move || -> Fitted {
-            Box::new(Subspace::fit(&rows).map(|subspace| Model { device, generation, channels, subspace }))
+            let Lesson { channels, domain, rows } = lesson;
+            let model = Subspace::fit(&rows).map(|subspace| Model { channels, domain, subspace });
+            Box::new(Learnt { device, epoch, model })
         }))
     }
 
     fn fitted(&mut self, result: Fitted) {
-        if let Ok(model) = result.downcast::<Option<Model>>()
-            && let Some(model) = *model
-        {
-            let place = model.device.index();
-            self.models[place] = Some(model);
+        let Ok(learnt) = result.downcast::<Learnt>() else { return };
+        let Some(subject) = self.subjects.get_mut(learnt.device.index()) else { return };
+        if learnt.model.is_none() {
+            subject.watched.failed();
+        } else if learnt.epoch == subject.epoch {
+            subject.model = learnt.model;
         }
     }
 }

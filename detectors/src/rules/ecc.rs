@@ -1,14 +1,43 @@
 //! Uncorrectable memory errors: any new one is a fault (DCGM's health check fails on the first).
 use super::{evidence, finding};
 use crate::thresholds::Thresholds;
-use model::{Detector, EventSink, FaultKind, Frame, History, Metric, Severity};
+use model::{Detector, Device, EventSink, Evidence, FaultKind, Frame, History, Metric, Severity};
 
-#[derive(Debug)]
-struct Ecc;
+/// What is remembered of one device.
+#[derive(Debug, Clone, Copy, Default)]
+struct Watched {
+    generation: u32,
+    /// The aggregate count when it was last read; one that was there before us is no new fault.
+    aggregate: Option<f64>,
+}
+
+#[derive(Debug, Default)]
+struct Ecc {
+    /// By device index.
+    watched: Vec<Watched>,
+}
 
 /// Opens the rule.
 pub fn open(_: &Thresholds) -> Box<dyn Detector> {
-    Box::new(Ecc)
+    Box::new(Ecc::default())
+}
+
+impl Ecc {
+    fn follow(&mut self, frame: &Frame, device: &Device) -> Option<Evidence> {
+        let watched = &mut self.watched[device.id.index()];
+        if watched.generation != device.generation {
+            *watched = Watched { generation: device.generation, aggregate: None };
+        }
+        // Compared with the last count that was read, so that errors in a gap are seen after it.
+        let count = frame.value(device.id, Metric::EccUncorrectedAggregate);
+        let before = watched.aggregate;
+        watched.aggregate = count.or(before);
+        let grown = count.zip(before).filter(|(count, before)| count > before);
+        // A volatile count since the driver was loaded is a fault of this boot, whenever we began to look.
+        let volatile = frame.value(device.id, Metric::EccUncorrectedVolatile).filter(|count| *count > 0.0);
+        let volatile = volatile.map(|count| evidence(Metric::EccUncorrectedVolatile, count, 0.0));
+        volatile.or(grown.map(|(count, before)| evidence(Metric::EccUncorrectedAggregate, count, before)))
+    }
 }
 
 impl Detector for Ecc {
@@ -16,28 +45,17 @@ impl Detector for Ecc {
         "ecc"
     }
 
-    fn observe(&mut self, frame: &Frame, history: &History, events: &mut EventSink) {
-        for device in frame.devices.accelerators().map(|device| device.id) {
-            // A volatile count since the driver was loaded is a fault of this boot, whenever we began to look.
-            let metric = Metric::EccUncorrectedVolatile;
-            let errors = frame.value(device, metric).unwrap_or(0.0);
-            let growing = history.latest(frame, device, Metric::EccUncorrectedAggregate).unwrap_or(0.0);
-            let seen = if errors > 0.0 { Some((metric, errors)) } else { None };
-            let seen = seen.or((growing > 0.0).then_some((Metric::EccUncorrectedAggregate, growing)));
-            if let Some((metric, count)) = seen {
-                let evidence = evidence(metric, count, 0.0);
-                events.push(finding(
-                    "ecc",
-                    device,
-                    FaultKind::EccUncorrectable,
-                    Severity::Critical,
-                    evidence,
-                ));
+    fn observe(&mut self, frame: &Frame, _: &History, events: &mut EventSink) {
+        self.watched.resize(frame.devices.len(), Watched::default());
+        for device in frame.devices.accelerators() {
+            if let Some(evidence) = self.follow(frame, device) {
+                let (fault, severity) = (FaultKind::EccUncorrectable, Severity::Critical);
+                events.push(finding("ecc", device.id, fault, severity, evidence));
             }
         }
     }
 
     fn bytes(&self) -> usize {
-        0
+        self.watched.capacity() * size_of::<Watched>()
     }
 }

@@ -2,20 +2,64 @@
 use super::{evidence, finding};
 use crate::thresholds::Thresholds;
 use model::{
-    Absence, Detector, DeviceId, EventSink, FaultKind, Frame, History, Metric, NoticeKind, Severity,
+    Absence, Detector, Device, DeviceId, EventSink, FaultKind, Frame, History, Metric, NoticeKind, Severity,
 };
 
-#[derive(Debug)]
-struct Lost;
+/// What every accelerator can say of itself in some combination; one value among them is an answer.
+const MAIN: [Metric; 5] = [
+    Metric::PowerInstant,
+    Metric::PowerAverage,
+    Metric::Temperature,
+    Metric::Utilization,
+    Metric::MemoryUsed,
+];
+
+/// What is remembered of one device.
+#[derive(Debug, Clone, Copy, Default)]
+struct Watched {
+    generation: u32,
+    lost: bool,
+}
+
+#[derive(Debug, Default)]
+struct Lost {
+    /// By device index.
+    watched: Vec<Watched>,
+}
 
 /// Opens the rule.
 pub fn open(_: &Thresholds) -> Box<dyn Detector> {
-    Box::new(Lost)
+    Box::new(Lost::default())
 }
 
 fn silent(frame: &Frame, device: DeviceId) -> bool {
-    let lost = |metric| frame.get(device, metric).absence() == Some(Absence::Lost);
-    frame.flag(device, Metric::Up) == Some(false) || (lost(Metric::PowerInstant) && lost(Metric::Temperature))
+    let lost = |metric: Metric| frame.get(device, metric).absence() == Some(Absence::Lost);
+    frame.flag(device, Metric::Up) == Some(false)
+        || (MAIN.into_iter().any(lost)
+            && MAIN.into_iter().all(|metric| frame.value(device, metric).is_none()))
+}
+
+fn answers(frame: &Frame, device: DeviceId) -> bool {
+    MAIN.into_iter().any(|metric| frame.value(device, metric).is_some())
+        || frame.flag(device, Metric::Up) == Some(true)
+}
+
+impl Lost {
+    /// Whether the device is lost. Once lost it stays so until it answers: a device that is back but late is not well.
+    fn follow(&mut self, frame: &Frame, device: &Device) -> bool {
+        let watched = &mut self.watched[device.id.index()];
+        if watched.generation != device.generation {
+            *watched = Watched { generation: device.generation, lost: false };
+        }
+        let mut notices = frame.notices.iter();
+        let went = device.gone || notices.any(|n| n.kind == NoticeKind::Gone && n.device == device.id);
+        if went || silent(frame, device.id) {
+            watched.lost = true;
+        } else if answers(frame, device.id) {
+            watched.lost = false;
+        }
+        watched.lost
+    }
 }
 
 impl Detector for Lost {
@@ -24,22 +68,16 @@ impl Detector for Lost {
     }
 
     fn observe(&mut self, frame: &Frame, _: &History, events: &mut EventSink) {
-        let accelerator = |device: DeviceId| frame.devices.get(device).info.kind.is_accelerator();
-        let mut say = |device| {
-            let evidence = evidence(Metric::Up, 0.0, 1.0);
-            events.push(finding("lost", device, FaultKind::DeviceLost, Severity::Critical, evidence));
-        };
-        // The notice says that it went; that it stays gone keeps the event alive in the life cycle.
-        let went = frame.notices.iter().filter(|n| n.kind == NoticeKind::Gone && accelerator(n.device));
-        went.for_each(|notice| say(notice.device));
-        frame
-            .devices
-            .accelerators()
-            .filter(|device| silent(frame, device.id))
-            .for_each(|device| say(device.id));
+        self.watched.resize(frame.devices.len(), Watched::default());
+        for device in frame.devices.iter().filter(|device| device.info.kind.is_accelerator()) {
+            if self.follow(frame, device) {
+                let evidence = evidence(Metric::Up, 0.0, 1.0);
+                events.push(finding("lost", device.id, FaultKind::DeviceLost, Severity::Critical, evidence));
+            }
+        }
     }
 
     fn bytes(&self) -> usize {
-        0
+        self.watched.capacity() * size_of::<Watched>()
     }
 }

@@ -75,6 +75,10 @@ fn an_xid_is_an_event_with_its_code_and_severity() {
     assert_eq!(bench.active(), [(FaultKind::Xid, 79, Severity::Critical)]);
     assert!(bench.life.active()[0].evidence[0].is_some());
     assert_eq!(super::xid::severity(31), Severity::Warning);
+    assert_eq!(super::xid::severity(43), Severity::Info);
+    for fatal in [48, 74, 79, 95, 119, 120, 140] {
+        assert_eq!(super::xid::severity(fatal), Severity::Critical, "DCGM always fails on {fatal}");
+    }
     assert_eq!(super::xid::severity(9999), Severity::Warning, "unknown is never harmless");
 }
 
@@ -108,6 +112,29 @@ fn a_gpu_that_is_listed_and_does_not_answer_is_lost_too() {
 }
 
 #[test]
+fn a_device_that_is_back_and_does_not_answer_is_still_lost() {
+    let mut bench = Bench::new();
+    bench.beats(2, |batch, gpu, _| batch.flag(gpu, Metric::Up, false));
+    bench.beats(30, |batch, gpu, _| {
+        batch.absent(gpu, Metric::Up, Absence::Late);
+        batch.absent(gpu, Metric::PowerInstant, Absence::Late);
+    });
+    assert_eq!(bench.active(), [(FaultKind::DeviceLost, 0, Severity::Critical)]);
+    bench.beats(3, |batch, gpu, _| batch.set(gpu, Metric::PowerInstant, 90.0));
+    assert_eq!(bench.active(), []);
+}
+
+#[test]
+fn one_lost_reading_is_no_lost_device() {
+    let mut bench = Bench::new();
+    bench.beats(5, |batch, gpu, _| {
+        batch.absent(gpu, Metric::PowerInstant, Absence::Lost);
+        batch.set(gpu, Metric::Temperature, 50.0);
+    });
+    assert_eq!(bench.active(), []);
+}
+
+#[test]
 fn a_late_source_is_hung() {
     let mut bench = Bench::new();
     let source = bench.source;
@@ -120,14 +147,20 @@ fn a_late_source_is_hung() {
 #[test]
 fn a_slowdown_for_heat_is_a_fault_and_one_for_a_power_cap_is_none() {
     let mut bench = Bench::new();
-    bench.beats(20, |batch, gpu, _| {
+    bench.beats(200, |batch, gpu, _| {
         batch.flag(gpu, Metric::EventSwPowerCap, true);
+        batch.flag(gpu, Metric::EventHwSlowdown, false);
+        batch.flag(gpu, Metric::EventSwThermal, false);
         batch.flag(gpu, Metric::EventHwThermal, false);
         batch.flag(gpu, Metric::EventPowerBrake, false);
     });
     assert_eq!(bench.active(), []);
-    bench.beats(8, |batch, gpu, _| batch.flag(gpu, Metric::EventHwThermal, true));
+    bench.beats(35, |batch, gpu, _| batch.flag(gpu, Metric::EventHwThermal, true));
+    assert_eq!(bench.active(), [], "35 s of a minute are less than 0.6");
+    bench.beats(1, |batch, gpu, _| batch.flag(gpu, Metric::EventHwThermal, true));
     assert_eq!(bench.active(), [(FaultKind::ThermalSlowdown, 0, Severity::Warning)]);
+    let seen = bench.life.active()[0].evidence[0].unwrap();
+    assert_eq!((seen.metric, seen.expected), (Metric::EventHwThermal, 0.6));
     bench.beats(8, |batch, gpu, _| {
         batch.flag(gpu, Metric::EventHwThermal, true);
         batch.set(gpu, Metric::Temperature, 91.0);
@@ -139,8 +172,8 @@ fn a_slowdown_for_heat_is_a_fault_and_one_for_a_power_cap_is_none() {
 #[test]
 fn a_short_slowdown_is_no_event() {
     let mut bench = Bench::new();
-    for _ in 0..5 {
-        bench.beats(3, |batch, gpu, _| batch.flag(gpu, Metric::EventHwThermal, true));
+    for _ in 0..20 {
+        bench.beats(10, |batch, gpu, _| batch.flag(gpu, Metric::EventHwThermal, true));
         bench.beats(10, |batch, gpu, _| batch.flag(gpu, Metric::EventHwThermal, false));
     }
     assert!(bench.life.recent().is_empty());
@@ -149,8 +182,45 @@ fn a_short_slowdown_is_no_event() {
 #[test]
 fn an_external_brake_is_a_fault() {
     let mut bench = Bench::new();
-    bench.beats(10, |batch, gpu, _| batch.flag(gpu, Metric::EventPowerBrake, true));
+    bench.beats(40, |batch, gpu, _| batch.flag(gpu, Metric::EventPowerBrake, true));
     assert_eq!(bench.active(), [(FaultKind::PowerBrake, 0, Severity::Warning)]);
+}
+
+#[test]
+fn a_hardware_slowdown_that_is_not_for_heat_is_a_brake_and_one_for_heat_is_not() {
+    let slow = |thermal: bool| {
+        move |batch: &mut Batch, gpu: Slot, _: Timestamp| {
+            batch.flag(gpu, Metric::EventHwSlowdown, true);
+            batch.flag(gpu, Metric::EventHwThermal, thermal);
+            batch.flag(gpu, Metric::EventPowerBrake, false);
+        }
+    };
+    let mut bench = Bench::new();
+    bench.beats(40, slow(false));
+    assert_eq!(bench.active(), [(FaultKind::PowerBrake, 0, Severity::Warning)]);
+    assert_eq!(bench.life.active()[0].evidence[0].unwrap().metric, Metric::EventHwSlowdown);
+    let mut bench = Bench::new();
+    bench.beats(40, slow(true));
+    assert_eq!(bench.active(), [(FaultKind::ThermalSlowdown, 0, Severity::Warning)]);
+}
+
+#[test]
+fn one_slow_beat_does_not_make_a_slowdown() {
+    let mut bench = Bench::new();
+    bench.beats(5, |batch, gpu, _| batch.flag(gpu, Metric::EventHwThermal, false));
+    bench.second += 300;
+    bench.beats(2, |batch, gpu, _| batch.flag(gpu, Metric::EventHwThermal, true));
+    assert_eq!(bench.active(), []);
+}
+
+#[test]
+fn a_slowdown_that_cannot_be_read_is_neither_healed_nor_made_worse() {
+    let mut bench = Bench::new();
+    bench.beats(40, |batch, gpu, _| batch.flag(gpu, Metric::EventHwThermal, true));
+    bench.beats(200, |batch, gpu, _| batch.absent(gpu, Metric::EventHwThermal, Absence::Late));
+    assert_eq!(bench.active(), [(FaultKind::ThermalSlowdown, 0, Severity::Warning)]);
+    bench.beats(60, |batch, gpu, _| batch.flag(gpu, Metric::EventHwThermal, false));
+    assert_eq!(bench.active(), []);
 }
 
 #[test]
@@ -160,6 +230,18 @@ fn an_uncorrectable_error_is_critical() {
     assert_eq!(bench.active(), []);
     bench.beats(1, |batch, gpu, _| batch.set(gpu, Metric::EccUncorrectedVolatile, 2.0));
     assert_eq!(bench.active(), [(FaultKind::EccUncorrectable, 0, Severity::Critical)]);
+}
+
+#[test]
+fn an_aggregate_that_grows_over_a_gap_is_critical_and_an_old_one_is_none() {
+    let mut bench = Bench::new();
+    bench.beats(5, |batch, gpu, _| batch.set(gpu, Metric::EccUncorrectedAggregate, 7.0));
+    assert_eq!(bench.active(), [], "it was there before us");
+    bench.beats(5, |batch, gpu, _| batch.absent(gpu, Metric::EccUncorrectedAggregate, Absence::Late));
+    bench.beats(5, |batch, gpu, _| batch.set(gpu, Metric::EccUncorrectedAggregate, 8.0));
+    assert_eq!(bench.active(), [(FaultKind::EccUncorrectable, 0, Severity::Critical)]);
+    let seen = bench.life.active()[0].evidence[0].unwrap();
+    assert_eq!((seen.observed, seen.expected), (8.0, 7.0));
 }
 
 #[test]
@@ -176,4 +258,43 @@ fn a_narrow_link_is_a_fault_under_load_only() {
     assert_eq!(bench.active(), []);
     bench.beats(12, narrow(0.9));
     assert_eq!(bench.active(), [(FaultKind::PcieNarrow, 0, Severity::Warning)]);
+    // The source sets the link's full width last, so that is what is read.
+    bench.beats(62, |batch, gpu, now| {
+        narrow(0.9)(batch, gpu, now);
+        batch.set(gpu, Metric::PcieWidth, 16.0);
+    });
+    assert_eq!(bench.active(), []);
+}
+
+#[test]
+fn a_narrow_link_is_found_under_a_load_that_pauses() {
+    let mut bench = Bench::new();
+    for _ in 0..6 {
+        for (count, busy) in [(2, 0.9), (3, 0.1)] {
+            bench.beats(count, |batch, gpu, _| {
+                batch.set(gpu, Metric::Utilization, busy);
+                batch.set(gpu, Metric::PcieWidth, 4.0);
+                batch.set(gpu, Metric::PcieWidthMax, 16.0);
+            });
+        }
+    }
+    assert_eq!(bench.active(), [(FaultKind::PcieNarrow, 0, Severity::Warning)]);
+}
+
+#[test]
+fn a_link_that_trains_down_at_the_end_of_each_burst_is_well() {
+    let mut bench = Bench::new();
+    for _ in 0..60 {
+        // The utilisation is of the sample period before, so the first idle link looks busy.
+        for (busy, generation) in [(0.9, 5.0), (0.9, 5.0), (0.9, 1.0), (0.0, 1.0)] {
+            bench.beats(1, |batch, gpu, _| {
+                batch.set(gpu, Metric::Utilization, busy);
+                batch.set(gpu, Metric::PcieGeneration, generation);
+                batch.set(gpu, Metric::PcieGenerationMax, 5.0);
+                batch.set(gpu, Metric::PcieWidth, 16.0);
+                batch.set(gpu, Metric::PcieWidthMax, 16.0);
+            });
+        }
+    }
+    assert!(bench.life.recent().is_empty());
 }

@@ -1,54 +1,113 @@
 //! Slowdowns for heat and for want of power. A power cap, ours or another's, is no fault and is not looked at.
 use super::{evidence, finding};
 use crate::thresholds::Thresholds;
-use model::{Detector, DeviceId, EventSink, Evidence, FaultKind, Frame, History, Metric, Severity};
+use model::{Detector, Device, DeviceId, EventSink, Evidence, FaultKind, Frame, History, Metric, Severity};
+
+/// Parts of the window, the bits of a [`Spans`]; with a window of a minute each is a second.
+const PARTS: u32 = 60;
+/// The most parts that one beat speaks for, so that one slow beat never decides alone.
+const PARTS_A_BEAT: u32 = 10;
+
+/// What is followed, each in a word of [`Spans`].
+#[derive(Debug, Clone, Copy)]
+enum Reason {
+    HwThermal,
+    SwThermal,
+    PowerBrake,
+    /// The hardware slows down and says that it is not for heat.
+    HwOther,
+}
+
+impl Reason {
+    const ALL: [Self; 4] = [Self::HwThermal, Self::SwThermal, Self::PowerBrake, Self::HwOther];
+
+    const fn metric(self) -> Metric {
+        match self {
+            Self::HwThermal => Metric::EventHwThermal,
+            Self::SwThermal => Metric::EventSwThermal,
+            Self::PowerBrake => Metric::EventPowerBrake,
+            Self::HwOther => Metric::EventHwSlowdown,
+        }
+    }
+
+    /// Whether it holds now; `None` when not known.
+    fn holds(self, frame: &Frame, device: DeviceId) -> Option<bool> {
+        let set = frame.flag(device, self.metric())?;
+        match self {
+            // Which sub-reason is unknown says nothing of want of power.
+            Self::HwOther => Some(set && !frame.flag(device, Metric::EventHwThermal)?),
+            Self::HwThermal | Self::SwThermal | Self::PowerBrake => Some(set),
+        }
+    }
+}
+
+/// In which of the newest [`PARTS`] each reason was seen; bit 0 is now.
+#[derive(Debug, Clone, Copy, Default)]
+struct Spans {
+    generation: u32,
+    seen: [u64; Reason::ALL.len()],
+}
+
+impl Spans {
+    /// Lets parts pass. An unknown flag stops its own time: it neither heals nor harms.
+    fn pass(&mut self, parts: u32, frame: &Frame, device: &Device) {
+        if self.generation != device.generation {
+            *self = Self { generation: device.generation, ..Self::default() };
+        }
+        for (reason, seen) in Reason::ALL.into_iter().zip(&mut self.seen) {
+            let Some(holds) = reason.holds(frame, device.id) else { continue };
+            let now = if holds { ((1_u64 << parts) - 1).max(1) } else { 0 };
+            *seen = ((*seen << parts) | now) & ((1_u64 << PARTS) - 1);
+        }
+    }
+
+    /// The share of the window in which a reason was seen. Time before the first beat counts as not seen.
+    fn share(&self, reason: Reason) -> f64 {
+        f64::from(self.seen[reason as usize].count_ones()) / f64::from(PARTS)
+    }
+}
 
 #[derive(Debug)]
 struct Throttle {
     thresholds: Thresholds,
+    /// By device index.
+    spans: Vec<Spans>,
+    /// Time that is not yet a whole part, in parts.
+    rest: f64,
 }
 
 /// Opens the rule.
 pub fn open(thresholds: &Thresholds) -> Box<dyn Detector> {
-    Box::new(Throttle { thresholds: *thresholds })
+    Box::new(Throttle { thresholds: *thresholds, spans: Vec::new(), rest: 0.0 })
 }
 
 impl Throttle {
-    /// The share of the window in which a flag was set. A window that is not full yet has too little to say.
-    fn share(&self, frame: &Frame, history: &History, device: DeviceId, metric: Metric) -> Option<f64> {
-        let series = history.series(frame, device, metric)?;
-        let beats = beats(frame, history, self.thresholds.slowdown_window_s);
-        let set = series.recent(beats).flatten().filter(|value| *value != 0.0).count();
-        Some(set as f64 / beats as f64)
+    /// The parts that have passed since the beat before.
+    fn parts(&mut self, frame: &Frame) -> u32 {
+        let part_s = self.thresholds.slowdown_window_s / f64::from(PARTS);
+        self.rest = (self.rest + frame.beat_s / part_s).min(f64::from(PARTS_A_BEAT));
+        // Between 0 and PARTS_A_BEAT by the line above.
+        let whole = self.rest as u32;
+        self.rest -= f64::from(whole);
+        whole
     }
 
-    fn thermal(&self, frame: &Frame, history: &History, device: DeviceId) -> Option<(Severity, Evidence)> {
-        let worst = [Metric::EventHwThermal, Metric::EventSwThermal]
-            .into_iter()
-            .filter_map(|metric| Some((metric, self.share(frame, history, device, metric)?)))
-            .max_by(|a, b| a.1.total_cmp(&b.1))?;
-        let (metric, share) = worst;
-        if share < self.thresholds.slowdown_share {
-            return None;
-        }
+    /// The worse of two reasons, when it was seen for long enough.
+    fn worse(&self, device: DeviceId, reasons: [Reason; 2]) -> Option<Evidence> {
+        let spans = &self.spans[device.index()];
+        let [first, second] = reasons.map(|reason| (spans.share(reason), reason));
+        let (share, reason) = if second.0 > first.0 { second } else { first };
+        let limit = self.thresholds.slowdown_share;
+        (share >= limit).then(|| evidence(reason.metric(), share, limit))
+    }
+
+    /// A slowdown that does not keep the device away from its shutdown temperature is critical.
+    fn severity(&self, frame: &Frame, device: DeviceId) -> Severity {
         let limit = frame.value(device, Metric::TemperatureShutdown);
         let near = frame.value(device, Metric::Temperature).zip(limit);
         let critical = near.is_some_and(|(now, limit)| now >= limit - self.thresholds.thermal_margin_c);
-        let severity = if critical { Severity::Critical } else { Severity::Warning };
-        Some((severity, evidence(metric, share, self.thresholds.slowdown_share)))
+        if critical { Severity::Critical } else { Severity::Warning }
     }
-
-    fn brake(&self, frame: &Frame, history: &History, device: DeviceId) -> Option<(Severity, Evidence)> {
-        let share = self.share(frame, history, device, Metric::EventPowerBrake)?;
-        let evidence = evidence(Metric::EventPowerBrake, share, self.thresholds.slowdown_share);
-        (share >= self.thresholds.slowdown_share).then_some((Severity::Warning, evidence))
-    }
-}
-
-/// The beats of a window, from the mean time between the beats so far; at least one.
-fn beats(frame: &Frame, history: &History, window_s: f64) -> usize {
-    let per_beat_s = frame.beat_s.max(1e-3);
-    ((window_s / per_beat_s).round() as usize).clamp(1, history.points())
 }
 
 impl Detector for Throttle {
@@ -56,18 +115,23 @@ impl Detector for Throttle {
         "throttle"
     }
 
-    fn observe(&mut self, frame: &Frame, history: &History, events: &mut EventSink) {
-        for device in frame.devices.accelerators().map(|device| device.id) {
-            if let Some((severity, evidence)) = self.thermal(frame, history, device) {
-                events.push(finding("throttle", device, FaultKind::ThermalSlowdown, severity, evidence));
+    fn observe(&mut self, frame: &Frame, _: &History, events: &mut EventSink) {
+        self.spans.resize(frame.devices.len(), Spans::default());
+        let parts = self.parts(frame);
+        for device in frame.devices.accelerators() {
+            self.spans[device.id.index()].pass(parts, frame, device);
+            if let Some(evidence) = self.worse(device.id, [Reason::HwThermal, Reason::SwThermal]) {
+                let severity = self.severity(frame, device.id);
+                events.push(finding("throttle", device.id, FaultKind::ThermalSlowdown, severity, evidence));
             }
-            if let Some((severity, evidence)) = self.brake(frame, history, device) {
-                events.push(finding("throttle", device, FaultKind::PowerBrake, severity, evidence));
+            if let Some(evidence) = self.worse(device.id, [Reason::PowerBrake, Reason::HwOther]) {
+                let severity = Severity::Warning;
+                events.push(finding("throttle", device.id, FaultKind::PowerBrake, severity, evidence));
             }
         }
     }
 
     fn bytes(&self) -> usize {
-        size_of::<Self>()
+        size_of::<Self>() + self.spans.capacity() * size_of::<Spans>()
     }
 }

@@ -1,0 +1,158 @@
+//! What the residual remembers of one device: which beats may be learnt from, and when it had better say nothing.
+use super::REACH;
+use crate::thresholds::Thresholds;
+use model::{Device, Frame, Metric};
+
+/// The most rows of a fit; with a beat of one second this is the last fifteen minutes.
+pub(super) const ROWS_MAX: usize = 900;
+/// Beats that are remembered.
+const BEATS: usize = ROWS_MAX + REACH;
+const WORDS: usize = BEATS.div_ceil(64);
+/// Beats after a fit that came to nothing until the next is tried.
+const RETRY_BEATS: usize = 60;
+/// The least change of a limit that is a change, in watts.
+const LIMIT_STEP_W: f64 = 0.5;
+
+/// Which of the newest beats may be learnt from; bit 0 of the first word is this beat.
+#[derive(Debug, Clone, Copy, Default)]
+struct Usable([u64; WORDS]);
+
+impl Usable {
+    fn pass(&mut self, usable: bool) {
+        let mut carry = u64::from(usable);
+        for word in &mut self.0 {
+            (*word, carry) = ((*word << 1) | carry, *word >> 63);
+        }
+    }
+
+    fn refuse(&mut self) {
+        self.0[0] &= !1;
+    }
+
+    fn has(&self, ago: usize) -> bool {
+        ago < BEATS && self.0[ago / 64] >> (ago % 64) & 1 == 1
+    }
+
+    fn count(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+}
+
+/// What is remembered of one device.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Watched {
+    generation: u32,
+    usable: Usable,
+    /// Beats until the next fit may be tried.
+    wait: usize,
+    /// Beats that are still left out after a change of the power limit.
+    masked: usize,
+    /// Beats for which nothing is said after a load never learnt.
+    settling: usize,
+    /// Beats since the last fit whose load was never learnt.
+    novel: usize,
+    /// Unusual beats less usual ones.
+    strange: usize,
+    limit_w: Option<f64>,
+    processes: Option<f64>,
+}
+
+impl Watched {
+    /// Lets a beat pass. A changed limit is masked, since our own cap is no anomaly.
+    pub(super) fn follow(&mut self, frame: &Frame, device: &Device, thresholds: &Thresholds) {
+        if self.generation != device.generation {
+            *self = Self { generation: device.generation, ..Self::default() };
+        }
+        let changed = |now: Option<f64>, before: &mut Option<f64>, step: f64| {
+            let changed = now.zip(*before).is_some_and(|(now, before)| (now - before).abs() > step);
+            *before = now.or(*before);
+            changed
+        };
+        self.masked = self.masked.saturating_sub(1);
+        self.settling = self.settling.saturating_sub(1);
+        self.wait = self.wait.saturating_sub(1);
+        let limit_w = frame.value(device.id, Metric::PowerLimitEnforced);
+        if changed(limit_w, &mut self.limit_w, LIMIT_STEP_W) {
+            self.masked = thresholds.residual_mask_beats;
+        }
+        if changed(frame.value(device.id, Metric::Processes), &mut self.processes, 0.5) {
+            self.settling = thresholds.residual_settle_beats;
+        }
+        self.usable.pass(self.masked == 0);
+    }
+
+    /// Notes a load that the model has never seen: it may be learnt, not judged.
+    pub(super) fn note_novel(&mut self, thresholds: &Thresholds) {
+        self.settling = thresholds.residual_settle_beats;
+        self.novel += 1;
+    }
+
+    /// Whether this beat may be judged.
+    pub(super) fn may_judge(&self) -> bool {
+        self.masked == 0 && self.settling == 0
+    }
+
+    /// Takes the judgement of this beat. Says whether unusual has become the rule, so that the model is to be forgotten;
+    /// learning then begins anew.
+    pub(super) fn judged(&mut self, unusual: bool, thresholds: &Thresholds) -> bool {
+        if !unusual {
+            self.strange = self.strange.saturating_sub(1);
+            return false;
+        }
+        self.usable.refuse();
+        self.strange += 1;
+        let rebase = self.strange >= thresholds.residual_rebase_beats;
+        if rebase {
+            *self = Self { generation: self.generation, limit_w: self.limit_w, ..Self::default() };
+        }
+        rebase
+    }
+
+    /// Whether a fit is due: enough to learn from, and either the time has come or the load is new to the model.
+    pub(super) fn due(&self, points: usize, thresholds: &Thresholds) -> bool {
+        let learn = thresholds.residual_learn_beats.min(points.saturating_sub(REACH));
+        let new = self.novel >= learn.max(1);
+        (self.wait == 0 || new) && self.usable.count() >= learn
+    }
+
+    /// Notes that a fit was given out.
+    pub(super) fn tried(&mut self, thresholds: &Thresholds) {
+        self.wait = thresholds.residual_refit_beats;
+        self.novel = 0;
+    }
+
+    /// Notes that a fit came to nothing.
+    pub(super) fn failed(&mut self) {
+        self.wait = RETRY_BEATS;
+    }
+
+    /// The beats that end a row for learning, oldest first: they and those at every lag are usable.
+    pub(super) fn rows(&self, points: usize) -> impl Iterator<Item = usize> {
+        let last = BEATS.min(points).saturating_sub(REACH);
+        (0..last).rev().filter(|ago| super::LAGS.iter().all(|lag| self.usable.has(ago + lag)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_beat_is_in_no_row() {
+        let mut usable = Usable::default();
+        for n in 0..BEATS {
+            usable.pass(true);
+            if n == 500 {
+                usable.refuse();
+            }
+        }
+        let watched = Watched { usable, ..Watched::default() };
+        let refused = BEATS - 1 - 500;
+        assert!(!usable.has(refused) && usable.has(refused + 1) && usable.has(refused - 1));
+        let rows: Vec<_> = watched.rows(10_000).collect();
+        for lag in super::super::LAGS {
+            assert!(!rows.contains(&(refused - lag)), "lag {lag}");
+        }
+        assert_eq!(rows.len(), ROWS_MAX - super::super::LAGS.len());
+    }
+}
