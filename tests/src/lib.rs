@@ -25,12 +25,12 @@ pub fn binary() -> PathBuf {
     path
 }
 
-/// The fake NVML library.
+/// The fake NVML library: the one beside the tests first, since only that is built anew with them.
 ///
 /// # Panics
 /// When it was not built.
 pub fn fake_library() -> PathBuf {
-    let candidates = [build_dir().join("libfake_nvml.so"), build_dir().join("deps/libfake_nvml.so")];
+    let candidates = [build_dir().join("deps/libfake_nvml.so"), build_dir().join("libfake_nvml.so")];
     candidates
         .iter()
         .find(|path| path.exists())

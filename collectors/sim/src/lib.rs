@@ -14,6 +14,9 @@ pub mod rig;
 pub mod sensor;
 pub mod story;
 
+#[cfg(test)]
+mod tests;
+
 pub use board::Board;
 pub use fault::Fault;
 pub use load::Workload;

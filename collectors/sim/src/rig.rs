@@ -130,10 +130,16 @@ fn read_board(slot: Slot, board: &Board, batch: &mut Batch) {
     for (metric, bit) in events {
         batch.flag(slot, metric, board.reasons & bit != 0);
     }
+    // The engine has no application clocks, no boost groups, and lets the hardware alone act on heat.
+    for metric in [Metric::EventAppClocks, Metric::EventSyncBoost, Metric::EventSwThermal] {
+        batch.flag(slot, metric, false);
+    }
     batch.flag(slot, Metric::Up, true);
     // Counts and sizes are far below 2^53, so the conversions are exact.
     let values = [
         (Metric::Utilization, board.busy),
+        (Metric::EncoderUtilization, 0.0),
+        (Metric::DecoderUtilization, 0.0),
         (Metric::MemoryActivity, board.memory_activity),
         (Metric::MemoryUsed, board.memory_used_bytes as f64),
         (Metric::MemorySize, profile.memory_bytes as f64),
@@ -142,6 +148,7 @@ fn read_board(slot: Slot, board: &Board, batch: &mut Batch) {
         (Metric::Energy, board.energy_j),
         (Metric::ClockSm, board.clock_hz),
         (Metric::ClockSmMax, profile.clock_max_hz),
+        (Metric::ClockVideo, board.clock_hz),
         (Metric::ClockMemory, profile.memory_clock_hz),
         (Metric::ClockMemoryMax, profile.memory_clock_hz),
         (Metric::Temperature, board.temperature_c),
@@ -321,6 +328,48 @@ mod tests {
         batch.begin();
         source.collect(second(3), &mut batch).unwrap();
         assert_eq!((gpus(&batch), batch.notices().len()), (8, 0));
+    }
+
+    #[test]
+    fn a_board_says_all_that_the_catalogue_has_but_fan_and_unseen_xid() {
+        let node = SharedNode::new(Node::new(&H100, 1, 1, 0));
+        let (mut source, mut batch) = (SimCollector::new(node.clone()), Batch::default());
+        let mut missing = |second_number| {
+            batch.begin();
+            source.collect(second(second_number), &mut batch).unwrap();
+            let slot = batch.devices().find(|(_, info)| info.kind == DeviceKind::Gpu).unwrap().0;
+            let all = model::catalogue::columns(DeviceKind::Gpu).iter().copied();
+            let value = |metric| batch.reading(slot, metric).and_then(Reading::value);
+            all.filter(|metric| value(*metric).is_none()).collect::<Vec<_>>()
+        };
+        assert_eq!(missing(1), [Metric::FanSpeed, Metric::XidLastCode]);
+        node.lock().boards[0].xid(31);
+        assert_eq!(missing(2), [Metric::FanSpeed]);
+    }
+
+    #[test]
+    fn the_reflex_reads_nothing_but_power_and_sees_a_loss() {
+        let node = SharedNode::new(Node::new(&H100, 2, 1, 0));
+        node.lock().set_workload(1, crate::Workload::Training);
+        let (mut reflex, mut batch) = (SimReflex::new(node.clone()), Batch::default());
+        reflex.collect(second(3), &mut batch).unwrap();
+        assert!(batch.readings().iter().all(|reading| reading.metric == Metric::PowerInstant));
+        let powers: Vec<_> = batch.readings().iter().filter_map(|reading| reading.reading.value()).collect();
+        let sensors: Vec<_> = node.lock().boards().iter().map(|board| board.sensor.instant_w()).collect();
+        assert_eq!(powers, sensors);
+        node.lock().boards[1].inject(Fault::Lost);
+        batch.begin();
+        reflex.collect(second(4), &mut batch).unwrap();
+        assert_eq!((batch.readings().len(), batch.devices().count()), (1, 1));
+        let order = {
+            let mut table = model::DeviceTable::default();
+            let key: Arc<str> = node.lock().uuid(1).into();
+            let device = table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, &*key))).unwrap();
+            let range = model::Range::new(Watts(200.0), Watts(700.0), Watts(700.0)).unwrap();
+            Order::power_limit(device, key, Watts(300.0), range)
+        };
+        let refused = SimActuator::new(node).apply(&order).unwrap_err();
+        assert_eq!(refused.reason, Reason::Lost);
     }
 
     #[test]

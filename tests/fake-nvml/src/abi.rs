@@ -40,4 +40,16 @@ pub mod field {
     pub const LIMIT_ENFORCED: u32 = 190;
     /// Requested power limit, milliwatts.
     pub const LIMIT_REQUESTED: u32 = 192;
+    /// Distance of the shutdown temperature from the board's own target, celsius.
+    pub const DISTANCE_SHUTDOWN: u32 = 193;
+    /// Distance of the slowdown temperature, celsius.
+    pub const DISTANCE_SLOWDOWN: u32 = 194;
+    /// Distance of the memory's highest temperature, celsius.
+    pub const DISTANCE_MEMORY_MAX: u32 = 195;
+    /// Distance of the board's highest working temperature, celsius.
+    pub const DISTANCE_GPU_MAX: u32 = 196;
+
+    /// Fields that look at the scope they are asked with.
+    pub const SCOPED: [u32; 7] =
+        [POWER_AVERAGE, POWER_INSTANT, LIMIT_MIN, LIMIT_MAX, LIMIT_DEFAULT, LIMIT_ENFORCED, LIMIT_REQUESTED];
 }

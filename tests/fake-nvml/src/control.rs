@@ -1,13 +1,22 @@
 //! Control: steers a node from outside, as the world does with real devices.
-use crate::world::{Entered, World, hash};
-use sim::{Board, Fault, Profile, Workload};
+use crate::time::{AS_REAL, real_ns};
+use crate::world::{Entered, Group, Shared, World, hash};
+use sim::{Board, Fault, Node, Profile, Workload};
 use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
+use std::time::Duration;
+
+/// The longest step that a node catches up in one go; a longer advance is made of several.
+const STRIDE: Duration = Duration::from_secs(30);
 
 /// A hold on the shared file of a node.
 #[derive(Debug)]
 pub struct Control {
     world: World,
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn wrong(what: String) -> Error {
@@ -29,6 +38,11 @@ impl Control {
     /// When the file cannot be mapped.
     pub fn open_as(path: &Path, profile: &Profile, boards: usize, seed: u64) -> Result<Self> {
         World::open(path, profile, boards, seed).map(|world| Self { world })
+    }
+
+    /// Puts a new node in the place of the old one, for every process that shares the file.
+    pub fn renew(&self, profile: &Profile, boards: usize, seed: u64) {
+        *self.world.enter() = Shared::new(profile, boards, seed);
     }
 
     fn board<R>(&self, index: usize, work: impl FnOnce(&mut Board) -> R) -> Result<R> {
@@ -96,13 +110,82 @@ impl Control {
         self.board(board, |board| board.ecc[1] += uncorrected)
     }
 
-    /// Lets every call on a device hang, or lets hung calls return.
+    /// Adds memory errors that ECC corrected to a board.
+    ///
+    /// # Errors
+    /// When there is no such board.
+    pub fn ecc_corrected(&self, board: usize, corrected: u64) -> Result<()> {
+        self.board(board, |board| board.ecc[0] += corrected)
+    }
+
+    /// Lets every call on a device hang, or lets hung calls return. Events are told all the same.
     ///
     /// # Errors
     /// None at present.
     pub fn hang(&self, hang: bool) -> Result<()> {
-        self.world.enter().hang = u64::from(hang);
+        [Group::Start, Group::Read, Group::Write]
+            .into_iter()
+            .try_for_each(|group| self.hang_group(group, hang))
+    }
+
+    /// Lets the calls of one group hang, or lets them return.
+    ///
+    /// # Errors
+    /// None at present.
+    pub fn hang_group(&self, group: Group, hang: bool) -> Result<()> {
+        let mut shared = self.world.enter();
+        if hang {
+            shared.hang |= group.bit();
+        } else {
+            shared.hang &= !group.bit();
+        }
         Ok(())
+    }
+
+    /// Lets every call on a device take this much longer.
+    ///
+    /// # Errors
+    /// When it is more than an hour.
+    pub fn slow(&self, by: Duration) -> Result<()> {
+        if by > Duration::from_secs(3600) {
+            return Err(wrong(format!("{by:?} is no slow call but a hung one")));
+        }
+        self.world.enter().slow_ns = nanoseconds(by);
+        Ok(())
+    }
+
+    /// Lets simulated time stand still; it then moves by [`Control::advance`] only, the same in every run.
+    pub fn freeze(&self) {
+        self.world.enter().time.set_pace(real_ns(), 0);
+    }
+
+    /// Lets simulated time run this many times as fast as the machine's; 1 is the beginning's, 0 stands still.
+    ///
+    /// # Errors
+    /// When it is not from 0 to 1000.
+    pub fn pace(&self, times: f64) -> Result<()> {
+        if !(0.0..=1000.0).contains(&times) {
+            return Err(wrong(format!("{times} is not from 0 to 1000")));
+        }
+        // In range, so the cast is exact to a thousandth.
+        self.world.enter().time.set_pace(real_ns(), (times * AS_REAL as f64).round() as u64);
+        Ok(())
+    }
+
+    /// Moves simulated time forward at once.
+    pub fn advance(&self, by: Duration) {
+        let mut left = by;
+        while !left.is_zero() {
+            let step = left.min(STRIDE);
+            self.world.enter().time.advance(nanoseconds(step));
+            drop(self.world.enter());
+            left -= step;
+        }
+    }
+
+    /// A copy of the node's whole state at this moment: true power, energy, clocks and temperatures of every board.
+    pub fn node(&self) -> Node {
+        self.world.enter().node
     }
 
     /// Refuses setters, or allows them.
@@ -167,12 +250,15 @@ impl Control {
             let faults: Vec<_> =
                 Fault::ALL.into_iter().filter(|fault| board.has(*fault)).map(Fault::as_str).collect();
             serde_json::json!({
-                "index": index, "uuid": shared.node.uuid(index), "workload": board.workload().as_str(), "faults": faults,
+                "index": index, "model": board.profile().model, "uuid": shared.node.uuid(index), "workload": board.workload().as_str(), "faults": faults,
                 "power_w": board.power_w, "limit_w": board.requested_w, "enforced_w": board.enforced().0,
                 "clock_hz": board.clock_hz, "temperature_c": board.temperature_c, "energy_j": board.energy_j,
+                "ecc_corrected": board.ecc[0], "ecc_uncorrected": board.ecc[1], "xids": board.xids,
             })
         };
         let boards: Vec<_> = shared.node.boards().iter().enumerate().map(board).collect();
-        serde_json::json!({ "simulated": true, "hang": shared.hang != 0, "boards": boards })
+        let hung = Group::ALL.into_iter().filter(|group| shared.hang & group.bit() != 0);
+        let hung: Vec<_> = hung.map(Group::as_str).collect();
+        serde_json::json!({ "simulated": true, "hang": !hung.is_empty(), "hung": hung, "boards": boards })
     }
 }

@@ -1,12 +1,20 @@
 //! Readers: what a board says of itself, in the units of `nvml.h`.
-use crate::abi::{GPU_IS_LOST, INVALID_ARGUMENT, NOT_FOUND, NOT_SUPPORTED, SUCCESS, field};
+use crate::abi::{GPU_IS_LOST, INSUFFICIENT_SIZE, INVALID_ARGUMENT, NOT_SUPPORTED, SUCCESS};
 use crate::world::{Shared, call, put};
 use nvml_wrapper_sys::bindings::{
-    nvmlDevice_t, nvmlFieldValue_t, nvmlMemory_t, nvmlMemory_v2_t, nvmlPciInfo_t, nvmlProcessInfo_t,
-    nvmlUtilization_t, nvmlValue_t,
+    nvmlDevice_t, nvmlMemory_t, nvmlMemory_v2_t, nvmlProcessInfo_t, nvmlUtilization_t,
 };
-use sim::{Board, Fault, Workload};
-use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong};
+use sim::board::reason;
+use sim::{Fault, Workload};
+use std::ffi::{c_uint, c_ulonglong};
+
+/// Every clock event reason that a board can give.
+const REASONS: c_ulonglong =
+    reason::IDLE | reason::SW_POWER_CAP | reason::HW_SLOWDOWN | reason::HW_THERMAL | reason::HW_POWER_BRAKE;
+/// Traffic of a busy board on each lane, in kilobytes a second. An assumption.
+const THROUGHPUT_KB_LANE: f64 = 125e3;
+/// How long a real driver samples for a PCIe throughput, in nanoseconds (`nvml.h`).
+const THROUGHPUT_SAMPLE_NS: u64 = 20_000_000;
 
 /// A handle is the position plus one, so that none is null.
 pub(crate) fn handle(index: usize) -> nvmlDevice_t {
@@ -60,6 +68,8 @@ readers! {
     nvmlDeviceGetMinorNumber() -> c_uint = |board| Some(board.index);
     /// Architecture: 9 is Hopper, 7 is Ampere.
     nvmlDeviceGetArchitecture() -> c_uint = |board| Some(if board.profile().code() == 0 { 9 } else { 7 });
+    /// Brand: 14 is NVIDIA, what data centre boards say since they are no longer called Tesla.
+    nvmlDeviceGetBrand() -> c_uint = |_board| Some(14);
     /// Average power, milliwatts.
     nvmlDeviceGetPowerUsage() -> c_uint = |board| Some(milliwatts(board.sensor.average_w()));
     /// Energy, millijoules.
@@ -100,6 +110,10 @@ readers! {
     nvmlDeviceGetCurrentClocksEventReasons() -> c_ulonglong = |board| Some(board.reasons);
     /// Clock event reasons under their older name.
     nvmlDeviceGetCurrentClocksThrottleReasons() -> c_ulonglong = |board| Some(board.reasons);
+    /// Clock event reasons that it can give.
+    nvmlDeviceGetSupportedClocksEventReasons() -> c_ulonglong = |_board| Some(REASONS);
+    /// The same under their older name.
+    nvmlDeviceGetSupportedClocksThrottleReasons() -> c_ulonglong = |_board| Some(REASONS);
     /// Requested limit, milliwatts.
     nvmlDeviceGetPowerManagementLimit() -> c_uint = |board| Some(milliwatts(board.requested_w));
     /// Enforced limit, milliwatts.
@@ -125,6 +139,10 @@ readers! {
     nvmlDeviceGetPersistenceMode() -> c_uint = |_board| Some(1);
     /// Fan: an SXM board has none.
     nvmlDeviceGetFanSpeed() -> c_uint = |_board| None;
+    /// One of several fans: an SXM board has none.
+    nvmlDeviceGetFanSpeed_v2(_fan: c_uint) -> c_uint = |_board| None;
+    /// How many fans.
+    nvmlDeviceGetNumFans() -> c_uint = |_board| Some(0);
     /// Whether it is a MIG instance.
     nvmlDeviceIsMigDeviceHandle() -> c_uint = |_board| Some(0);
 }
@@ -177,76 +195,6 @@ two_outs! {
     nvmlDeviceGetEccMode(c_uint, c_uint) = |_board| (1, 1);
 }
 
-/// How many boards there are; a lost one still counts, as with a real driver.
-///
-/// # Safety
-/// `count` is null or valid for writes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvmlDeviceGetCount_v2(count: *mut c_uint) -> c_uint {
-    // SAFETY: by the contract of this function.
-    call("nvmlDeviceGetCount_v2", |shared| unsafe { put(count, shared.node.boards().len() as c_uint) })
-}
-
-/// The handle of a position.
-///
-/// # Safety
-/// `device` is null or valid for writes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvmlDeviceGetHandleByIndex_v2(index: c_uint, device: *mut nvmlDevice_t) -> c_uint {
-    call("nvmlDeviceGetHandleByIndex_v2", |shared| match shared.node.boards().get(index as usize) {
-        None => INVALID_ARGUMENT,
-        Some(board) if board.has(Fault::Lost) => GPU_IS_LOST,
-        // SAFETY: by the contract of this function.
-        Some(_) => unsafe { put(device, handle(index as usize)) },
-    })
-}
-
-/// The handle of an identity.
-///
-/// # Safety
-/// `uuid` is a C string; `device` is null or valid for writes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvmlDeviceGetHandleByUUID(uuid: *const c_char, device: *mut nvmlDevice_t) -> c_uint {
-    // SAFETY: by the contract of this function.
-    let wanted = unsafe { CStr::from_ptr(uuid) }.to_string_lossy().into_owned();
-    call("nvmlDeviceGetHandleByUUID", |shared| {
-        let found = (0..shared.node.boards().len()).find(|&index| shared.node.uuid(index) == wanted);
-        match found {
-            None => NOT_FOUND,
-            Some(index) if shared.node.boards()[index].has(Fault::Lost) => GPU_IS_LOST,
-            // SAFETY: by the contract of this function.
-            Some(index) => unsafe { put(device, handle(index)) },
-        }
-    })
-}
-
-/// The place on the PCI bus.
-///
-/// # Safety
-/// `out` is null or valid for writes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvmlDeviceGetPciInfo_v3(device: nvmlDevice_t, out: *mut nvmlPciInfo_t) -> c_uint {
-    on_board("nvmlDeviceGetPciInfo_v3", device, |_| {
-        let bus = 0x10 + 8 * index_of(device) as c_uint;
-        let mut text = [0 as c_char; 32];
-        for (place, byte) in text.iter_mut().zip(format!("00000000:{bus:02X}:00.0").bytes()) {
-            *place = byte.cast_signed();
-        }
-        let legacy = std::array::from_fn(|n| text[n.min(15)]);
-        let info = nvmlPciInfo_t {
-            busIdLegacy: legacy,
-            domain: 0,
-            bus,
-            device: 0,
-            pciDeviceId: 0x2330_10de,
-            pciSubSystemId: 0x16c1_10de,
-            busId: text,
-        };
-        // SAFETY: by the contract of this function.
-        unsafe { put(out, info) }
-    })
-}
-
 /// The compute processes on a board.
 ///
 /// # Safety
@@ -260,12 +208,15 @@ pub unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
     on_board("nvmlDeviceGetComputeRunningProcesses_v3", device, |shared| {
         let board = &shared.node.boards()[index_of(device)];
         let there = c_uint::from(board.workload() != Workload::Idle);
-        // SAFETY: by the contract of this function.
+        if count.is_null() {
+            return INVALID_ARGUMENT;
+        }
+        // SAFETY: not null, and valid by the contract of this function.
         let room = unsafe { *count };
         // SAFETY: by the contract of this function.
         unsafe { *count = there };
-        if room < there {
-            return crate::abi::INSUFFICIENT_SIZE;
+        if room < there || (there == 1 && infos.is_null()) {
+            return INSUFFICIENT_SIZE;
         }
         if there == 1 {
             let none = c_uint::MAX;
@@ -296,46 +247,37 @@ pub unsafe extern "C" fn nvmlDeviceGetGraphicsRunningProcesses_v3(
     on_board("nvmlDeviceGetGraphicsRunningProcesses_v3", device, |_| unsafe { put(count, 0) })
 }
 
-/// The value of a field with its NVML type code: 1 is unsigned int, 3 is unsigned long long.
-fn field_value(board: &Board, number: u32) -> Option<(nvmlValue_t, c_uint)> {
-    let profile = board.profile();
-    let unsigned = |value: c_uint| Some((nvmlValue_t { uiVal: value }, 1));
-    match number {
-        field::MEMORY_TEMPERATURE => unsigned(board.memory_temperature_c() as c_uint),
-        field::TOTAL_ENERGY => Some((nvmlValue_t { ullVal: (board.energy_j * 1e3) as c_ulonglong }, 3)),
-        field::POWER_AVERAGE => unsigned(milliwatts(board.sensor.average_w())),
-        field::POWER_INSTANT => unsigned(milliwatts(board.sensor.instant_w())),
-        field::LIMIT_MIN => unsigned(profile.limit_min.to_milliwatts()),
-        field::LIMIT_MAX | field::LIMIT_DEFAULT => unsigned(profile.limit_max.to_milliwatts()),
-        field::LIMIT_ENFORCED => unsigned(milliwatts(board.enforced().0)),
-        field::LIMIT_REQUESTED => unsigned(milliwatts(board.requested_w)),
-        _ => None,
-    }
-}
-
-/// Many values in one call, each with its own return code.
+/// PCIe throughput, kilobytes a second: some of what the board is busy with. Blocks for the time that a real driver samples.
 ///
 /// # Safety
-/// `values` is valid for reads and writes of `count` entries.
+/// `out` is null or valid for writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvmlDeviceGetFieldValues(
+pub unsafe extern "C" fn nvmlDeviceGetPcieThroughput(
     device: nvmlDevice_t,
-    count: c_int,
-    values: *mut nvmlFieldValue_t,
+    counter: c_uint,
+    out: *mut c_uint,
 ) -> c_uint {
-    on_board("nvmlDeviceGetFieldValues", device, |shared| {
+    crate::time::sleep(THROUGHPUT_SAMPLE_NS);
+    on_board("nvmlDeviceGetPcieThroughput", device, |shared| {
         let board = &shared.node.boards()[index_of(device)];
-        let count = usize::try_from(count).unwrap_or(0);
-        // SAFETY: by the contract of this function.
-        let values = unsafe { std::slice::from_raw_parts_mut(values, count) };
-        for value in values {
-            match field_value(board, value.fieldId) {
-                Some((number, kind)) => {
-                    (value.value, value.valueType, value.nvmlReturn) = (number, kind, SUCCESS)
-                }
-                None => value.nvmlReturn = NOT_SUPPORTED,
-            }
+        if counter > 1 {
+            return INVALID_ARGUMENT;
         }
-        SUCCESS
+        let kilobytes = board.busy * f64::from(board.pcie_lanes()) * THROUGHPUT_KB_LANE;
+        // SAFETY: by the contract of this function.
+        unsafe { put(out, kilobytes as c_uint) }
     })
+}
+
+/// MIG mode, which these boards are without.
+///
+/// # Safety
+/// Both pointers are null or valid for writes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetMigMode(
+    device: nvmlDevice_t,
+    _current: *mut c_uint,
+    _pending: *mut c_uint,
+) -> c_uint {
+    on_board("nvmlDeviceGetMigMode", device, |_| NOT_SUPPORTED)
 }

@@ -24,12 +24,20 @@ pub extern "C" fn nvmlDeviceSetPowerManagementLimit(device: nvmlDevice_t, limit:
     })
 }
 
-/// Locks the SM clock, in megahertz; only the upper bound acts.
+/// From this number on a bound is no clock but a symbol: the clock at full power, or none (`nvml.h`).
+const SYMBOLS_FROM: c_uint = 0xffff_ff00;
+
+/// Locks the SM clock, in megahertz; only the upper bound acts. Bounds are both numbers or both symbols.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceSetGpuLockedClocks(device: nvmlDevice_t, min: c_uint, max: c_uint) -> c_uint {
     change("nvmlDeviceSetGpuLockedClocks", device, |board| {
-        board.locked_hz = f64::from(max) * 1e6;
-        min <= max
+        let symbolic = max >= SYMBOLS_FROM;
+        let valid = if symbolic { min >= SYMBOLS_FROM } else { min <= max && max > 0 };
+        if valid {
+            let highest_hz = board.profile().clock_max_hz;
+            board.locked_hz = if symbolic { highest_hz } else { (f64::from(max) * 1e6).min(highest_hz) };
+        }
+        valid
     })
 }
 

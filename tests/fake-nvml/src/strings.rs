@@ -1,7 +1,7 @@
 //! The library itself: start, end, versions, and the strings that name things.
 use crate::abi::{INSUFFICIENT_SIZE, INVALID_ARGUMENT, SUCCESS};
 use crate::device::{index_of, on_board};
-use crate::world::{call, put};
+use crate::world::{call, ended, first_call, put, started};
 use nvml_wrapper_sys::bindings::nvmlDevice_t;
 use std::ffi::{c_char, c_int, c_uint};
 
@@ -24,29 +24,47 @@ pub(crate) unsafe fn copy(text: &str, buffer: *mut c_char, length: c_uint) -> c_
     SUCCESS
 }
 
-/// Starts the library.
+/// Starts the library. It may be started several times and is to be ended as often.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlInit_v2() -> c_uint {
-    crate::world::world();
-    call("nvmlInit_v2", |_| SUCCESS)
+    first_call("nvmlInit_v2", |_| {
+        started();
+        SUCCESS
+    })
 }
 
 /// Starts the library with flags, which change nothing here.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlInitWithFlags(_flags: c_uint) -> c_uint {
-    nvmlInit_v2()
+    first_call("nvmlInitWithFlags", |_| {
+        started();
+        SUCCESS
+    })
 }
 
-/// Ends the library; the state stays.
+/// Ends the library; the state stays. A hung driver does not keep a program from ending.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlShutdown() -> c_uint {
-    SUCCESS
+    ended()
 }
 
-/// The text of a return code; one text serves here.
+/// The text of a return code.
 #[unsafe(no_mangle)]
-pub extern "C" fn nvmlErrorString(_code: c_uint) -> *const c_char {
-    c"simulated".as_ptr()
+pub extern "C" fn nvmlErrorString(code: c_uint) -> *const c_char {
+    let text = match code {
+        0 => c"Success",
+        1 => c"Uninitialized",
+        2 => c"Invalid Argument",
+        3 => c"Not Supported",
+        4 => c"Insufficient Permissions",
+        6 => c"Not Found",
+        7 => c"Insufficient Size",
+        10 => c"Timeout",
+        15 => c"GPU is lost",
+        999 => c"Unknown Error",
+        _ => c"Another error of the simulated library",
+    };
+    text.as_ptr()
 }
 
 macro_rules! system_text {
@@ -77,7 +95,17 @@ system_text! {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlSystemGetCudaDriverVersion_v2(version: *mut c_int) -> c_uint {
     // SAFETY: by the contract of this function.
-    unsafe { put(version, 12_080) }
+    call("nvmlSystemGetCudaDriverVersion_v2", |_| unsafe { put(version, 12_080) })
+}
+
+/// The same under its older name.
+///
+/// # Safety
+/// `version` is null or valid for writes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlSystemGetCudaDriverVersion(version: *mut c_int) -> c_uint {
+    // SAFETY: by the contract of this function.
+    call("nvmlSystemGetCudaDriverVersion", |_| unsafe { put(version, 12_080) })
 }
 
 macro_rules! device_text {

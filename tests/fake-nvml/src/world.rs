@@ -1,13 +1,14 @@
 //! The world behind the library: the node's state in a mapped file, one caller at a time, stepped to the present by each.
-use crate::abi::{INVALID_ARGUMENT, SUCCESS};
+use crate::abi::{INVALID_ARGUMENT, SUCCESS, UNINITIALIZED};
+use crate::time::{self, Time};
 use rustix::fs::{FlockOperation, flock};
-use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use sim::{Node, Profile};
 use std::ffi::c_uint;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The variable that names the shared file.
@@ -15,15 +16,70 @@ pub(crate) const VARIABLE: &str = "WATTKEEPER_FAKE_NVML";
 /// Functions that can be made to fail at once.
 const FAILURES_MAX: usize = 8;
 /// From one look to the next while a call hangs or an event is awaited: rare enough to cost next to nothing.
-const POLL_NS: i64 = 50_000_000;
+const POLL_NS: u64 = 50_000_000;
+
+/// Functions that hang together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Starting the library and finding devices.
+    Start,
+    /// Reading a device.
+    Read,
+    /// Changing a device.
+    Write,
+    /// Registering for events and waiting for them.
+    Events,
+}
+
+impl Group {
+    /// Every group.
+    pub const ALL: [Self; 4] = [Self::Start, Self::Read, Self::Write, Self::Events];
+
+    /// The word by which tools name it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Events => "events",
+        }
+    }
+
+    /// The group with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|group| group.as_str() == name)
+    }
+
+    pub(crate) const fn bit(self) -> u64 {
+        1 << self as u64
+    }
+
+    /// The group of a function, by its name.
+    pub fn of(function: &str) -> Self {
+        let one_of = |starts: &[&str]| starts.iter().any(|start| function.starts_with(start));
+        if one_of(&["nvmlDeviceSet", "nvmlDeviceReset"]) {
+            Self::Write
+        } else if one_of(&["nvmlEvent", "nvmlDeviceRegisterEvents", "nvmlDeviceGetSupportedEventTypes"]) {
+            Self::Events
+        } else if one_of(&["nvmlInit", "nvmlSystem", "nvmlDeviceGetCount", "nvmlDeviceGetHandle"]) {
+            Self::Start
+        } else {
+            Self::Read
+        }
+    }
+}
 
 /// Everything that is shared, plain old data.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Shared {
     pub(crate) node: Node,
-    /// Whether every call on a device hangs.
+    /// How simulated time follows the machine's.
+    pub(crate) time: Time,
+    /// Bits of the groups of functions that hang.
     pub(crate) hang: u64,
+    /// How much longer every call takes, in nanoseconds.
+    pub(crate) slow_ns: u64,
     /// Whether setters are refused.
     pub(crate) read_only: u64,
     /// Pairs of a function's hash and the code it returns; a hash of 0 is a free place.
@@ -31,15 +87,25 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(profile: &Profile, boards: usize, seed: u64) -> Self {
-        let node = Node::new(profile, boards, seed, now_ns());
-        Self { node, hang: 0, read_only: 0, failures: [[0; 2]; FAILURES_MAX] }
+    /// A node of idle boards at the present moment, with nothing wrong.
+    pub(crate) fn new(profile: &Profile, boards: usize, seed: u64) -> Self {
+        let now_ns = time::real_ns();
+        let (node, time) = (Node::new(profile, boards, seed, now_ns), Time::running(now_ns));
+        Self { node, time, hang: 0, slow_ns: 0, read_only: 0, failures: [[0; 2]; FAILURES_MAX] }
     }
 
     /// The code that a function was made to return.
-    fn failure(&self, function: &str) -> Option<c_uint> {
+    pub(crate) fn failure(&self, function: &str) -> Option<c_uint> {
+        if self.failures.iter().all(|[known, _]| *known == 0) {
+            return None;
+        }
         let hash = hash(function);
         self.failures.iter().find(|[known, _]| *known == hash).map(|[_, code]| *code as c_uint)
+    }
+
+    /// Whether a function hangs.
+    pub(crate) fn hung(&self, function: &str) -> bool {
+        self.hang != 0 && self.hang & Group::of(function).bit() != 0
     }
 }
 
@@ -50,14 +116,9 @@ pub(crate) fn hash(name: &str) -> u64 {
         | 1
 }
 
-/// The monotonic clock, which all processes of a machine share.
-pub(crate) fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    (now.tv_sec as u64) * 1_000_000_000 + now.tv_nsec as u64
-}
-
+/// Waits until it is worth looking again.
 pub(crate) fn pause() {
-    let _ = rustix::thread::nanosleep(&Timespec { tv_sec: 0, tv_nsec: POLL_NS });
+    time::sleep(POLL_NS);
 }
 
 /// The mapped state.
@@ -72,6 +133,13 @@ struct Pointer(*mut Shared);
 
 // SAFETY: the pointer is only followed under the mutex and the file's lock.
 unsafe impl Send for Pointer {}
+
+impl Drop for Pointer {
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made with this size, and whoever followed the pointer borrowed the world that ends here.
+        let _ = unsafe { munmap(self.0.cast(), size_of::<Shared>()) };
+    }
+}
 
 /// The state for the time of one call; the file's lock is given up on drop, or by the kernel when the process dies.
 pub(crate) struct Entered<'a> {
@@ -142,7 +210,8 @@ impl World {
             let _ = flock(file, FlockOperation::LockExclusive);
         }
         let mut entered = Entered { pointer, file: self.file.as_ref() };
-        entered.node.step_to(now_ns());
+        let now_ns = entered.time.at(time::real_ns());
+        entered.node.step_to(now_ns);
         entered
     }
 }
@@ -160,16 +229,44 @@ pub(crate) fn world() -> &'static World {
     })
 }
 
+/// How often this process has started the library and not ended it.
+static STARTED: AtomicU32 = AtomicU32::new(0);
+
+/// Counts a start of the library.
+pub(crate) fn started() {
+    STARTED.fetch_add(1, Ordering::SeqCst);
+}
+
+/// Counts an end of the library; without a start there is nothing to end.
+pub(crate) fn ended() -> c_uint {
+    let less = |count: u32| count.checked_sub(1);
+    STARTED.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).map_or(UNINITIALIZED, |_| SUCCESS)
+}
+
 /// Runs one call: waits while the driver hangs, returns the code the function was made to return, else does the work.
 pub(crate) fn call(function: &str, work: impl FnOnce(&mut Shared) -> c_uint) -> c_uint {
+    if STARTED.load(Ordering::SeqCst) == 0 {
+        return UNINITIALIZED;
+    }
+    first_call(function, work)
+}
+
+/// The same for a call that may be the first one.
+pub(crate) fn first_call(function: &str, work: impl FnOnce(&mut Shared) -> c_uint) -> c_uint {
     loop {
         let mut shared = world().enter();
-        if shared.hang != 0 {
+        if shared.hung(function) {
             drop(shared);
             pause();
             continue;
         }
-        return shared.failure(function).unwrap_or_else(|| work(&mut shared));
+        let code = shared.failure(function).unwrap_or_else(|| work(&mut shared));
+        let slow_ns = shared.slow_ns;
+        drop(shared);
+        if slow_ns > 0 {
+            time::sleep(slow_ns);
+        }
+        return code;
     }
 }
 

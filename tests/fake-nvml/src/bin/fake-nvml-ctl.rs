@@ -1,18 +1,27 @@
 //! `fake-nvml-ctl FILE VERB …`: steers a fake node from a shell.
-use fake_nvml::Control;
+use fake_nvml::{Control, Group};
 use sim::Fault;
 use std::io::{Error, ErrorKind, Result, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 const USAGE: &str = "usage: fake-nvml-ctl FILE VERB
+  new PROFILE BOARDS         makes a node of h100 or a100 boards; FILE must not exist
   status                     the node as JSON
   load BOARD WORKLOAD        idle, training, prefill, decode, serving; BOARD may be `all`
   xid BOARD CODE             reports an XID error
+  lose|return BOARD          lets a board fall off the bus, or brings it back
   inject|heal BOARD FAULT    lost, stuck_sensor, cooler, power_brake, pcie_width, cap_not_held
   ecc BOARD COUNT            adds uncorrectable errors
-  hang on|off                lets every call hang
+  ecc-corrected BOARD COUNT  adds corrected errors
+  hang on|off [GROUP]        lets calls hang; GROUP: start, read, write, events; all but events without one
+  slow MILLISECONDS          makes every call slower, 0 to stop
+  read-only on|off           refuses setters
   fail FUNCTION CODE         makes a function return a code, 0 to stop
   limit BOARD WATTS          sets a power limit as another program would
+  out-of-band BOARD WATTS    sets the limit of the baseboard controller
+  pace TIMES                 lets simulated time run faster or slower, 0 to hold it
+  advance SECONDS            moves simulated time forward at once
 ";
 
 fn wrong() -> Error {
@@ -23,22 +32,67 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T> {
     text.parse().map_err(|_| wrong())
 }
 
+fn on(text: &str) -> Result<bool> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(wrong()),
+    }
+}
+
+fn fault(text: &str) -> Result<Fault> {
+    Fault::named(text).ok_or_else(wrong)
+}
+
+fn seconds(text: &str, unit: f64) -> Result<Duration> {
+    Duration::try_from_secs_f64(number::<f64>(text)? * unit).map_err(|_| wrong())
+}
+
+fn make(file: &Path, profile: &str, boards: &str) -> Result<()> {
+    let profile = sim::Profile::named(profile).ok_or_else(wrong)?;
+    if file.exists() {
+        return Err(Error::new(ErrorKind::AlreadyExists, format!("{} exists", file.display())));
+    }
+    Control::open_as(file, profile, number(boards)?, 1).map(drop)
+}
+
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let [file, rest @ ..] = words.as_slice() else { return Err(wrong()) };
-    let control = Control::open(Path::new(file))?;
-    match rest {
+    let [file, verb @ ..] = words.as_slice() else { return Err(wrong()) };
+    match verb {
+        ["new", profile, boards] => make(Path::new(file), profile, boards),
+        [] => Err(wrong()),
+        _ => steer(&Control::open(Path::new(file))?, verb),
+    }
+}
+
+fn steer(control: &Control, verb: &[&str]) -> Result<()> {
+    match *verb {
         ["status"] => writeln!(std::io::stdout(), "{:#}", control.status()),
-        ["load", "all", workload] => (0..8).try_for_each(|board| control.load(board, workload)),
+        ["load", "all", workload] => {
+            (0..control.node().boards().len()).try_for_each(|board| control.load(board, workload))
+        }
         ["load", board, workload] => control.load(number(board)?, workload),
         ["xid", board, code] => control.xid(number(board)?, number(code)?),
-        ["inject", board, fault] => control.inject(number(board)?, Fault::named(fault).ok_or_else(wrong)?),
-        ["heal", board, fault] => control.heal(number(board)?, Fault::named(fault).ok_or_else(wrong)?),
+        ["lose", board] => control.lose(number(board)?),
+        ["return", board] => control.give_back(number(board)?),
+        ["inject", board, name] => control.inject(number(board)?, fault(name)?),
+        ["heal", board, name] => control.heal(number(board)?, fault(name)?),
         ["ecc", board, count] => control.ecc(number(board)?, number(count)?),
-        ["hang", state] => control.hang(*state == "on"),
+        ["ecc-corrected", board, count] => control.ecc_corrected(number(board)?, number(count)?),
+        ["hang", state] => control.hang(on(state)?),
+        ["hang", state, group] => control.hang_group(Group::named(group).ok_or_else(wrong)?, on(state)?),
+        ["slow", milliseconds] => control.slow(seconds(milliseconds, 1e-3)?),
+        ["read-only", state] => control.read_only(on(state)?),
         ["fail", function, code] => control.fail(function, number(code)?),
         ["limit", board, watts] => control.set_power_limit(number(board)?, number(watts)?),
+        ["out-of-band", board, watts] => control.out_of_band(number(board)?, number(watts)?),
+        ["pace", times] => control.pace(number(times)?),
+        ["advance", time] => {
+            control.advance(seconds(time, 1.0)?);
+            Ok(())
+        }
         _ => Err(wrong()),
     }
 }
