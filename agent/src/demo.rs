@@ -106,7 +106,7 @@ fn configure(config: &mut Config) -> Result<(), Failed> {
     config.rig.sim_boards = sim::BOARDS_MAX;
     config.power.budget_w = Some(sim::story::BUDGET_W);
     config.power.enforce = true;
-    config.power.hold = Duration::from_secs(2);
+    config.power.hold = Duration::from_secs(1);
     config.power.priority_high = (0..4).map(|n| format!("gpu{n}")).collect();
     config.power.priority_low = vec!["gpu7".to_owned()];
     let mut directory = std::env::temp_dir();
@@ -240,7 +240,9 @@ impl Summary {
                 if let model::Action::Limit(limit) = action { format!(" {limit}") } else { String::new() };
             lines.push(format!("decision  {} {name}{limit}: {why}", action.as_str()));
         }
-        self.decisions = snapshot.decisions.first().map_or(self.decisions, |settled| settled.decision.id);
+        // What the reflex took by itself has number 0.
+        let newest = snapshot.decisions.iter().map(|settled| settled.decision.id).max();
+        self.decisions = newest.unwrap_or(0).max(self.decisions);
         lines
     }
 

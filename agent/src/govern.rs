@@ -130,8 +130,13 @@ impl Govern {
             Keeping::Inline(keeper) => keeper.report(&mut self.report),
             Keeping::Thread(keeper) => keeper.report(&mut self.report),
         }
+        self.note_taken();
         for outcome in &self.report.outcomes {
             self.settled[outcome.verdict as usize] += 1;
+            // What the reflex took by itself has number 0 and came with its outcome.
+            if outcome.decision == 0 {
+                continue;
+            }
             if let Some(settled) =
                 self.recent.iter_mut().find(|settled| settled.decision.id == outcome.decision)
             {
@@ -141,6 +146,15 @@ impl Govern {
         if self.report.brakes > self.brakes {
             self.brakes = self.report.brakes;
             self.policy.braked();
+        }
+    }
+
+    /// Remembers what the reflex decided between beats.
+    fn note_taken(&mut self) {
+        for settled in self.report.taken.drain(..) {
+            self.decided[kind(settled.decision.action)][settled.decision.mode as usize] += 1;
+            self.recent.push_front(settled);
+            self.recent.truncate(DECISIONS_MAX);
         }
     }
 

@@ -1,17 +1,27 @@
 //! The tally: what the node draws, counted so that an error is on the safe side.
 use crate::settings::Settings;
-use model::{Absence, DeviceId, DeviceKind, Frame, History, Metric, Range, Reading, View, Watts};
+use model::{
+    Absence, Device, DeviceId, DeviceKind, Frame, History, Metric, Range, Reading, Timestamp, View, Watts,
+};
+
+/// A reading above this multiple of the largest limit is a broken sensor's. The worst board in Zeus's published A40
+/// measurements drew 1.2 times its limit.
+const PLAUSIBLE_MAX: f64 = 1.5;
 
 /// One accelerator as the budget sees it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Load {
     /// The device.
     pub device: DeviceId,
-    /// Measured power; `None` when it cannot be read.
+    /// Measured power now; `None` when it cannot be read or cannot be true.
     pub power: Option<Watts>,
-    /// What it is counted at: measured power with the sensor's margin, or its limit with a larger one.
+    /// The highest power of the window, readings from before the present cap left out; `None` as for `power`.
+    pub peak: Option<Watts>,
+    /// What a watt of this device counts: 1 and the sensor's margin, or the larger margin of a device that is blind.
+    pub factor: f64,
+    /// What it is counted at: the peak with the sensor's margin, or its limit with the larger one.
     pub counted: Watts,
-    /// What its limit may be; `None`: it cannot be capped.
+    /// What its limit may be, remembered over beats on which it cannot be read; `None`: it cannot be capped.
     pub range: Option<Range>,
     /// The limit that the device enforces now.
     pub enforced: Option<Watts>,
@@ -32,44 +42,110 @@ pub struct Tally {
     pub counted: Watts,
     /// Whether some device's power could not be read.
     pub blind: bool,
+    /// Whether everything was read that has ever been read. Only then may anything be loosened.
+    pub certain: bool,
 }
 
-/// Counts the node. `loads` is cleared and filled with every accelerator that is there.
-pub fn tally(view: &View<'_>, settings: &Settings, budget: Watts, loads: &mut Vec<Load>) -> Tally {
-    loads.clear();
-    loads.extend(view.frame.devices.accelerators().map(|device| load(view.frame, device.id, settings)));
-    let packages = packages(view.frame, view.history);
-    let rest = settings.rest + packages.unwrap_or(settings.packages);
-    let accelerators = loads.iter().filter_map(|load| load.power).sum();
-    let counted: Watts = loads.iter().map(|load| load.counted).sum();
-    Tally {
-        budget,
-        accelerators,
-        rest,
-        rest_measured: packages.is_some(),
-        counted: counted + rest,
-        blind: loads.iter().any(|load| load.power.is_none()),
+/// What is remembered of a device.
+#[derive(Debug, Clone, Copy, Default)]
+struct Memory {
+    generation: u32,
+    range: Option<Range>,
+    /// Whether its power was ever read. A device that never had a reading is counted at its limit for good; that is
+    /// knowledge, not missing data.
+    seen: bool,
+}
+
+/// Counts the node, beat by beat. Allocates only when a device is new.
+#[derive(Debug, Default)]
+pub struct Meter {
+    loads: Vec<Load>,
+    /// By device index.
+    memory: Vec<Memory>,
+    /// What the processor packages last drew.
+    packages: Option<Watts>,
+}
+
+impl Meter {
+    /// Counts one beat.
+    pub fn read(&mut self, view: &View<'_>, settings: &Settings, budget: Watts) -> Tally {
+        self.loads.clear();
+        self.memory.resize(view.frame.devices.len(), Memory::default());
+        let mut certain = true;
+        for device in view.frame.devices.accelerators() {
+            let memory = &mut self.memory[device.id.index()];
+            if memory.generation != device.generation {
+                *memory = Memory { generation: device.generation, ..Memory::default() };
+            }
+            memory.range = range(view.frame, device.id).or(memory.range);
+            let load = load(view, settings, device, memory.range);
+            certain &= load.power.is_some() || !memory.seen;
+            memory.seen |= load.power.is_some();
+            self.loads.push(load);
+        }
+        let packages = packages(view.frame, view.history);
+        certain &= packages.is_some() || self.packages.is_none();
+        self.packages = packages.or(self.packages);
+        let unread = settings.packages.max(self.packages.unwrap_or(Watts::ZERO));
+        let rest = settings.rest + packages.unwrap_or(unread);
+        Tally {
+            budget,
+            accelerators: self.loads.iter().filter_map(|load| load.power).sum(),
+            rest,
+            rest_measured: packages.is_some(),
+            counted: self.loads.iter().map(|load| load.counted).sum::<Watts>() + rest,
+            blind: self.loads.iter().any(|load| load.power.is_none()),
+            certain,
+        }
+    }
+
+    /// Every accelerator that is there, as of the last beat.
+    pub fn loads(&self) -> &[Load] {
+        &self.loads
     }
 }
 
-fn load(frame: &Frame, device: DeviceId, settings: &Settings) -> Load {
-    let watts = |metric| frame.value(device, metric).map(Watts);
+fn load(view: &View<'_>, settings: &Settings, device: &Device, range: Option<Range>) -> Load {
+    let device = device.id;
+    let enforced = view.frame.value(device, Metric::PowerLimitEnforced).map(Watts);
     // A driver without an instantaneous reading has only the average; it lags, but it is not blind.
-    let instant = frame.get(device, Metric::PowerInstant);
-    let power = match instant {
-        Reading::Value(value) => Some(Watts(value)),
-        Reading::Absent(Absence::Unsupported) => watts(Metric::PowerAverage),
-        Reading::Absent(_) => None,
+    let metric = match view.frame.get(device, Metric::PowerInstant) {
+        Reading::Absent(Absence::Unsupported) => Metric::PowerAverage,
+        Reading::Value(_) | Reading::Absent(_) => Metric::PowerInstant,
     };
-    let enforced = watts(Metric::PowerLimitEnforced);
-    let range = range(frame, device);
-    let counted = match (power, enforced, range) {
-        (Some(power), ..) => power * (1.0 + settings.gain_margin),
-        (None, Some(limit), _) => limit * settings.blind_margin,
-        (None, None, Some(range)) => range.max() * settings.blind_margin,
+    let plausible = |watts: &f64| *watts > 0.0 && range.is_none_or(|r| *watts <= PLAUSIBLE_MAX * r.max().0);
+    let power = view.frame.value(device, metric).filter(plausible).map(Watts);
+    let peak = power.map(|power| {
+        let past = view.history.series(view.frame, device, metric);
+        let window = window(view, device, settings.window);
+        let recent = past.into_iter().flat_map(|series| series.recent(window)).flatten().filter(plausible);
+        recent.map(Watts).fold(power, Watts::max)
+    });
+    let factor = if peak.is_some() { 1.0 + settings.gain_margin } else { settings.blind_margin };
+    let counted = match (peak, enforced, range) {
+        (Some(peak), ..) => peak * factor,
+        (None, Some(limit), _) => limit * factor,
+        (None, None, Some(range)) => range.max() * factor,
         (None, None, None) => settings.unknown_device,
     };
-    Load { device, power, counted, range, enforced }
+    Load { device, power, peak, factor, counted, range, enforced }
+}
+
+/// How many of the newest readings count: a peak from before the present cap says nothing about what follows.
+fn window(view: &View<'_>, device: DeviceId, most: usize) -> usize {
+    let beat_s = view.frame.beat_s;
+    match view.cap(device) {
+        // A float to integer cast saturates, and the result is bounded by `most`.
+        Some(cap) if beat_s > 0.0 => {
+            (beats_since(cap.since, view.now, beat_s) as usize).clamp(1, most.max(1))
+        }
+        Some(_) | None => most.max(1),
+    }
+}
+
+fn beats_since(since: Timestamp, now: Timestamp, beat_s: f64) -> f64 {
+    // A beat that is a little early or late is still one beat.
+    (now.seconds_since(since) / beat_s - 0.1).ceil()
 }
 
 /// What the limit of a device may be, as its driver says.
@@ -92,3 +168,6 @@ fn packages(frame: &Frame, history: &History) -> Option<Watts> {
     }
     sum
 }
+
+#[cfg(test)]
+mod tests;

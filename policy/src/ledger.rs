@@ -3,17 +3,26 @@ use model::stages::Cap;
 use model::{DeviceId, Timestamp, Watts};
 use std::collections::BTreeMap;
 
+/// A write that was read back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Written {
+    /// The device's handle in this run of the agent.
+    pub device: DeviceId,
+    /// The limit that was read back.
+    pub limit: Watts,
+    /// When.
+    pub since: Timestamp,
+    /// When the cap loses its force unless renewed; `None`: it holds until released.
+    pub expires: Option<Timestamp>,
+}
+
 /// One device in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Entry {
-    /// Its handle in this run of the agent, once it was seen.
-    pub device: Option<DeviceId>,
     /// The limit before our first write. Never changes while the entry lasts.
     pub original: Watts,
-    /// The limit that was read back after our last write.
-    pub limit: Watts,
-    /// When that was.
-    pub since: Timestamp,
+    /// Our last write; `None`: there was none in this run of the agent, or its end is not known.
+    pub written: Option<Written>,
 }
 
 /// Every device we have written to, by its stable key.
@@ -24,14 +33,21 @@ pub struct Ledger {
 
 impl Ledger {
     /// Notes an original; one that is known already stays as it is, since it may be the true one.
-    pub fn open(&mut self, key: &str, entry: Entry) {
-        self.entries.entry(key.to_owned()).or_insert(entry);
+    pub fn open(&mut self, key: &str, original: Watts) {
+        self.entries.entry(key.to_owned()).or_insert(Entry { original, written: None });
     }
 
-    /// Notes what was read back after a write.
-    pub fn set(&mut self, key: &str, device: DeviceId, limit: Watts, since: Timestamp) {
+    /// Notes what was read back after a write; ignored without an original.
+    pub fn set(&mut self, key: &str, written: Written) {
         if let Some(entry) = self.entries.get_mut(key) {
-            *entry = Entry { device: Some(device), limit, since, original: entry.original };
+            entry.written = Some(written);
+        }
+    }
+
+    /// Forgets the last write, because how it ended is not known. The original stays.
+    pub fn doubt(&mut self, key: &str) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.written = None;
         }
     }
 
@@ -59,9 +75,36 @@ impl Ledger {
     pub fn caps(&self, caps: &mut Vec<Cap>) {
         caps.clear();
         let cap = |entry: &Entry| {
-            let Entry { original, limit, since, .. } = *entry;
-            entry.device.map(|device| Cap { device, limit, original, since })
+            let Written { device, limit, since, .. } = entry.written?;
+            Some(Cap { device, limit, original: entry.original, since })
         };
         caps.extend(self.entries.values().filter_map(cap));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{DeviceInfo, DeviceKind, DeviceTable};
+    use std::sync::Arc;
+
+    #[test]
+    fn an_original_never_changes_and_a_write_without_one_is_not_taken() {
+        let mut table = DeviceTable::default();
+        let device = table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, "GPU-a"))).unwrap();
+        let written = Written { device, limit: Watts(300.0), since: Timestamp::default(), expires: None };
+        let mut ledger = Ledger::default();
+        ledger.set("GPU-a", written);
+        assert!(ledger.is_empty());
+        ledger.open("GPU-a", Watts(700.0));
+        let mut caps = Vec::new();
+        ledger.caps(&mut caps);
+        assert_eq!(caps, [], "an original alone is no cap");
+        ledger.set("GPU-a", written);
+        ledger.open("GPU-a", Watts(300.0));
+        ledger.caps(&mut caps);
+        assert_eq!((caps[0].limit, caps[0].original), (Watts(300.0), Watts(700.0)));
+        ledger.doubt("GPU-a");
+        assert_eq!(ledger.get("GPU-a"), Some(&Entry { original: Watts(700.0), written: None }));
     }
 }

@@ -1,14 +1,14 @@
 //! The power policy: two thresholds and a brake on the node's counted power, tightened at once and loosened one step a hold.
-use crate::budget::{Load, Tally, tally};
+use crate::budget::{Meter, Tally};
+use crate::drift::Drift;
+use crate::loosen;
+use crate::scene::{Scene, propose};
 use crate::settings::Settings;
-use crate::share::{Giver, cut};
+use crate::share::Giver;
+use crate::tighten::{brake, trim_all, trim_low};
 use model::snapshot::{PowerStage, PowerState, PowerTrouble};
-use model::{Action, DeviceId, Policy, Priority, Proposal, ProposalSink, Timestamp, View, Watts, Why};
-
-/// The order in which classes give up power.
-const CUT_ORDER: [Priority; 3] = [Priority::Low, Priority::Normal, Priority::High];
-/// The order in which they get it back.
-const RELEASE_ORDER: [Priority; 3] = [Priority::High, Priority::Normal, Priority::Low];
+use model::{Action, Policy, Priority, ProposalSink, Timestamp, View, Watts, Why};
+use std::time::Duration;
 
 /// Keeps a node inside its budget.
 #[derive(Debug)]
@@ -17,13 +17,10 @@ pub struct PowerCap {
     stage: PowerStage,
     /// Beats in a row on which power was low enough to release the brake.
     good_beats: u32,
-    /// Since when power has been low enough to loosen, and until when that must last.
-    calm: Option<(Timestamp, f64)>,
-    draws: u64,
-    loads: Vec<Load>,
+    hold: Hold,
+    meter: Meter,
+    drift: Drift,
     givers: Vec<Giver>,
-    /// By device index: how often a limit was set again after somebody raised it.
-    reasserted: Vec<u32>,
     last: Option<Timestamp>,
     over_budget_s: f64,
 }
@@ -35,11 +32,10 @@ impl PowerCap {
             settings,
             stage: PowerStage::Free,
             good_beats: 0,
-            calm: None,
-            draws: 0,
-            loads: Vec::new(),
+            hold: Hold::default(),
+            meter: Meter::default(),
+            drift: Drift::default(),
             givers: Vec::new(),
-            reasserted: Vec::new(),
             last: None,
             over_budget_s: 0.0,
         }
@@ -50,160 +46,22 @@ impl PowerCap {
         &self.settings
     }
 
-    /// Takes over other settings; what has been seen so far stays.
+    /// Takes over other settings; what has been seen so far stays, a hold begins anew.
     pub fn set(&mut self, settings: Settings) {
         self.settings = settings;
-        self.calm = None;
+        self.hold.since = None;
+    }
+
+    /// Changes the budget alone; `None` gives every cap back.
+    pub fn set_budget(&mut self, budget: Option<Watts>) {
+        self.set(Settings { budget, ..self.settings });
     }
 
     /// Is told that the reflex has braked, so that only a beat releases the brake.
     pub fn braked(&mut self) {
         self.stage = PowerStage::Brake;
         self.good_beats = 0;
-        self.calm = None;
-    }
-
-    /// Moves the stage up as counted power demands, and down from the brake after enough good beats.
-    fn climb(&mut self, share: f64) {
-        let Settings { low, high, release_gap, brake_release_beats, .. } = self.settings;
-        if share > 1.0 {
-            self.stage = PowerStage::Brake;
-            self.good_beats = 0;
-        } else if self.stage == PowerStage::Brake {
-            self.good_beats = if share < high - release_gap { self.good_beats + 1 } else { 0 };
-            if self.good_beats >= brake_release_beats {
-                self.stage = PowerStage::High;
-            }
-        } else if share > high {
-            self.stage = PowerStage::High;
-        } else if share > low {
-            self.stage = self.stage.max(PowerStage::Low);
-        }
-    }
-
-    /// Proposes lower limits for what is above the threshold of the stage.
-    fn tighten(&mut self, view: &View<'_>, tally: &Tally, sink: &mut ProposalSink) -> bool {
-        let share = tally.counted.0 / tally.budget.0;
-        match self.stage {
-            PowerStage::Brake => self.brake(view, sink),
-            PowerStage::High | PowerStage::Low if share > self.settings.high => {
-                self.trim(view, tally, &CUT_ORDER, sink)
-            }
-            PowerStage::Low if share > self.settings.low => self.trim(view, tally, &CUT_ORDER[..1], sink),
-            PowerStage::Free | PowerStage::Low | PowerStage::High => true,
-        }
-    }
-
-    fn brake(&self, view: &View<'_>, sink: &mut ProposalSink) -> bool {
-        for load in &self.loads {
-            let Some(range) = load.range else { continue };
-            if view.cap(load.device).is_none_or(|cap| cap.limit > range.min() + self.settings.deadband) {
-                sink.proposals.push(propose(load.device, Action::Brake, Why::OverBudget));
-            }
-        }
-        true
-    }
-
-    /// Cuts from these classes until the sum of what devices may draw is below the threshold; `false`: it cannot be met.
-    ///
-    /// A device that is not capped yet may draw what it draws now; trimming all classes caps every device, idle ones at
-    /// their floor, so that the sum of caps and not a hope is what keeps the budget.
-    fn trim(
-        &mut self,
-        view: &View<'_>,
-        tally: &Tally,
-        classes: &[Priority],
-        sink: &mut ProposalSink,
-    ) -> bool {
-        let Settings { low, high, release_gap, gain_margin, deadband, .. } = self.settings;
-        let all = classes.len() == CUT_ORDER.len();
-        let target = tally.budget * (if all { high } else { low } - 0.5 * release_gap);
-        let factor = 1.0 + gain_margin;
-        let mut allowed = tally.rest;
-        self.givers.clear();
-        for load in &self.loads {
-            let cap = view.cap(load.device).map(|cap| cap.limit);
-            let Some(range) = load.range else {
-                allowed = allowed + load.counted;
-                continue;
-            };
-            let draws = load.power.or(load.enforced).unwrap_or(range.max());
-            let from = range.clamp(cap.map_or(draws, |cap| cap.min(draws.max(range.min()))));
-            allowed = allowed + from * factor;
-            self.givers.push(Giver {
-                priority: view.priority(load.device),
-                from,
-                floor: range.min(),
-                to: from,
-            });
-        }
-        let left = cut(&mut self.givers, classes, (allowed - target) * (1.0 / factor));
-        let capped = self.loads.iter().filter(|load| load.range.is_some()).zip(&self.givers);
-        for (load, giver) in capped.filter(|(_, giver)| classes.contains(&giver.priority)) {
-            let now = view.cap(load.device).map(|cap| cap.limit).or(load.enforced);
-            if now.is_none_or(|now| giver.to + deadband < now) {
-                let why = if all { Why::OverHigh } else { Why::OverLow };
-                sink.proposals.push(propose(load.device, Action::Limit(giver.to), why));
-            }
-        }
-        left <= Watts(1.0) || !all
-    }
-
-    /// Loosens one step when power has been low for long enough: one class, the most important first.
-    fn loosen(&mut self, view: &View<'_>, tally: &Tally, sink: &mut ProposalSink) {
-        let Settings { low, high, release_gap, gain_margin, hold, .. } = self.settings;
-        let threshold = if self.stage == PowerStage::Low { low } else { high } - release_gap;
-        let share = tally.counted.0 / tally.budget.0;
-        let calm = !tally.blind && self.stage != PowerStage::Brake && share < threshold;
-        if !calm {
-            self.calm = None;
-            return;
-        }
-        let (since, wait_s) = *self.calm.get_or_insert_with(|| {
-            self.draws += 1;
-            (view.now, hold.as_secs_f64() * factor(self.settings.seed, self.draws))
-        });
-        if view.now.seconds_since(since) < wait_s {
-            return;
-        }
-        self.calm = None;
-        let room = (tally.budget * threshold - tally.counted) * (1.0 / (1.0 + gain_margin));
-        let class = RELEASE_ORDER
-            .into_iter()
-            .find(|class| view.caps.iter().any(|cap| view.priority(cap.device) == *class));
-        let Some(class) = class else {
-            self.stage = PowerStage::Free;
-            return;
-        };
-        let count = view.caps.iter().filter(|cap| view.priority(cap.device) == class).count();
-        for cap in view.caps.iter().filter(|cap| view.priority(cap.device) == class) {
-            let limit = cap.limit + room * (1.0 / count as f64);
-            let back = limit + self.settings.deadband >= cap.original;
-            let action = if back { Action::Release } else { Action::Limit(limit) };
-            sink.proposals.push(propose(cap.device, action, Why::Headroom));
-        }
-    }
-
-    /// Sets again a limit that somebody raised, a few times; says whether somebody keeps raising.
-    fn reassert(&mut self, view: &View<'_>, sink: &mut ProposalSink) -> bool {
-        let mut contended = false;
-        self.reasserted.resize(view.frame.devices.len(), 0);
-        for load in &self.loads {
-            let tries = &mut self.reasserted[load.device.index()];
-            let ours = view.cap(load.device).filter(|cap| cap.since < view.now).map(|cap| cap.limit);
-            match (ours, load.enforced) {
-                (Some(cap), Some(enforced)) if enforced > cap + self.settings.deadband => {
-                    contended |= *tries >= self.settings.reassert_max;
-                    if *tries < self.settings.reassert_max {
-                        *tries += 1;
-                        sink.proposals.push(propose(load.device, Action::Limit(cap), Why::Drift));
-                    }
-                }
-                (None, _) => *tries = 0,
-                _ => {}
-            }
-        }
-        contended
+        self.hold.since = None;
     }
 
     fn account(&mut self, now: Timestamp, tally: &Tally) {
@@ -213,6 +71,36 @@ impl PowerCap {
             self.over_budget_s += passed_s;
         }
     }
+
+    fn scene<'a>(&'a self, view: &'a View<'a>, tally: &'a Tally) -> Scene<'a> {
+        Scene { view, settings: &self.settings, tally, loads: self.meter.loads(), drift: &self.drift }
+    }
+
+    /// Weighs one beat: the stage first, then what tightens, and only if nothing does, what loosens.
+    fn weigh(&mut self, view: &View<'_>, budget: Watts, sink: &mut ProposalSink) {
+        let tally = self.meter.read(view, &self.settings, budget);
+        self.account(view.now, &tally);
+        self.drift.look(view, self.meter.loads(), &self.settings);
+        let mut givers = std::mem::take(&mut self.givers);
+        let scene = self.scene(view, &tally);
+        let (stage, good_beats) = next_stage(&scene, self.stage, self.good_beats);
+        match scene.share() {
+            _ if stage == PowerStage::Brake => brake(&scene, sink),
+            share if share > self.settings.high => trim_all(&scene, &mut givers, sink),
+            share if share > self.settings.low => trim_low(&scene, &mut givers, sink),
+            _ => {}
+        }
+        sink.power = Some(state(&scene, stage, self.over_budget_s));
+        (self.stage, self.good_beats, self.givers) = (stage, good_beats, givers);
+        self.drift.reassert(self.meter.loads(), sink);
+        let mut hold = self.hold;
+        let scene = self.scene(view, &tally);
+        let calm = sink.proposals.is_empty() && stage != PowerStage::Brake && loosen::calm(&scene);
+        if hold.over(calm, view.now, &self.settings) {
+            loosen::step(&scene, sink);
+        }
+        self.hold = hold;
+    }
 }
 
 impl Policy for PowerCap {
@@ -221,46 +109,89 @@ impl Policy for PowerCap {
     }
 
     fn decide(&mut self, view: &View<'_>, sink: &mut ProposalSink) {
-        let Some(budget) = self.settings.budget else {
-            self.stage = PowerStage::Free;
-            let give_back = |cap: &model::stages::Cap| propose(cap.device, Action::Release, Why::Stop);
-            sink.proposals.extend(view.caps.iter().map(give_back));
-            return;
-        };
-        let tally = tally(view, &self.settings, budget, &mut self.loads);
-        self.account(view.now, &tally);
-        self.climb(tally.counted.0 / budget.0);
-        let feasible = self.tighten(view, &tally, sink);
-        let contended = self.reassert(view, sink);
-        if sink.proposals.is_empty() {
-            self.loosen(view, &tally, sink);
+        if let Some(budget) = self.settings.budget {
+            return self.weigh(view, budget, sink);
         }
-        let mut state = PowerState {
-            budget,
-            accelerators: tally.accelerators,
-            rest: tally.rest,
-            rest_measured: tally.rest_measured,
-            counted: tally.counted,
-            low: self.settings.low,
-            high: self.settings.high,
-            stage: self.stage,
-            over_budget_seconds: self.over_budget_s,
-            troubles: Vec::new(),
-        };
-        let not_held = |load: &Load| matches!((view.cap(load.device), load.power), (Some(cap), Some(power)) if view.now.seconds_since(cap.since) > 2.0 && power > cap.limit * self.settings.blind_margin);
-        let troubles = [
-            (!feasible, PowerTrouble::Infeasible),
-            (tally.blind, PowerTrouble::Blind),
-            (self.loads.iter().any(not_held), PowerTrouble::CapNotHeld),
-            (contended, PowerTrouble::Contended),
-        ];
-        state.troubles.extend(troubles.into_iter().filter(|(holds, _)| *holds).map(|(_, trouble)| trouble));
-        sink.power = Some(state);
+        (self.stage, self.hold.since, self.last) = (PowerStage::Free, None, None);
+        let there = view.caps.iter().filter(|cap| !view.frame.devices.get(cap.device).gone);
+        sink.proposals.extend(there.map(|cap| propose(cap.device, Action::Release, Why::Stop)));
     }
 }
 
-fn propose(device: DeviceId, action: Action, why: Why) -> Proposal {
-    Proposal { device, action, why, event: None, expires: None }
+/// The next stage: up at once, down from the brake after enough good beats, and else down with the last cap that a
+/// stage is there for.
+fn next_stage(scene: &Scene<'_>, stage: PowerStage, good_beats: u32) -> (PowerStage, u32) {
+    let Settings { low, high, release_gap, brake_release_beats, .. } = *scene.settings;
+    let share = scene.share();
+    if share > 1.0 {
+        return (PowerStage::Brake, 0);
+    }
+    if stage == PowerStage::Brake {
+        let good = if scene.tally.certain && share < high - release_gap { good_beats + 1 } else { 0 };
+        let next = if good >= brake_release_beats { PowerStage::High } else { PowerStage::Brake };
+        return (next, good);
+    }
+    let mut next = stage;
+    let held = loosen::capped(scene, Priority::High) || loosen::capped(scene, Priority::Normal);
+    if share < high - release_gap && !held {
+        next = next.min(PowerStage::Low);
+    }
+    if share < low - release_gap && !held && !loosen::capped(scene, Priority::Low) {
+        next = PowerStage::Free;
+    }
+    if share > high {
+        next = PowerStage::High;
+    } else if share > low {
+        next = next.max(PowerStage::Low);
+    }
+    (next, 0)
+}
+
+/// The wait before each loosening.
+#[derive(Debug, Clone, Copy, Default)]
+struct Hold {
+    /// Since when power has been low enough, and for how long that must last.
+    since: Option<(Timestamp, Duration)>,
+    /// How many waits were drawn.
+    draws: u64,
+}
+
+impl Hold {
+    /// Whether it has been calm for a whole random wait. A new one is drawn after each loosening.
+    fn over(&mut self, calm: bool, now: Timestamp, settings: &Settings) -> bool {
+        if !calm {
+            self.since = None;
+            return false;
+        }
+        let (began, wait) = self.since.unwrap_or_else(|| {
+            self.draws += 1;
+            (now, settings.hold.mul_f64(factor(settings.seed, self.draws)))
+        });
+        let over = now.since(began) >= wait;
+        self.since = (!over).then_some((began, wait));
+        over
+    }
+}
+
+fn state(scene: &Scene<'_>, stage: PowerStage, over_budget_seconds: f64) -> PowerState {
+    let troubles = [
+        (!scene.feasible(), PowerTrouble::Infeasible),
+        (scene.tally.blind, PowerTrouble::Blind),
+        (scene.loads.iter().any(|load| scene.not_held(load)), PowerTrouble::CapNotHeld),
+        (scene.loads.iter().any(|load| scene.drift.contended(load.device)), PowerTrouble::Contended),
+    ];
+    PowerState {
+        budget: scene.tally.budget,
+        accelerators: scene.tally.accelerators,
+        rest: scene.tally.rest,
+        rest_measured: scene.tally.rest_measured,
+        counted: scene.tally.counted,
+        low: scene.settings.low,
+        high: scene.settings.high,
+        stage,
+        over_budget_seconds,
+        troubles: troubles.into_iter().filter(|(holds, _)| *holds).map(|(_, trouble)| trouble).collect(),
+    }
 }
 
 /// A random factor from 0.2 to 2 (the finaliser of SplitMix64, Steele et al., OOPSLA 2014).

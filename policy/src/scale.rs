@@ -74,6 +74,60 @@ mod tests {
     }
 
     #[test]
+    fn pools_are_apart_and_what_nobody_knows_is_not_there() {
+        let mut snapshot = Snapshot::default();
+        let table = Arc::make_mut(&mut snapshot.frame.devices);
+        let mut add = |kind, key: &str| table.register(&Arc::new(DeviceInfo::new(kind, key))).unwrap();
+        let (gpu, npu) = (add(DeviceKind::Gpu, "GPU-a"), add(DeviceKind::Npu, "NPU-a"));
+        let lost = add(DeviceKind::Npu, "NPU-b");
+        table.retire(lost);
+        snapshot.frame.begin(Timestamp::default());
+        for (metric, value) in [
+            (Metric::Utilization, 0.25),
+            (Metric::MemoryUsed, 0.0),
+            (Metric::MemorySize, 0.0),
+            (Metric::PowerLimitEnforced, 300.0),
+            (Metric::PowerLimitDefault, 700.0),
+        ] {
+            snapshot.frame.put(gpu, metric, Reading::Value(value));
+        }
+        snapshot.frame.put(npu, Metric::Temperature, Reading::Value(40.0));
+        let signals = signals(&snapshot);
+        let values = |n: usize| -> Vec<_> { signals[n].values.iter().map(|(k, v)| (&**k, *v)).collect() };
+        assert_eq!([&*signals[0].pool, &*signals[1].pool], ["gpu", "npu"]);
+        let known = [
+            ("capacity", 1.0),
+            ("demand_ratio", 0.25),
+            ("devices", 1.0),
+            ("headroom_ratio", 0.75),
+            ("health_ratio", 1.0),
+        ];
+        assert_eq!(values(0), [&known[..], &[("power_limited_ratio", 1.0)]].concat());
+        assert_eq!(values(1), [("capacity", 1.0), ("devices", 1.0), ("health_ratio", 0.5)]);
+    }
+
+    #[test]
+    fn power_headroom_is_negative_when_the_budget_is_passed() {
+        let mut snapshot = Snapshot::default();
+        let table = Arc::make_mut(&mut snapshot.frame.devices);
+        table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, "GPU-a"))).unwrap();
+        snapshot.frame.begin(Timestamp::default());
+        snapshot.power = Some(model::snapshot::PowerState {
+            budget: model::Watts(5000.0),
+            accelerators: model::Watts(4000.0),
+            rest: model::Watts(1000.0),
+            rest_measured: true,
+            counted: model::Watts(5200.0),
+            low: 0.8,
+            high: 0.89,
+            stage: model::snapshot::PowerStage::Brake,
+            over_budget_seconds: 0.0,
+            troubles: Vec::new(),
+        });
+        assert_eq!(signals(&snapshot)[0].values["power_headroom_watts"], -200.0);
+    }
+
+    #[test]
     fn a_node_without_accelerators_has_no_pool() {
         assert!(signals(&Snapshot::default()).is_empty());
     }

@@ -9,18 +9,23 @@ pub struct Settings {
     pub budget: Option<Watts>,
     /// Share at which low-priority work is trimmed. POLCA (arXiv 2308.12908): 0.80.
     pub low: f64,
-    /// Share at which all work is trimmed. POLCA: 0.89 for its slow out-of-band loop.
+    /// Share at which all work is trimmed. POLCA: 0.89 for its slow out-of-band loop, `1 / 1.118` for a row whose power
+    /// rises by at most 11.8 % in the 40 s that a command takes. This loop is faster, so 0.89 errs on the safe side.
     pub high: f64,
     /// Share of the budget that must be free below a threshold before anything is loosened. POLCA: 0.05.
     pub release_gap: f64,
     /// How long power must stay that low. Each loosening waits this long, times a random factor of 0.2 to 2
-    /// (Thunderbolt, OSDI'20: uniform 1 to 10 s).
+    /// (Thunderbolt, OSDI'20: uniform 1 to 10 s, so that what was trimmed together does not rise together).
     pub hold: Duration,
+    /// The most that one loosening gives a device, as a share of its range. One half: two steps, as POLCA has two
+    /// trimmed levels for low-priority work.
+    pub step: f64,
     /// Beats below `high - release_gap` after which the brake is released. thalamic-relay: three good readings.
     pub brake_release_beats: u32,
-    /// Power of everything but accelerators and processor packages.
+    /// Power of everything but accelerators and processor packages: fans, network, disks, losses. It depends on the
+    /// chassis, so it should be measured there; the default is only a start.
     pub rest: Watts,
-    /// Power of the processor packages where RAPL cannot be read.
+    /// Power of the processor packages where RAPL cannot be read; the default is two sockets of 350 W.
     pub packages: Watts,
     /// What a power sensor may read too low. arXiv 2312.02741: 5 % gain error.
     pub gain_margin: f64,
@@ -29,10 +34,17 @@ pub struct Settings {
     pub blind_margin: f64,
     /// What a device is counted at when not even its limit is known.
     pub unknown_device: Watts,
+    /// Beats over which the highest reading counts. An A100 or H100 shows 25 of every 100 ms (arXiv 2312.02741) and a
+    /// prefill spike lasts less than a second (POLCA), so a single reading misses most of them.
+    pub window: usize,
+    /// How long after a write a device may still draw what it drew before. Dynamo (ISCA'16) saw RAPL settle in about 2 s.
+    pub settle: Duration,
     /// The smallest change of a limit that is worth a write.
     pub deadband: Watts,
     /// How often a limit that somebody else raised is set again before the policy says that it is contended.
     pub reassert_max: u32,
+    /// After this long without a raise, earlier ones are forgotten.
+    pub reassert_memory: Duration,
     /// Seed of the random holds.
     pub seed: u64,
 }
@@ -45,14 +57,18 @@ impl Default for Settings {
             high: 0.89,
             release_gap: 0.05,
             hold: Duration::from_secs(5),
+            step: 0.5,
             brake_release_beats: 3,
             rest: Watts(500.0),
             packages: Watts(700.0),
             gain_margin: 0.05,
             blind_margin: 1.2,
             unknown_device: Watts(1000.0),
+            window: 3,
+            settle: Duration::from_secs(2),
             deadband: Watts(5.0),
             reassert_max: 3,
+            reassert_memory: Duration::from_secs(600),
             seed: 0,
         }
     }

@@ -2,18 +2,25 @@
 //!
 //! One JSON line an original, each with its own checksum; the file is replaced whole, by a rename, and both file and
 //! directory are synced. An original that is there is never overwritten: it may be the true one.
-use model::{Reason, Watts};
+use model::{Reason, Timestamp, Watts};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The journal's file in the state directory.
 const FILE: &str = "limits.journal";
 /// The lock that keeps a second writer out.
 const LOCK: &str = "limits.lock";
+/// The format that is written.
+const VERSION: u32 = 1;
+/// A number that changes with every boot, and with it every limit is back at its default (proc(5)).
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// How long a journal that could not be opened is left alone.
+const RETRY: Duration = Duration::from_secs(10);
 
 /// The journal cannot be used, so nothing may be enforced.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +35,7 @@ pub enum JournalError {
         /// What the system said.
         source: io::Error,
     },
-    /// A line does not parse or its checksum is wrong.
+    /// A line does not parse, its checksum is wrong, or it is of another format.
     #[error(
         "line {line} of the journal {path} is damaged; compare the devices' limits by hand, then remove the file"
     )]
@@ -59,25 +66,50 @@ impl JournalError {
             Self::Locked { .. } => Reason::Busy,
         }
     }
+
+    /// Why an order is refused for want of a journal: another writer, or the journal.
+    pub fn refusal(&self) -> Reason {
+        if matches!(self, Self::Locked { .. }) { Reason::Busy } else { Reason::Refused }
+    }
+
+    fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { operation, path, source }
+    }
 }
 
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
+    version: u32,
     device: String,
     original_w: f64,
+    /// The boot that the limit was read in; empty where the system has no number for it.
+    boot: String,
     crc32: u32,
 }
 
 impl Line {
-    fn new(device: &str, original: Watts) -> Self {
-        Self { device: device.to_owned(), original_w: original.0, crc32: checksum(device, original) }
+    fn new(device: &str, original: Watts, boot: &str) -> Self {
+        let line = Self {
+            version: VERSION,
+            device: device.to_owned(),
+            original_w: original.0,
+            boot: boot.to_owned(),
+            crc32: 0,
+        };
+        Self { crc32: line.checksum(), ..line }
     }
-}
 
-fn checksum(device: &str, original: Watts) -> u32 {
-    let bits = original.0.to_bits().to_le_bytes();
-    crc32(device.bytes().chain(bits))
+    fn checksum(&self) -> u32 {
+        let numbers = self.version.to_le_bytes().into_iter().chain(self.original_w.to_bits().to_le_bytes());
+        // The zero between the strings keeps a byte from wandering from one to the other unnoticed.
+        crc32(numbers.chain(self.device.bytes()).chain([0]).chain(self.boot.bytes()))
+    }
+
+    fn sound(&self) -> bool {
+        self.version == VERSION && self.crc32 == self.checksum()
+    }
 }
 
 /// CRC-32 as in IEEE 802.3, bit by bit: lines are few and short.
@@ -96,48 +128,47 @@ fn crc32(bytes: impl Iterator<Item = u8>) -> u32 {
 pub struct Journal {
     directory: PathBuf,
     originals: BTreeMap<String, Watts>,
+    boot: String,
     _lock: File,
 }
 
 impl Journal {
-    /// Opens the journal of a directory, making the directory where it is missing.
+    /// Opens the journal of a directory, making the directory where it is missing. Originals from before the last boot
+    /// are left out: the boot has undone what we set.
     ///
     /// # Errors
     /// When the directory cannot be written, another process holds the lock, or a line is damaged. A damaged journal is
     /// left as it is.
     pub fn open(directory: &Path) -> Result<Self, JournalError> {
-        let io = |operation, path: &Path| {
-            let path = path.to_owned();
-            move |source| JournalError::Io { operation, path, source }
-        };
-        fs::create_dir_all(directory).map_err(io("create", directory))?;
-        let lock_path = directory.join(LOCK);
-        let lock =
-            File::options().create(true).append(true).open(&lock_path).map_err(io("open", &lock_path))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| JournalError::Locked { path: lock_path })?;
+        let boot = fs::read_to_string(BOOT_ID).map(|text| text.trim().to_owned()).unwrap_or_default();
+        Self::open_in(directory, boot)
+    }
+
+    fn open_in(directory: &Path, boot: String) -> Result<Self, JournalError> {
+        fs::create_dir_all(directory).map_err(JournalError::io("create", directory))?;
+        let lock = lock(&directory.join(LOCK))?;
         let path = directory.join(FILE);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(io("read", &path)(error)),
+            Err(error) => return Err(JournalError::io("read", &path)(error)),
         };
         let mut originals = BTreeMap::new();
         for (number, text) in text.lines().enumerate() {
-            let line: Option<Line> = serde_json::from_str(text).ok();
-            let sound = line.filter(|line| checksum(&line.device, Watts(line.original_w)) == line.crc32);
-            let line = sound.ok_or_else(|| JournalError::Damaged { path: path.clone(), line: number + 1 })?;
-            originals.insert(line.device, Watts(line.original_w));
+            let line = serde_json::from_str(text).ok().filter(Line::sound);
+            let line = line.ok_or_else(|| JournalError::Damaged { path: path.clone(), line: number + 1 })?;
+            if line.boot.is_empty() || boot.is_empty() || line.boot == boot {
+                originals.insert(line.device, Watts(line.original_w));
+            }
         }
-        Ok(Self { directory: directory.to_owned(), originals, _lock: lock })
+        Ok(Self { directory: directory.to_owned(), originals, boot, _lock: lock })
     }
 
     /// Opens the journal where one may be needed: to enforce, or to give back what a killed agent left.
-    ///
-    /// # Errors
-    /// [`JournalError::Off`] where neither is so; else as [`Journal::open`].
-    pub fn open_if_needed(directory: &Path, enforce: bool) -> Result<Self, JournalError> {
-        if enforce || directory.join(FILE).exists() { Self::open(directory) } else { Err(JournalError::Off) }
+    pub fn open_if_needed(directory: &Path, enforce: bool) -> StateDirectory {
+        let needed = enforce || directory.join(FILE).exists();
+        let journal = if needed { Self::open(directory) } else { Err(JournalError::Off) };
+        StateDirectory { path: directory.to_owned(), journal, tried: None }
     }
 
     /// Every original by the device's key.
@@ -145,95 +176,102 @@ impl Journal {
         self.originals.iter().map(|(key, original)| (key.as_str(), original))
     }
 
-    /// Puts an original on disk; returns when it is there. One that is known already stays as it is.
+    /// Puts originals on disk, all at once; returns when they are there. Those that are known already stay as they are.
     ///
     /// # Errors
-    /// When it could not be made durable; then nothing may be written to the device.
-    pub fn keep(&mut self, device: &str, original: Watts) -> Result<(), JournalError> {
-        if self.originals.contains_key(device) {
-            return Ok(());
+    /// When they could not be made durable; then nothing may be written to the devices.
+    pub fn keep<'a>(&mut self, list: impl IntoIterator<Item = (&'a str, Watts)>) -> Result<(), JournalError> {
+        let mut next = self.originals.clone();
+        for (device, original) in list {
+            next.entry(device.to_owned()).or_insert(original);
         }
-        self.originals.insert(device.to_owned(), original);
-        self.save().inspect_err(|_| {
-            self.originals.remove(device);
-        })
+        if next.len() > self.originals.len() {
+            self.save(&next)?;
+            self.originals = next;
+        }
+        Ok(())
     }
 
     /// Takes off an original that was given back.
     ///
     /// # Errors
-    /// When the file could not be replaced; the original then stays on disk.
+    /// When the file could not be replaced; the original then stays on disk, and is given back once more.
     pub fn forget(&mut self, device: &str) -> Result<(), JournalError> {
-        self.originals.remove(device).map_or(Ok(()), |_| self.save())
+        if self.originals.remove(device).is_some() { self.save(&self.originals) } else { Ok(()) }
     }
 
-    fn save(&self) -> Result<(), JournalError> {
+    fn save(&self, originals: &BTreeMap<String, Watts>) -> Result<(), JournalError> {
         let path = self.directory.join(FILE);
         let draft = self.directory.join(format!("{FILE}.draft"));
-        let io = |operation| {
-            let path = path.clone();
-            move |source| JournalError::Io { operation, path, source }
-        };
         let mut text = String::new();
-        for (device, original) in &self.originals {
-            let line = serde_json::to_string(&Line::new(device, *original))
-                .map_err(io::Error::from)
-                .map_err(io("write"))?;
-            text.push_str(&line);
+        for (device, original) in originals {
+            let line = serde_json::to_string(&Line::new(device, *original, &self.boot));
+            text.push_str(&line.map_err(io::Error::from).map_err(JournalError::io("write", &path))?);
             text.push('\n');
         }
-        let mut file = File::create(&draft).map_err(io("write"))?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io("write"))?;
-        fs::rename(&draft, &path).map_err(io("replace"))?;
-        File::open(&self.directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(io("sync the directory of"))
+        let mut file = File::create(&draft).map_err(JournalError::io("write", &path))?;
+        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        written.map_err(JournalError::io("write", &path))?;
+        fs::rename(&draft, &path).map_err(JournalError::io("replace", &path))?;
+        let directory = File::open(&self.directory).and_then(|directory| directory.sync_all());
+        directory.map_err(JournalError::io("sync the directory of", &path))
+    }
+}
+
+fn lock(path: &Path) -> Result<File, JournalError> {
+    let file = File::options().create(true).append(true).open(path);
+    let file = file.map_err(JournalError::io("open", path))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(JournalError::Locked { path: path.to_owned() }),
+        Err(error) => Err(JournalError::io("lock", path)(error.into())),
+    }
+}
+
+/// The state directory: its journal, or why it has none and when to try again.
+#[derive(Debug)]
+pub struct StateDirectory {
+    path: PathBuf,
+    journal: Result<Journal, JournalError>,
+    /// When it was last tried; `None` before the first beat.
+    tried: Option<Timestamp>,
+}
+
+impl StateDirectory {
+    /// The journal, to read.
+    pub fn journal(&self) -> Result<&Journal, &JournalError> {
+        self.journal.as_ref()
+    }
+
+    /// The journal, to write.
+    pub fn journal_mut(&mut self) -> Result<&mut Journal, &JournalError> {
+        self.journal.as_mut().map_err(|error| &*error)
+    }
+
+    /// Tries again to open a journal that could not be opened, every ten seconds; one that was not needed, as soon as
+    /// it is. Says whether it is newly open.
+    pub fn reopen(&mut self, needed: bool, now: Timestamp) -> bool {
+        let due = match &self.journal {
+            Ok(_) => false,
+            Err(JournalError::Off) => needed,
+            Err(_) => self.tried.get_or_insert(now).after(RETRY) <= now,
+        };
+        if !due {
+            return false;
+        }
+        self.tried = Some(now);
+        let before = self.journal.as_ref().err().map(JournalError::reason);
+        self.journal = Journal::open(&self.path);
+        match &self.journal {
+            Err(error) if Some(error.reason()) != before => {
+                tracing::warn!(reason = error.reason().as_str(), "nothing will be enforced: {error}");
+            }
+            Ok(_) => tracing::info!(path = %self.path.display(), "the journal of original limits is open"),
+            Err(_) => {}
+        }
+        self.journal.is_ok()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_original_survives_and_is_never_overwritten() {
-        let home = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(home.path()).unwrap();
-        journal.keep("GPU-a", Watts(700.0)).unwrap();
-        journal.keep("GPU-a", Watts(350.0)).unwrap();
-        drop(journal);
-        let journal = Journal::open(home.path()).unwrap();
-        assert_eq!(journal.originals().collect::<Vec<_>>(), [("GPU-a", &Watts(700.0))]);
-    }
-
-    #[test]
-    fn every_single_flipped_bit_is_noticed() {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join(FILE);
-        Journal::open(home.path()).unwrap().keep("GPU-a", Watts(700.0)).unwrap();
-        let sound = fs::read(&path).unwrap();
-        for bit in 0..sound.len() * 8 {
-            let mut bad = sound.clone();
-            bad[bit / 8] ^= 1 << (bit % 8);
-            fs::write(&path, &bad).unwrap();
-            if let Ok(journal) = Journal::open(home.path()) {
-                // A flip may leave the meaning as it was (a digit past the number's precision cannot, white space can).
-                assert_eq!(journal.originals().collect::<Vec<_>>(), [("GPU-a", &Watts(700.0))], "bit {bit}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_second_writer_is_kept_out_until_the_first_is_gone() {
-        let home = tempfile::tempdir().unwrap();
-        let first = Journal::open(home.path()).unwrap();
-        assert_eq!(Journal::open(home.path()).unwrap_err().reason(), Reason::Busy);
-        drop(first);
-        assert!(Journal::open(home.path()).is_ok());
-    }
-
-    #[test]
-    fn the_checksum_is_the_standard_one() {
-        assert_eq!(crc32(b"123456789".iter().copied()), 0xcbf4_3926);
-    }
-}
+mod tests;

@@ -1,8 +1,10 @@
 //! Tests of the keeper over the simulator: journal first, read back, restore after every kind of end.
 use super::journal::Journal;
+mod fake;
+
 use super::*;
-use model::Collector as _;
-use model::DeviceKind;
+use fake::{Node, ORIGINALS, at, key};
+use model::{Action, Collector as _, DeviceKind, Reason, Verdict, Why};
 use sim::rig::{SharedNode, SimActuator, SimReflex};
 use std::time::Duration;
 
@@ -36,7 +38,7 @@ impl Bench {
     }
 
     fn keeper(&self) -> Keeper {
-        Keeper::new(hands(&self.node), Journal::open(self.home.path()), self.now)
+        Keeper::new(hands(&self.node), Journal::open_if_needed(self.home.path(), true), self.now)
     }
 
     fn brief(&self, decisions: Vec<Decision>, mode: Mode, budget: Option<f64>) -> Brief {
@@ -98,7 +100,7 @@ fn an_original_survives_a_keeper_that_dies_at_any_point_and_is_given_back_by_the
     for written in [false, true] {
         let bench = Bench::new();
         let key = bench.node.lock().uuid(3);
-        Journal::open(bench.home.path()).unwrap().keep(&key, Watts(700.0)).unwrap();
+        Journal::open(bench.home.path()).unwrap().keep([(&*key, Watts(700.0))]).unwrap();
         if written {
             bench.node.lock().boards[3].requested_w = 350.0;
         }
@@ -115,7 +117,7 @@ fn an_original_survives_a_keeper_that_dies_at_any_point_and_is_given_back_by_the
 fn under_enforcement_a_predecessors_caps_are_adopted_and_not_lifted() {
     let bench = Bench::new();
     let key = bench.node.lock().uuid(3);
-    Journal::open(bench.home.path()).unwrap().keep(&key, Watts(700.0)).unwrap();
+    Journal::open(bench.home.path()).unwrap().keep([(&*key, Watts(700.0))]).unwrap();
     bench.node.lock().boards[3].requested_w = 350.0;
     let mut next = bench.keeper();
     next.brief(&mut bench.brief(vec![], Mode::Enforce, Some(20_000.0)));
@@ -147,7 +149,7 @@ fn without_a_journal_nothing_is_written() {
     let bench = Bench::new();
     let blocked = bench.home.path().join("file");
     std::fs::write(&blocked, "x").unwrap();
-    let mut keeper = Keeper::new(hands(&bench.node), Journal::open(&blocked), bench.now);
+    let mut keeper = Keeper::new(hands(&bench.node), Journal::open_if_needed(&blocked, true), bench.now);
     keeper.brief(&mut bench.brief(vec![bench.limit(3, 350.0, Mode::Enforce)], Mode::Enforce, Some(4000.0)));
     keeper.tick(bench.now);
     assert_eq!(outcomes(&mut keeper)[0].0, Verdict::Refused);
@@ -170,4 +172,254 @@ fn one_device_that_cannot_be_restored_does_not_keep_the_others() {
         journal.originals().map(|(key, _)| key.to_owned()).collect::<Vec<_>>(),
         [bench.node.lock().uuid(2)]
     );
+}
+
+#[test]
+fn of_several_decisions_for_a_device_the_last_counts() {
+    let node = Node::new();
+    let mut keeper = node.keeper();
+    let report = node.act(
+        &mut keeper,
+        vec![node.limit(0, 500.0), node.limit(1, 400.0), node.limit(0, 300.0)],
+        at(1.0),
+    );
+    let verdicts: Vec<_> = report.outcomes.iter().map(|outcome| (outcome.verdict, outcome.reason)).collect();
+    let applied = (Verdict::Applied, None);
+    assert_eq!(verdicts, [(Verdict::Refused, Some(Reason::Late)), applied, applied]);
+    assert_eq!(node.world.lock().unwrap().writes, [(key(1), 400.0), (key(0), 300.0)]);
+}
+
+#[test]
+fn what_is_read_back_above_the_order_has_failed_and_below_it_is_accepted() {
+    let node = Node::new();
+    let mut keeper = node.keeper();
+    node.world.lock().unwrap().excess = 30.0;
+    let outcome = node.act(&mut keeper, vec![node.limit(0, 400.0)], at(1.0)).outcomes[0];
+    assert_eq!((outcome.verdict, outcome.reason), (Verdict::Failed, Some(Reason::Mismatch)));
+    assert_eq!((outcome.ordered, outcome.read_back), (Some(Watts(400.0)), Some(Watts(430.0))));
+    node.world.lock().unwrap().excess = 0.0;
+    node.world.lock().unwrap().out_of_band.insert(key(1), 250.0);
+    let report = node.act(&mut keeper, vec![node.limit(1, 240.0)], at(2.0));
+    assert_eq!(report.outcomes[0].verdict, Verdict::Applied);
+    node.world.lock().unwrap().out_of_band.insert(key(1), 210.0);
+    let report = node.act(&mut keeper, vec![node.limit(1, 205.0), node.limit(2, 500.0)], at(3.0));
+    assert!(report.outcomes.iter().all(|outcome| outcome.verdict == Verdict::Applied));
+    let caps: Vec<_> = report.caps.iter().map(|cap| cap.limit.0).collect();
+    assert_eq!(caps, [400.0, 205.0, 500.0], "the limit in doubt is taken as it is found");
+}
+
+#[test]
+fn no_increase_is_carried_out_after_a_decrease_has_failed() {
+    let node = Node::new();
+    let mut keeper = node.keeper();
+    node.act(&mut keeper, vec![node.limit(0, 300.0)], at(1.0));
+    node.world.lock().unwrap().broken.push(key(1));
+    let raise = node.decision(0, Action::Limit(Watts(400.0)), Why::Headroom);
+    let report = node.act(&mut keeper, vec![node.limit(1, 300.0), raise], at(5.0));
+    let verdicts: Vec<_> = report.outcomes.iter().map(|outcome| outcome.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Failed, Verdict::Refused]);
+    assert_eq!(node.limits()[0], 300.0);
+}
+
+#[test]
+fn the_reflex_brakes_within_one_tick_and_tells_what_it_did() {
+    let node = Node { budget: Some(3000.0), ..Node::new() };
+    let mut keeper = node.keeper();
+    for board in 0..4 {
+        node.world.lock().unwrap().powers.insert(key(board), 450.0);
+    }
+    let report = node.act(&mut keeper, vec![], at(1.0));
+    assert_eq!((report.brakes, node.limits()), (0, ORIGINALS.to_vec()), "2890 W are counted");
+    node.world.lock().unwrap().powers.insert(key(2), 600.0);
+    keeper.tick(at(1.1));
+    assert_eq!(node.limits(), [200.0; 4]);
+    let mut report = Report::default();
+    keeper.report(&mut report);
+    let taken: Vec<_> =
+        report.taken.iter().map(|s| (s.decision.action, s.outcome.unwrap().verdict)).collect();
+    assert_eq!((report.brakes, taken), (1, vec![(Action::Brake, Verdict::Applied); 4]));
+    keeper.report(&mut report);
+    assert_eq!(report.taken, [], "told once");
+}
+
+#[test]
+fn the_reflex_only_ever_tightens() {
+    let node = Node { budget: Some(3000.0), ..Node::new() };
+    let mut keeper = node.keeper();
+    let mut state = 1_u64;
+    keeper.brief(&mut node.brief(vec![]));
+    let mut before = node.limits();
+    for tick in 0..200 {
+        for board in 0..4 {
+            // Marsaglia's xorshift is random enough for loads.
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            node.world.lock().unwrap().powers.insert(key(board), 50.0 + (state % 700) as f64);
+        }
+        keeper.tick(at(f64::from(tick) * 0.1));
+        assert!(node.limits().iter().zip(&before).all(|(now, then)| now <= then));
+        before = node.limits();
+    }
+    assert_eq!(before, [200.0; 4], "it did act");
+}
+
+#[test]
+fn without_enforcement_the_reflex_feels_nothing_and_writes_nothing() {
+    let node = Node { budget: Some(1500.0), mode: Mode::Advise, ..Node::new() };
+    let mut keeper = node.keeper();
+    node.world.lock().unwrap().powers.insert(key(0), 690.0);
+    let report = node.act(&mut keeper, vec![node.limit(0, 300.0)], at(1.0));
+    assert_eq!((report.brakes, report.outcomes[0].verdict), (0, Verdict::Advised));
+    assert!(node.world.lock().unwrap().writes.is_empty());
+}
+
+#[test]
+fn switching_enforcement_off_gives_every_original_back() {
+    let mut node = Node::new();
+    let mut keeper = node.keeper();
+    node.act(&mut keeper, vec![node.limit(0, 300.0), node.limit(3, 250.0)], at(1.0));
+    node.mode = Mode::Advise;
+    let report = node.act(&mut keeper, vec![], at(2.0));
+    assert_eq!((node.limits(), report.caps), (ORIGINALS.to_vec(), vec![]));
+}
+
+#[test]
+fn switching_enforcement_on_opens_the_journal() {
+    let mut node = Node { mode: Mode::Advise, ..Node::new() };
+    let mut keeper = node.keeper();
+    node.act(&mut keeper, vec![], at(1.0));
+    node.mode = Mode::Enforce;
+    assert_eq!(
+        node.act(&mut keeper, vec![node.limit(0, 300.0)], at(2.0)).outcomes[0].verdict,
+        Verdict::Applied
+    );
+}
+
+#[test]
+fn a_cap_that_expires_is_given_back_unless_it_is_renewed() {
+    let node = Node::new();
+    let mut keeper = node.keeper();
+    let until = |seconds, board| Decision { expires: Some(at(seconds)), ..node.limit(board, 300.0) };
+    node.act(&mut keeper, vec![until(5.0, 0), until(5.0, 1)], at(1.0));
+    node.act(&mut keeper, vec![until(9.0, 1)], at(4.0));
+    keeper.tick(at(5.0));
+    assert_eq!(node.limits()[..2], [700.0, 300.0]);
+    keeper.tick(at(9.0));
+    assert_eq!(node.limits()[..2], [700.0, 650.0]);
+}
+
+#[test]
+fn a_second_writer_is_refused_as_busy_and_gets_its_turn_when_the_first_is_gone() {
+    let node = Node::new();
+    let (mut first, mut second) = (node.keeper(), node.keeper());
+    node.act(&mut first, vec![node.limit(0, 300.0)], at(1.0));
+    let report = node.act(&mut second, vec![node.limit(1, 300.0)], at(1.0));
+    assert_eq!(
+        (report.outcomes[0].verdict, report.outcomes[0].reason),
+        (Verdict::Refused, Some(Reason::Busy))
+    );
+    assert_eq!((report.refused, node.limits()[1]), (Some(Reason::Busy), 650.0));
+    drop(first);
+    let report = node.act(&mut second, vec![node.limit(1, 300.0)], at(12.0));
+    assert_eq!((report.outcomes[0].verdict, report.refused), (Verdict::Applied, None));
+    assert_eq!(report.caps.len(), 2, "the first one's cap is taken over");
+}
+
+#[test]
+fn a_damaged_journal_refuses_orders_and_is_left_as_it_is() {
+    let node = Node::new();
+    let path = node.home.path().join("limits.journal");
+    std::fs::write(&path, "no journal\n").unwrap();
+    let mut keeper = node.keeper();
+    let report = node.act(&mut keeper, vec![node.limit(0, 300.0)], at(1.0));
+    assert_eq!(
+        (report.outcomes[0].verdict, report.outcomes[0].reason),
+        (Verdict::Refused, Some(Reason::Refused))
+    );
+    assert_eq!((report.refused, node.limits()), (Some(Reason::Malformed), ORIGINALS.to_vec()));
+    keeper.stop(at(2.0));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "no journal\n");
+}
+
+#[test]
+fn a_device_that_cannot_be_restored_is_tried_again_after_ten_seconds_and_not_on_every_beat() {
+    let mut node = Node::new();
+    let mut keeper = node.keeper();
+    node.act(&mut keeper, vec![node.limit(0, 300.0), node.limit(1, 300.0)], at(1.0));
+    node.mode = Mode::Advise;
+    node.world.lock().unwrap().broken.push(key(0));
+    node.act(&mut keeper, vec![], at(2.0));
+    assert_eq!(node.limits()[..2], [300.0, 650.0]);
+    node.world.lock().unwrap().broken.clear();
+    keeper.tick(at(11.0));
+    assert_eq!(node.limits()[0], 300.0);
+    keeper.tick(at(12.0));
+    assert_eq!(node.limits()[0], 700.0);
+}
+
+#[test]
+fn nothing_is_restored_before_a_beat_has_said_what_is_to_be_done() {
+    let node = Node::new();
+    let mut first = node.keeper();
+    node.act(&mut first, vec![node.limit(0, 300.0)], at(1.0));
+    drop(first);
+    let mut second = node.keeper();
+    second.tick(at(2.0));
+    assert_eq!(node.limits()[0], 300.0);
+}
+
+/// A day in the life of a keeper: caps, a brake, a raise, a release, the end of enforcement.
+fn live(node: &mut Node, keeper: &mut Keeper) {
+    let full = node.budget;
+    node.act(keeper, vec![node.limit(0, 500.0), node.limit(1, 450.0)], at(1.0));
+    node.world.lock().unwrap().powers = (0..4).map(|board| (key(board), 690.0)).collect();
+    node.budget = Some(3000.0);
+    node.act(keeper, vec![], at(2.0));
+    node.world.lock().unwrap().powers.clear();
+    node.budget = full;
+    let raise = node.decision(2, Action::Limit(Watts(400.0)), Why::Headroom);
+    node.act(keeper, vec![node.limit(0, 300.0), raise], at(3.0));
+    node.act(keeper, vec![node.decision(1, Action::Release, Why::Headroom)], at(5.0));
+    keeper.stop(at(6.0));
+}
+
+#[test]
+fn originals_survive_a_death_before_or_after_any_write_and_the_next_keeper_gives_them_back() {
+    let mut whole = Node::new();
+    let mut keeper = whole.keeper();
+    live(&mut whole, &mut keeper);
+    let writes = whole.world.lock().unwrap().writes.len();
+    assert!(writes >= 10, "{writes} writes");
+    assert_eq!(whole.limits(), ORIGINALS);
+    for (call, after) in (0..writes).flat_map(|call| [(call, false), (call, true)]) {
+        let mut node = Node::new();
+        node.world.lock().unwrap().dies = Some((call, after));
+        let mut keeper = node.keeper();
+        let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| live(&mut node, &mut keeper)));
+        assert!(died.is_err(), "call {call}");
+        drop(keeper);
+        node.world.lock().unwrap().dies = None;
+        node.mode = Mode::Advise;
+        let mut next = node.keeper();
+        node.act(&mut next, vec![], at(20.0));
+        assert_eq!(node.limits(), ORIGINALS, "died {} call {call}", if after { "after" } else { "before" });
+        drop(next);
+        assert_eq!(node.journalled(), []);
+    }
+}
+
+#[test]
+fn a_keeper_that_takes_over_again_and_again_never_takes_a_cap_for_an_original() {
+    let mut node = Node::new();
+    for round in 0..5 {
+        let mut keeper = node.keeper();
+        node.act(&mut keeper, vec![node.limit(0, 400.0 - 30.0 * f64::from(round))], at(1.0));
+        drop(keeper);
+    }
+    assert_eq!(node.journalled(), [(key(0), 700.0)]);
+    node.mode = Mode::Advise;
+    let mut keeper = node.keeper();
+    node.act(&mut keeper, vec![], at(1.0));
+    assert_eq!(node.limits(), ORIGINALS);
 }

@@ -4,7 +4,7 @@ use super::{Brief, Keeper, Report};
 use crate::clock::{MachineClock, wait_until};
 use crate::engine::TICK;
 use crate::rig::OpenHands;
-use model::{Clock as _, Timestamp};
+use model::{Clock as _, Reason, Timestamp};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -49,9 +49,8 @@ impl KeeperThread {
         let shared = Arc::new(Shared::default());
         let inner = Arc::clone(&shared);
         let work = move || {
-            let journal = Journal::open_if_needed(&directory, enforce);
-            let keeper = Keeper::new(hands(), journal, MachineClock.now());
-            run(keeper, &inner, &directory);
+            let state = Journal::open_if_needed(&directory, enforce);
+            run(Keeper::new(hands(), state, MachineClock.now()), &inner);
         };
         let thread = std::thread::Builder::new().name("wk-keeper".into()).spawn(work)?;
         Ok(Self { shared, thread: Some(thread) })
@@ -70,13 +69,14 @@ impl KeeperThread {
         self.shared.rung.notify_one();
     }
 
-    /// Takes what the keeper has to tell.
+    /// Takes what the keeper has to tell. A keeper whose thread has died enforces nothing and says so: `Lost`.
     pub fn report(&self, report: &mut Report) {
         let mut mailbox = self.shared.lock();
-        report.outcomes.append(&mut mailbox.report.outcomes);
-        report.caps.clone_from(&mailbox.report.caps);
-        report.brakes = mailbox.report.brakes;
-        report.refused = mailbox.report.refused;
+        report.taken.clear();
+        report.absorb(&mut mailbox.report);
+        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+            report.refused = Some(Reason::Lost);
+        }
     }
 
     /// Lets the keeper give originals back, and waits for it no longer than the patience.
@@ -96,18 +96,20 @@ impl KeeperThread {
     }
 }
 
-fn run(mut keeper: Keeper, shared: &Shared, directory: &std::path::Path) {
+fn run(mut keeper: Keeper, shared: &Shared) {
     let mut due = MachineClock.now();
-    loop {
-        if wait(&mut keeper, shared, due) {
-            keeper.stop(MachineClock.now());
-            return;
+    let mut report = Report::default();
+    while !wait(&mut keeper, shared, due) {
+        let now = MachineClock.now();
+        keeper.tick(now);
+        keeper.report(&mut report);
+        shared.lock().report.absorb(&mut report);
+        // A brief is seen to at once and moves no tick; ticks that were missed are not made up for.
+        if due <= now {
+            due = due.after(TICK).max(now);
         }
-        keeper.open_when_needed(directory);
-        keeper.tick(MachineClock.now());
-        keeper.report(&mut shared.lock().report);
-        due = due.after(TICK).max(MachineClock.now());
     }
+    keeper.stop(MachineClock.now());
 }
 
 /// Waits for the next tick, a brief or the stop; says whether to stop. Without anything to enforce there are no ticks.
@@ -126,3 +128,6 @@ fn wait(keeper: &mut Keeper, shared: &Shared, due: Timestamp) -> bool {
     }
     mailbox.stop
 }
+
+#[cfg(test)]
+mod tests;

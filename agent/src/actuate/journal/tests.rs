@@ -1,0 +1,124 @@
+//! Tests of the journal: durable before use, never overwritten, one writer, and every damage noticed.
+use super::*;
+
+fn originals(journal: &Journal) -> Vec<(String, f64)> {
+    journal.originals().map(|(key, original)| (key.to_owned(), original.0)).collect()
+}
+
+fn gpu_a() -> Vec<(String, f64)> {
+    vec![("GPU-a".to_owned(), 700.0)]
+}
+
+#[test]
+fn an_original_survives_and_is_never_overwritten() {
+    let home = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(home.path()).unwrap();
+    journal.keep([("GPU-a", Watts(700.0))]).unwrap();
+    journal.keep([("GPU-a", Watts(350.0))]).unwrap();
+    drop(journal);
+    assert_eq!(originals(&Journal::open(home.path()).unwrap()), gpu_a());
+}
+
+#[test]
+fn an_original_that_was_given_back_is_gone_and_the_others_stay() {
+    let home = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(home.path()).unwrap();
+    journal.keep([("GPU-a", Watts(700.0)), ("GPU-b", Watts(400.0))]).unwrap();
+    journal.forget("GPU-b").unwrap();
+    journal.forget("GPU-c").unwrap();
+    drop(journal);
+    assert_eq!(originals(&Journal::open(home.path()).unwrap()), gpu_a());
+}
+
+#[test]
+fn what_could_not_be_made_durable_is_not_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(home.path()).unwrap();
+    fs::create_dir(home.path().join(format!("{FILE}.draft"))).unwrap();
+    assert!(matches!(journal.keep([("GPU-a", Watts(700.0))]), Err(JournalError::Io { .. })));
+    assert_eq!(originals(&journal), []);
+}
+
+#[test]
+fn a_draft_that_was_cut_off_is_no_journal() {
+    let home = tempfile::tempdir().unwrap();
+    Journal::open(home.path()).unwrap().keep([("GPU-a", Watts(700.0))]).unwrap();
+    fs::write(home.path().join(format!("{FILE}.draft")), "{\"version\":1,\"dev").unwrap();
+    let mut journal = Journal::open(home.path()).unwrap();
+    assert_eq!(originals(&journal), gpu_a());
+    journal.keep([("GPU-b", Watts(400.0))]).unwrap();
+}
+
+#[test]
+fn every_single_flipped_bit_is_noticed() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join(FILE);
+    Journal::open(home.path()).unwrap().keep([("GPU-a", Watts(700.0))]).unwrap();
+    let sound = fs::read(&path).unwrap();
+    let mut noticed = 0;
+    for bit in 0..sound.len() * 8 {
+        let mut bad = sound.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&path, &bad).unwrap();
+        match Journal::open(home.path()) {
+            // A flip may leave the meaning as it was: a line end or a space of another kind.
+            Ok(journal) => assert_eq!(originals(&journal), gpu_a(), "bit {bit}"),
+            Err(error) => {
+                assert_eq!(error.reason(), Reason::Malformed, "bit {bit}");
+                noticed += 1;
+            }
+        }
+    }
+    assert!(noticed > sound.len() * 7, "{noticed} of {}", sound.len() * 8);
+}
+
+#[test]
+fn a_line_of_another_format_is_not_guessed_at() {
+    let home = tempfile::tempdir().unwrap();
+    Journal::open(home.path()).unwrap();
+    let mut line = Line { version: 2, ..Line::new("GPU-a", Watts(700.0), "") };
+    line.crc32 = line.checksum();
+    fs::write(home.path().join(FILE), serde_json::to_string(&line).unwrap()).unwrap();
+    assert_eq!(Journal::open(home.path()).unwrap_err().reason(), Reason::Malformed);
+}
+
+#[test]
+fn an_original_from_before_the_last_boot_is_left_out() {
+    let home = tempfile::tempdir().unwrap();
+    let open = |boot: &str| Journal::open_in(home.path(), boot.to_owned()).unwrap();
+    open("one").keep([("GPU-a", Watts(700.0))]).unwrap();
+    assert_eq!(originals(&open("one")), gpu_a());
+    assert_eq!(originals(&open("")), gpu_a(), "an unknown boot proves nothing");
+    assert_eq!(originals(&open("two")), []);
+}
+
+#[test]
+fn a_second_writer_is_kept_out_until_the_first_is_gone() {
+    let home = tempfile::tempdir().unwrap();
+    let first = Journal::open(home.path()).unwrap();
+    let error = Journal::open(home.path()).unwrap_err();
+    assert_eq!((error.reason(), error.refusal()), (Reason::Busy, Reason::Busy));
+    drop(first);
+    assert!(Journal::open(home.path()).is_ok());
+}
+
+#[test]
+fn a_journal_is_tried_again_every_ten_seconds_and_one_that_is_off_when_it_is_needed() {
+    let at = |seconds| Timestamp::default().after(Duration::from_secs(seconds));
+    let home = tempfile::tempdir().unwrap();
+    let first = Journal::open(home.path()).unwrap();
+    let mut second = Journal::open_if_needed(home.path(), true);
+    assert!(!second.reopen(true, at(1)));
+    drop(first);
+    assert!(!second.reopen(true, at(10)));
+    assert!(second.reopen(true, at(11)));
+    drop(second);
+    let mut off = Journal::open_if_needed(home.path(), false);
+    assert!(!off.reopen(false, at(100)));
+    assert!(off.reopen(true, at(100)));
+}
+
+#[test]
+fn the_checksum_is_the_standard_one() {
+    assert_eq!(crc32(b"123456789".iter().copied()), 0xcbf4_3926);
+}

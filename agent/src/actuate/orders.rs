@@ -1,0 +1,183 @@
+//! Carrying out: all originals on disk with one sync, then each order written and read back.
+use super::{Keeper, Known};
+use model::snapshot::Settled;
+use model::{Action, Decision, Mode, Order, Outcome, Reason, Timestamp, Verdict, Watts, Why};
+use policy::guard::Subject;
+use policy::ledger::Written;
+use std::sync::Arc;
+
+/// What is read back may differ from what was ordered by the device's own rounding; above this it is a mismatch.
+const READ_BACK_SLACK: Watts = Watts(1.0);
+
+/// A decision on its way to a device.
+struct Plan<'a> {
+    decision: &'a Decision,
+    /// The order and the limit before it; or why there will be none.
+    order: Result<(Order, Option<Watts>), Reason>,
+    /// Whether the limit before it must be journalled first.
+    original: Option<Watts>,
+}
+
+impl Keeper {
+    /// Settles decisions and gives an outcome for each, in their order.
+    ///
+    /// Of several decisions for one device the last counts: it knew the most. Once a decrease has failed, no increase of
+    /// the same round is carried out.
+    pub(super) fn settle(&mut self, decisions: &[Decision], now: Timestamp) -> Vec<Outcome> {
+        let newest = |(n, one): (usize, &Decision)| {
+            one.mode == Mode::Advise || decisions[n + 1..].iter().all(|other| other.device != one.device)
+        };
+        let current: Vec<bool> = decisions.iter().enumerate().map(newest).collect();
+        let plans: Vec<Plan<'_>> = decisions
+            .iter()
+            .zip(current)
+            .map(|(decision, newest)| self.plan(decision, newest, now))
+            .collect();
+        let kept = self.keep(&plans);
+        let mut failed = false;
+        let mut settle = |plan: Plan<'_>| {
+            let outcome = match (&plan.order, kept) {
+                (Ok(_), Err(reason)) if plan.original.is_some() => refused(plan.decision, reason, now),
+                (Ok(_), _) if failed && plan.decision.why == Why::Headroom => {
+                    refused(plan.decision, Reason::Refused, now)
+                }
+                (Ok((order, before)), _) => self.carry_out(plan.decision, order, *before, now),
+                (Err(_), _) if plan.decision.mode == Mode::Advise => {
+                    blank(plan.decision, Verdict::Advised, now)
+                }
+                (Err(reason), _) => refused(plan.decision, *reason, now),
+            };
+            failed |= outcome.verdict == Verdict::Failed;
+            outcome
+        };
+        plans.into_iter().map(&mut settle).collect()
+    }
+
+    /// Asks the guard.
+    fn plan<'a>(&mut self, decision: &'a Decision, newest: bool, now: Timestamp) -> Plan<'a> {
+        let mut plan = Plan { decision, order: Err(Reason::Refused), original: None };
+        if decision.mode == Mode::Advise {
+            return plan;
+        }
+        let known = self.brief.devices.iter().find(|known| known.device == decision.device).cloned();
+        let Some(Known { key, range, .. }) = known.filter(|_| newest) else {
+            plan.order = Err(if newest { Reason::Lost } else { Reason::Late });
+            return plan;
+        };
+        let entry = self.ledger.get(&key).copied();
+        let enforced = self.enforced(&key);
+        let subject = Subject {
+            range,
+            original: entry.map(|entry| entry.original),
+            set: entry.and_then(|entry| entry.written).map(|written| written.limit),
+            enforced,
+            journal: self.state.journal().map(|_| ()).map_err(|error| error.refusal()),
+            key,
+        };
+        plan.order = self.guard.admit(decision, &subject, now).map(|order| (order, enforced));
+        plan.original = enforced.filter(|_| entry.is_none());
+        plan
+    }
+
+    /// Journals the originals of all devices that are written to for the first time.
+    fn keep(&mut self, plans: &[Plan<'_>]) -> Result<(), Reason> {
+        let new =
+            |plan: &Plan<'_>| Some((Arc::<str>::from(plan.order.as_ref().ok()?.0.key()), plan.original?));
+        let originals: Vec<(Arc<str>, Watts)> = plans.iter().filter_map(new).collect();
+        if originals.is_empty() {
+            return Ok(());
+        }
+        let journal = self.state.journal_mut().map_err(|error| error.refusal())?;
+        journal.keep(originals.iter().map(|(key, original)| (&**key, *original))).map_err(|error| {
+            tracing::error!(reason = error.reason().as_str(), "not enforced: {error}");
+            error.refusal()
+        })?;
+        originals.iter().for_each(|(key, original)| self.ledger.open(key, *original));
+        Ok(())
+    }
+
+    /// Writes and reads back. A lower limit than ordered is somebody else's, out of band, and accepted.
+    fn carry_out(
+        &mut self,
+        decision: &Decision,
+        order: &Order,
+        before: Option<Watts>,
+        now: Timestamp,
+    ) -> Outcome {
+        let (ordered, releases) = (order.limit(), decision.action == Action::Release);
+        let outcome = Outcome { ordered: Some(ordered), ..blank(decision, Verdict::Failed, now) };
+        let unchanged = before == Some(ordered) && !releases;
+        let read_back = if unchanged { Ok(ordered) } else { self.write(order) };
+        let (read_back, reason) = match read_back {
+            Ok(limit) if limit <= ordered + READ_BACK_SLACK => (limit, None),
+            Ok(limit) => (limit, Some(Reason::Mismatch)),
+            Err(reason) => {
+                self.ledger.doubt(order.key());
+                return Outcome { reason: Some(reason), ..outcome };
+            }
+        };
+        let outcome = Outcome { read_back: Some(read_back), reason, ..outcome };
+        if reason.is_some() {
+            self.ledger.doubt(order.key());
+            return outcome;
+        }
+        if releases {
+            self.forget(order.key());
+        } else {
+            let (device, limit) = (order.device(), ordered.max(read_back));
+            self.ledger.set(order.key(), Written { device, limit, since: now, expires: decision.expires });
+        }
+        let verdict = if unchanged { Verdict::Unchanged } else { Verdict::Applied };
+        Outcome { verdict, ..outcome }
+    }
+
+    /// Brings every device to its floor, at once, and remembers it as the reflex's own doing.
+    pub(super) fn brake(&mut self, now: Timestamp) {
+        self.report.brakes += 1;
+        let floor = |known: &Known| Decision {
+            id: 0,
+            at: now,
+            device: known.device,
+            action: Action::Brake,
+            why: Why::OverBudget,
+            event: None,
+            expires: None,
+            mode: Mode::Enforce,
+        };
+        let capable = self.brief.devices.iter().filter(|known| known.range.is_some());
+        let decisions: Vec<Decision> = capable.map(floor).collect();
+        let outcomes = self.settle(&decisions, now);
+        let taken = decisions.into_iter().zip(&outcomes);
+        let taken = taken.map(|(decision, outcome)| Settled { decision, outcome: Some(*outcome) });
+        self.report.taken.extend(taken);
+        self.report.outcomes.extend(outcomes);
+    }
+
+    /// The limit in force on a device, from the first actuator that knows it.
+    pub(super) fn enforced(&mut self, key: &str) -> Option<Watts> {
+        self.hands.actuators.iter_mut().find_map(|actuator| actuator.enforced(key).ok())
+    }
+
+    /// Writes through the first actuator that takes the order; gives what is read back.
+    pub(super) fn write(&mut self, order: &Order) -> Result<Watts, Reason> {
+        let mut last = Reason::Unsupported;
+        for actuator in &mut self.hands.actuators {
+            match actuator.apply(order) {
+                Ok(read_back) => return Ok(read_back),
+                Err(error) => {
+                    tracing::warn!(actuator = actuator.name(), "{error}");
+                    last = error.reason;
+                }
+            }
+        }
+        Err(last)
+    }
+}
+
+fn blank(decision: &Decision, verdict: Verdict, at: Timestamp) -> Outcome {
+    Outcome { decision: decision.id, at, verdict, reason: None, ordered: None, read_back: None }
+}
+
+fn refused(decision: &Decision, reason: Reason, at: Timestamp) -> Outcome {
+    Outcome { reason: Some(reason), ..blank(decision, Verdict::Refused, at) }
+}

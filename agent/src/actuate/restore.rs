@@ -1,0 +1,111 @@
+//! Restoring: originals go back when nothing is to be enforced, when a cap expires, and at the end; each by itself.
+use super::Keeper;
+use model::{Order, Timestamp};
+use policy::ledger::{Entry, Written};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a device that could not be restored is left alone.
+const RETRY: Duration = Duration::from_secs(10);
+
+impl Keeper {
+    /// Takes the journal's originals into the ledger.
+    pub(super) fn take_over(&mut self) {
+        if let Ok(journal) = self.state.journal() {
+            for (key, original) in journal.originals() {
+                self.ledger.open(key, *original);
+            }
+        }
+    }
+
+    /// Gives every original back, each by itself. Says whether all went well; what did not stays in the journal.
+    pub fn stop(&mut self, now: Timestamp) -> bool {
+        let keys: Vec<String> = self.ledger.iter().map(|(key, _)| key.to_owned()).collect();
+        let mut all = true;
+        for key in keys {
+            all &= self.give_back(&key, now);
+        }
+        all
+    }
+
+    /// Brings the ledger in line with what is to be done.
+    ///
+    /// Under enforcement a limit that a predecessor left, or whose write ended in doubt, becomes a cap as it is, and a
+    /// cap that has expired goes. Without enforcement every cap goes.
+    pub(super) fn mend(&mut self, now: Timestamp) {
+        if !self.briefed || self.ledger.is_empty() {
+            return;
+        }
+        let busy = self.busy();
+        let expired = |written: Written| written.expires.is_some_and(|expiry| expiry <= now);
+        let ends = |entry: &Entry| !busy || entry.written.is_some_and(expired);
+        let there = |key: &str| self.brief.devices.iter().any(|known| *known.key == *key);
+        let ready = |key: &str| there(key) && self.retries.get(key).is_none_or(|retry| *retry <= now);
+        let work: Vec<(String, bool)> = self
+            .ledger
+            .iter()
+            .filter(|(key, entry)| ready(key) && (ends(entry) || entry.written.is_none()))
+            .map(|(key, entry)| (key.to_owned(), ends(entry)))
+            .collect();
+        for (key, ends) in work {
+            let done = if ends { self.give_back(&key, now) } else { self.adopt(&key, now) };
+            if done {
+                self.retries.remove(&key);
+            } else {
+                self.retries.insert(key, now.after(RETRY));
+            }
+        }
+    }
+
+    /// Makes a cap of ours of the limit that is in force; says whether it could be read.
+    fn adopt(&mut self, key: &str, now: Timestamp) -> bool {
+        let Some(device) =
+            self.brief.devices.iter().find(|known| *known.key == *key).map(|known| known.device)
+        else {
+            return false;
+        };
+        let limit = self.enforced(key);
+        if let Some(limit) = limit {
+            self.ledger.set(key, Written { device, limit, since: now, expires: None });
+        }
+        limit.is_some()
+    }
+
+    /// Restores one original.
+    fn give_back(&mut self, key: &str, now: Timestamp) -> bool {
+        let Some(original) = self.ledger.get(key).map(|entry| entry.original) else { return true };
+        let known = self.brief.devices.iter().find(|known| *known.key == *key);
+        let Some((device, range)) = known.and_then(|known| known.range.map(|range| (known.device, range)))
+        else {
+            return false;
+        };
+        let order = Order::power_limit(device, Arc::from(key), original, range);
+        match self.write(&order) {
+            // A lower limit than the original is somebody else's, out of band; it is not ours to lift.
+            Ok(read_back) => {
+                tracing::info!(device = key, limit_w = read_back.0, "original limit restored");
+                self.forget(key);
+                true
+            }
+            Err(reason) => {
+                tracing::error!(
+                    device = key,
+                    reason = reason.as_str(),
+                    at_ms = now.wall_ms,
+                    "original limit not restored"
+                );
+                false
+            }
+        }
+    }
+
+    /// Closes ledger and journal for a device whose original limit is back.
+    pub(super) fn forget(&mut self, key: &str) {
+        self.ledger.close(key);
+        if let Ok(journal) = self.state.journal_mut()
+            && let Err(error) = journal.forget(key)
+        {
+            tracing::warn!("the journal keeps an original that was given back: {error}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A fake actuator: boards with limits, an eye on the journal, and every kind of failure.
+use crate::actuate::journal::Journal;
+use crate::actuate::{Brief, Keeper, Known, Report};
+use crate::rig::Hands;
+use model::{
+    Action, ActuateError, Actuator, Batch, CollectError, Collector, Decision, DeviceId, DeviceInfo,
+    DeviceKind, DeviceTable, Metric, Mode, Order, Range, Reason, Timestamp, Watts, Why,
+};
+use policy::reflex::Footing;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// The limits that boards start with: not their defaults, so that a restore to the default would be noticed.
+pub(super) const ORIGINALS: [f64; 4] = [700.0, 650.0, 600.0, 555.5];
+
+#[derive(Debug, Default)]
+pub(super) struct World {
+    pub(super) limits: BTreeMap<String, f64>,
+    /// Limits set out of band.
+    pub(super) out_of_band: BTreeMap<String, f64>,
+    pub(super) powers: BTreeMap<String, f64>,
+    /// Boards that do not take orders.
+    pub(super) broken: Vec<String>,
+    /// What is enforced is this much above what was ordered.
+    pub(super) excess: f64,
+    pub(super) writes: Vec<(String, f64)>,
+    /// Calls until the process dies, before or after the call took effect.
+    pub(super) dies: Option<(usize, bool)>,
+    journal: PathBuf,
+}
+
+impl World {
+    fn enforced(&self, key: &str) -> f64 {
+        let limit = self.limits[key] + self.excess;
+        self.out_of_band.get(key).map_or(limit, |other| limit.min(*other))
+    }
+
+    /// Whether the process dies around this call: `Some(true)` after its effect.
+    fn death(&mut self) -> Option<bool> {
+        let (left, after) = self.dies.as_mut()?;
+        if *left == 0 {
+            return Some(*after);
+        }
+        *left -= 1;
+        None
+    }
+}
+
+pub(super) type Shared = Arc<Mutex<World>>;
+
+struct Fake(Shared);
+
+impl Actuator for Fake {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
+    fn enforced(&mut self, key: &str) -> Result<Watts, ActuateError> {
+        Ok(Watts(self.0.lock().unwrap().enforced(key)))
+    }
+
+    fn apply(&mut self, order: &Order) -> Result<Watts, ActuateError> {
+        let mut world = self.0.lock().unwrap();
+        let key = order.key().to_owned();
+        if world.broken.contains(&key) {
+            return Err(ActuateError::new("set the limit", Reason::Lost));
+        }
+        let journal = std::fs::read_to_string(&world.journal).unwrap_or_default();
+        assert!(journal.contains(&key), "{key} is written to before its original is on disk");
+        let death = world.death();
+        if death != Some(false) {
+            world.limits.insert(key.clone(), order.limit().0);
+            world.writes.push((key.clone(), order.limit().0));
+        }
+        let enforced = world.enforced(&key);
+        drop(world);
+        assert!(death.is_none(), "the process dies here");
+        Ok(Watts(enforced))
+    }
+}
+
+struct Fast(Shared);
+
+impl Collector for Fast {
+    fn name(&self) -> &'static str {
+        "fake-fast"
+    }
+
+    fn collect(&mut self, _now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
+        for (key, power) in &self.0.lock().unwrap().powers {
+            let slot = batch.device(DeviceInfo::new(DeviceKind::Gpu, key.as_str()));
+            batch.set(slot, Metric::PowerInstant, *power);
+        }
+        Ok(())
+    }
+}
+
+/// A node of four boards whose limits only a fake actuator can set.
+pub(super) struct Node {
+    pub(super) home: tempfile::TempDir,
+    pub(super) world: Shared,
+    pub(super) devices: Vec<Known>,
+    pub(super) budget: Option<f64>,
+    pub(super) mode: Mode,
+}
+
+impl Node {
+    pub(super) fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let mut table = DeviceTable::default();
+        let known = |n: usize| Known {
+            device: table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, key(n)))).unwrap(),
+            key: key(n).into(),
+            range: Range::new(Watts(200.0), Watts(700.0), Watts(700.0)),
+        };
+        let devices = (0..ORIGINALS.len()).map(known).collect();
+        let limits = ORIGINALS.iter().enumerate().map(|(n, limit)| (key(n), *limit)).collect();
+        let world = World { limits, journal: home.path().join("limits.journal"), ..World::default() };
+        let world = Arc::new(Mutex::new(world));
+        Self { home, world, devices, budget: Some(20_000.0), mode: Mode::Enforce }
+    }
+
+    pub(super) fn hands(&self) -> Hands {
+        let (one, other) = (Arc::clone(&self.world), Arc::clone(&self.world));
+        Hands { actuators: vec![Box::new(Fake(one))], fast: vec![Box::new(Fast(other))] }
+    }
+
+    pub(super) fn keeper(&self) -> Keeper {
+        let state = Journal::open_if_needed(self.home.path(), self.mode == Mode::Enforce);
+        Keeper::new(self.hands(), state, at(0.0))
+    }
+
+    pub(super) fn brief(&self, decisions: Vec<Decision>) -> Brief {
+        let devices = self.devices.iter().map(|known| (known.device, Watts(840.0))).collect();
+        let (budget, rest) = (self.budget.map(Watts), Watts(1000.0));
+        let footing = Footing { budget, rest, gain_margin: 0.05, devices };
+        Brief { decisions, devices: self.devices.clone(), footing, mode: self.mode }
+    }
+
+    /// Lets a keeper carry decisions out.
+    pub(super) fn act(&self, keeper: &mut Keeper, decisions: Vec<Decision>, now: Timestamp) -> Report {
+        keeper.brief(&mut self.brief(decisions));
+        keeper.tick(now);
+        let mut report = Report::default();
+        keeper.report(&mut report);
+        report
+    }
+
+    pub(super) fn decision(&self, board: usize, action: Action, why: Why) -> Decision {
+        let (device, mode): (DeviceId, Mode) = (self.devices[board].device, self.mode);
+        Decision { id: 1, at: at(0.0), device, action, why, event: None, expires: None, mode }
+    }
+
+    pub(super) fn limit(&self, board: usize, watts: f64) -> Decision {
+        self.decision(board, Action::Limit(Watts(watts)), Why::OverHigh)
+    }
+
+    pub(super) fn limits(&self) -> Vec<f64> {
+        self.world.lock().unwrap_or_else(|dead| dead.into_inner()).limits.values().copied().collect()
+    }
+
+    pub(super) fn journalled(&self) -> Vec<(String, f64)> {
+        let journal = Journal::open(self.home.path()).unwrap();
+        journal.originals().map(|(key, original)| (key.to_owned(), original.0)).collect()
+    }
+}
+
+pub(super) fn key(board: usize) -> String {
+    format!("GPU-{board}")
+}
+
+pub(super) fn at(seconds: f64) -> Timestamp {
+    Timestamp::default().after(Duration::from_secs_f64(seconds))
+}

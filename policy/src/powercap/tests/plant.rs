@@ -1,0 +1,203 @@
+//! A toy node for tests: boards that draw what they want up to their limit, and a keeper that acts at once.
+use crate::powercap::PowerCap;
+use crate::settings::Settings;
+use model::snapshot::{PowerStage, PowerState, PowerTrouble};
+use model::stages::Cap;
+use model::{
+    Absence, Action, DeviceId, DeviceInfo, DeviceKind, Frame, History, Metric, Mode, Policy as _, Priority,
+    Proposal, ProposalSink, Reading, Timestamp, View, Watts,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Power of everything but the boards: the defaults for the rest and for unread packages.
+pub(crate) const REST: f64 = 1200.0;
+
+/// One board.
+#[derive(Debug, Clone)]
+pub(crate) struct Board {
+    pub(crate) id: DeviceId,
+    pub(crate) priority: Priority,
+    /// What it would draw without a limit.
+    pub(crate) wants: f64,
+    /// The requested limit.
+    pub(crate) limit: f64,
+    /// A limit that somebody set out of band.
+    pub(crate) out_of_band: f64,
+    /// How far it goes over its limit.
+    pub(crate) overdraw: f64,
+    /// Least and largest limit; `None`: the driver does not say.
+    pub(crate) range: Option<(f64, f64)>,
+    pub(crate) readable: bool,
+    /// What the sensor shows instead of the truth.
+    pub(crate) lie: Option<f64>,
+    pub(crate) gone: bool,
+}
+
+impl Board {
+    pub(crate) fn enforced(&self) -> f64 {
+        self.limit.min(self.out_of_band)
+    }
+
+    pub(crate) fn power(&self) -> f64 {
+        if self.gone { 0.0 } else { self.wants.min(self.enforced() * self.overdraw) }
+    }
+}
+
+pub(crate) struct Plant {
+    pub(crate) boards: Vec<Board>,
+    pub(crate) caps: Vec<Cap>,
+    pub(crate) policy: PowerCap,
+    pub(crate) now: Timestamp,
+    pub(crate) mode: Mode,
+    /// Joules of one processor package; `None`: there is none, or it cannot be read.
+    pub(crate) package_w: Option<f64>,
+    package: Option<DeviceId>,
+    joules: f64,
+    frame: Frame,
+    history: History,
+    sink: ProposalSink,
+}
+
+impl Plant {
+    pub(crate) fn new(wants: &[f64], priorities: &[Priority], budget: f64) -> Self {
+        let mut frame = Frame::default();
+        let table = Arc::make_mut(&mut frame.devices);
+        let board = |(n, (wants, priority)): (usize, (&f64, &Priority))| Board {
+            id: table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, format!("GPU-{n}")))).unwrap(),
+            priority: *priority,
+            wants: *wants,
+            limit: 700.0,
+            out_of_band: f64::INFINITY,
+            overdraw: 1.0,
+            range: Some((200.0, 700.0)),
+            readable: true,
+            lie: None,
+            gone: false,
+        };
+        Self {
+            boards: wants.iter().zip(priorities).enumerate().map(board).collect(),
+            caps: Vec::new(),
+            policy: PowerCap::new(Settings { budget: Some(Watts(budget)), ..Settings::default() }),
+            now: Timestamp::default(),
+            mode: Mode::Enforce,
+            package_w: None,
+            package: None,
+            joules: 0.0,
+            frame,
+            history: History::new(8),
+            sink: ProposalSink::default(),
+        }
+    }
+
+    /// Makes every board as large as these ranges say, with its limit at the top.
+    pub(crate) fn ranges(mut self, ranges: &[(f64, f64)]) -> Self {
+        for (board, (min, max)) in self.boards.iter_mut().zip(ranges) {
+            (board.range, board.limit) = (Some((*min, *max)), *max);
+        }
+        self
+    }
+
+    pub(crate) fn package(mut self, watts: f64) -> Self {
+        let table = Arc::make_mut(&mut self.frame.devices);
+        let zone = Arc::new(DeviceInfo::new(DeviceKind::Zone, "package-0"));
+        (self.package, self.package_w) = (Some(table.register(&zone).unwrap()), Some(watts));
+        self
+    }
+
+    pub(crate) fn limits(&self) -> Vec<f64> {
+        self.boards.iter().map(|board| board.limit).collect()
+    }
+
+    pub(crate) fn total(&self) -> f64 {
+        self.boards.iter().map(Board::power).sum::<f64>() + REST
+    }
+
+    pub(crate) fn want(&mut self, wants: &[f64]) {
+        self.boards.iter_mut().zip(wants).for_each(|(board, wants)| board.wants = *wants);
+    }
+
+    pub(crate) fn state(&self) -> &PowerState {
+        self.sink.power.as_ref().unwrap()
+    }
+
+    pub(crate) fn stage(&self) -> PowerStage {
+        self.state().stage
+    }
+
+    pub(crate) fn troubled(&self, trouble: PowerTrouble) -> bool {
+        self.state().troubles.contains(&trouble)
+    }
+
+    /// Runs some beats one second apart and gives the proposals of the last one.
+    pub(crate) fn beats(&mut self, count: usize) -> Vec<Proposal> {
+        (0..count).map(|_| self.beat()).last().unwrap_or_default()
+    }
+
+    pub(crate) fn beat(&mut self) -> Vec<Proposal> {
+        self.now = self.now.after(Duration::from_secs(1));
+        self.sense();
+        self.decide();
+        let proposals = self.sink.proposals.clone();
+        if self.mode == Mode::Enforce {
+            proposals.iter().for_each(|proposal| self.carry_out(proposal));
+        }
+        proposals
+    }
+
+    pub(crate) fn decide(&mut self) {
+        let mut priorities = vec![Priority::Normal; self.frame.devices.len()];
+        self.boards.iter().for_each(|board| priorities[board.id.index()] = board.priority);
+        self.sink.begin();
+        let view = View {
+            now: self.now,
+            frame: &self.frame,
+            history: &self.history,
+            events: &[],
+            caps: &self.caps,
+            priorities: &priorities,
+            outcomes: &[],
+            mode: self.mode,
+        };
+        self.policy.decide(&view, &mut self.sink);
+    }
+
+    fn sense(&mut self) {
+        let table = Arc::make_mut(&mut self.frame.devices);
+        self.boards.iter().filter(|board| board.gone).for_each(|board| table.retire(board.id));
+        self.frame.begin(self.now);
+        for board in self.boards.iter().filter(|board| !board.gone) {
+            let shown = Reading::Value(board.lie.unwrap_or(board.power()));
+            let late = Reading::Absent(Absence::Late);
+            self.frame.put(board.id, Metric::PowerInstant, if board.readable { shown } else { late });
+            self.frame.put(board.id, Metric::PowerLimitEnforced, Reading::Value(board.enforced()));
+            let Some((min, max)) = board.range else { continue };
+            self.frame.put(board.id, Metric::PowerLimitMin, Reading::Value(min));
+            self.frame.put(board.id, Metric::PowerLimitMax, Reading::Value(max));
+            self.frame.put(board.id, Metric::PowerLimitDefault, Reading::Value(max));
+        }
+        if let (Some(zone), Some(watts)) = (self.package, self.package_w) {
+            self.joules += watts;
+            self.frame.put(zone, Metric::ZoneEnergy, Reading::Value(self.joules));
+        }
+        self.history.append(&self.frame);
+    }
+
+    fn carry_out(&mut self, proposal: &Proposal) {
+        let board = self.boards.iter_mut().find(|board| board.id == proposal.device).unwrap();
+        let (min, max) = board.range.unwrap();
+        assert!(!board.gone, "an order for a device that is gone");
+        let known = self.caps.iter().find(|cap| cap.device == board.id);
+        let original = known.map_or(Watts(board.limit), |cap| cap.original);
+        self.caps.retain(|cap| cap.device != proposal.device);
+        board.limit = match proposal.action {
+            Action::Limit(limit) => limit.0.clamp(min, max),
+            Action::Brake => min,
+            Action::Release => original.0,
+        };
+        if proposal.action != Action::Release {
+            let limit = Watts(board.limit);
+            self.caps.push(Cap { device: proposal.device, limit, original, since: self.now });
+        }
+    }
+}

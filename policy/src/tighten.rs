@@ -1,0 +1,77 @@
+//! Tightening: the brake, and trimming by just as many watts as are needed.
+use crate::scene::{Scene, propose};
+use crate::share::{Giver, cut};
+use model::{Action, Priority, ProposalSink, Watts, Why};
+
+/// The order in which classes give up power.
+const CUT_ORDER: [Priority; 3] = [Priority::Low, Priority::Normal, Priority::High];
+
+/// Brings every device to its floor that is not there. Said again on every beat until it is so.
+pub(crate) fn brake(scene: &Scene<'_>, sink: &mut ProposalSink) {
+    for load in scene.loads {
+        let Some(range) = load.range else { continue };
+        let above = |limit: Watts| limit > range.min() + scene.settings.deadband;
+        if scene.in_force(load).is_none_or(above) {
+            sink.proposals.push(propose(load.device, Action::Brake, Why::OverBudget));
+        }
+    }
+}
+
+/// Trims low-priority devices towards the low threshold.
+pub(crate) fn trim_low(scene: &Scene<'_>, givers: &mut Vec<Giver>, sink: &mut ProposalSink) {
+    trim(scene, (scene.settings.low, Why::OverLow, &CUT_ORDER[..1]), givers, sink);
+}
+
+/// Trims all devices towards the high threshold.
+///
+/// Afterwards a device may draw what it drew, an idle one its floor: then the sum of caps, and not a hope, is what keeps
+/// the budget. An idle device is counted at its floor because that is what its cap allows; counting what it draws would
+/// let caps add up to more than the budget once it wakes.
+pub(crate) fn trim_all(scene: &Scene<'_>, givers: &mut Vec<Giver>, sink: &mut ProposalSink) {
+    trim(scene, (scene.settings.high, Why::OverHigh, &CUT_ORDER), givers, sink);
+}
+
+/// Cuts to the middle between the threshold and its release, so that a cut causes neither at once.
+fn trim(scene: &Scene<'_>, what: (f64, Why, &[Priority]), givers: &mut Vec<Giver>, sink: &mut ProposalSink) {
+    let (threshold, why, classes) = what;
+    let target = scene.tally.budget * (threshold - 0.5 * scene.settings.release_gap);
+    givers.clear();
+    let fixed = weigh(scene, givers);
+    let allowed: Watts = givers.iter().map(|giver| giver.from).sum();
+    cut(givers, classes, fixed + allowed - target);
+    let capable =
+        scene.loads.iter().filter(|load| load.range.is_some() && !scene.drift.contended(load.device));
+    for (load, giver) in capable.zip(givers.iter()).filter(|(_, giver)| classes.contains(&giver.priority)) {
+        let limit = giver.to * (1.0 / load.factor);
+        let cap = scene.view.cap(load.device).map(|cap| cap.limit);
+        // A tighter limit than our cap is somebody else's and stays; a raised one is a case of drift.
+        let now = match (cap, load.enforced) {
+            (Some(cap), Some(enforced)) => Some(cap.min(enforced)),
+            (cap, enforced) => cap.or(enforced),
+        };
+        if now.is_none_or(|now| limit + scene.settings.deadband < now) {
+            sink.proposals.push(propose(load.device, Action::Limit(limit), why));
+        }
+    }
+}
+
+/// Makes givers, in counted watts, of the devices that can be capped, and gives the counted power of everything else:
+/// the host, devices without a knob, limits that somebody else holds up, and what devices draw above their caps.
+fn weigh(scene: &Scene<'_>, givers: &mut Vec<Giver>) -> Watts {
+    let mut fixed = scene.tally.rest;
+    for load in scene.loads {
+        let Some(range) = load.range.filter(|_| !scene.drift.contended(load.device)) else {
+            fixed = fixed + load.counted;
+            continue;
+        };
+        let limit = scene.in_force(load).unwrap_or(range.max());
+        let draws = load.peak.unwrap_or(limit);
+        let may = range.clamp(limit.min(draws));
+        if scene.view.cap(load.device).is_none_or(|cap| scene.settled(cap)) {
+            fixed = fixed + (draws - may).max(Watts::ZERO) * load.factor;
+        }
+        let (from, floor) = (may * load.factor, range.min() * load.factor);
+        givers.push(Giver { priority: scene.view.priority(load.device), from, floor, to: from });
+    }
+    fixed
+}
