@@ -1,12 +1,18 @@
-//! Which control groups are worth following, and what their paths say of containers and pods.
+//! Which control groups are worth following, and where they are.
+use super::path::Group;
 use crate::Roots;
-use crate::host::file::names;
+use std::collections::BTreeMap;
+use std::fs::{self, DirEntry};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Folders looked into at most in one scan.
 const FOLDERS_MAX: usize = 4096;
-/// How deep groups are looked for; a pod's container lies four or five deep.
+/// How deep groups are looked for: a pod's container lies four or five deep, and two deeper on a node that is itself a
+/// container.
 const DEPTH_MAX: usize = 7;
+/// Version 1's trees, the one with the most groups first.
+const TREES: [&str; 4] = ["cpuacct", "cpu,cpuacct", "cpu", "memory"];
 
 /// Where the groups are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,14 +24,18 @@ pub(super) enum Hierarchy {
 }
 
 impl Hierarchy {
-    /// The hierarchy of a host. On a hybrid one the controllers are those of version 1.
+    /// The hierarchy of a host. A hybrid one is of version 1 if any controller that is read here is still there.
     pub(super) fn find(roots: &Roots) -> Option<Self> {
         let mount = roots.sys.join("fs/cgroup");
-        if mount.join("cgroup.controllers").exists() {
+        let unified = |tree: &Path| tree.join("cgroup.controllers").exists();
+        if unified(&mount) {
             return Some(Self::Unified(mount));
         }
-        let split = ["cpuacct", "cpu,cpuacct", "cpu", "memory"].iter().any(|name| mount.join(name).is_dir());
-        split.then_some(Self::Split(mount))
+        if TREES.iter().any(|name| mount.join(name).is_dir()) {
+            return Some(Self::Split(mount));
+        }
+        let beside = mount.join("unified");
+        unified(&beside).then_some(Self::Unified(beside))
     }
 
     /// The tree in which groups are looked for.
@@ -33,125 +43,63 @@ impl Hierarchy {
         match self {
             Self::Unified(mount) => mount.clone(),
             Self::Split(mount) => {
-                let trees = ["cpuacct", "cpu,cpuacct", "cpu", "memory"].map(|name| mount.join(name));
+                let trees = TREES.map(|name| mount.join(name));
                 trees.iter().find(|tree| tree.is_dir()).cloned().unwrap_or_else(|| mount.clone())
             }
         }
     }
 }
 
-/// A group to follow.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Group {
-    /// Below the hierarchy's root.
-    pub(super) path: String,
-    /// For people.
-    pub(super) name: String,
-    /// The container's id.
-    pub(super) container: Option<String>,
-    /// The pod's uid.
-    pub(super) pod: Option<String>,
-}
-
-impl Group {
-    /// What a path says; `None` when the group is not worth following.
-    pub(super) fn of(path: &str) -> Option<Self> {
-        let last = path.rsplit('/').next()?;
-        let container = container_of(last);
-        let unit = last.ends_with(".service") || (last.ends_with(".slice") && !path.contains('/'));
-        // Services inside a user's or another's delegation are theirs to watch.
-        let shallow = path.matches('/').count() <= 1;
-        let name = match &container {
-            Some(id) => id.chars().take(12).collect(),
-            None if unit && shallow => last.to_owned(),
-            None => return None,
-        };
-        Some(Self { path: path.to_owned(), name, container, pod: pod_of(path) })
-    }
-}
-
-/// The container id in a folder's name: `cri-containerd-<id>.scope`, `docker-<id>.scope`, `crio-<id>.scope`, or bare.
-fn container_of(name: &str) -> Option<String> {
-    let stem = name.strip_suffix(".scope").unwrap_or(name);
-    let id = stem.rsplit(['-', ':']).next()?;
-    (id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| id.to_owned())
-}
-
-/// The pod's uid in a path: `pod<uid>` or `kubepods-burstable-pod<uid with underscores>.slice`.
-fn pod_of(path: &str) -> Option<String> {
-    let uid = |part: &str| {
-        let stem = part.strip_suffix(".slice").unwrap_or(part);
-        let uid = stem.rsplit_once("pod").map(|(_, uid)| uid.replace('_', "-"))?;
-        let plain = uid.len() == 36 && uid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-        plain.then_some(uid)
-    };
-    path.split('/').find_map(uid)
-}
-
-/// The groups to follow: containers first, then services and slices; at most `groups_max`.
-pub(super) fn discover(hierarchy: &Hierarchy, groups_max: usize) -> Vec<Group> {
-    let root = hierarchy.tree();
-    let mut groups = Vec::new();
-    let mut folders = vec![(String::new(), 0)];
-    let mut seen = 0;
-    while let Some((path, depth)) = folders.pop() {
-        seen += 1;
-        if seen > FOLDERS_MAX || depth > DEPTH_MAX {
-            continue;
-        }
-        for name in names(&root.join(&path), |_| true) {
-            let below = if path.is_empty() { name } else { format!("{path}/{name}") };
-            if is_folder(&root.join(&below)) {
-                groups.extend(Group::of(&below));
-                folders.push((below, depth + 1));
-            }
-        }
-    }
-    groups.sort_by(|a, b| (a.container.is_none(), &a.path).cmp(&(b.container.is_none(), &b.path)));
+/// The groups to follow, at most `groups_max`: containers before services and slices, and among each those that are
+/// followed already, so that a group keeps its place for as long as it lives.
+pub(super) fn discover(
+    hierarchy: &Hierarchy,
+    groups_max: usize,
+    followed: impl Fn(&str) -> bool,
+) -> Vec<Group> {
+    let mut groups: Vec<Group> = walk(&hierarchy.tree()).iter().filter_map(|path| Group::of(path)).collect();
+    groups
+        .sort_by_cached_key(|group| (group.container.is_none(), !followed(&group.path), group.path.clone()));
     groups.truncate(groups_max);
+    name_apart(&mut groups);
     groups
 }
 
-/// Whether it is a folder itself, not a link to one.
-fn is_folder(path: &Path) -> bool {
-    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+/// Every group below a root, level by level, so that a limit cuts off the deepest.
+fn walk(root: &Path) -> Vec<String> {
+    let (mut found, mut looked) = (Vec::new(), 0);
+    let mut level = vec![String::new()];
+    for _ in 0..=DEPTH_MAX {
+        let mut below = Vec::new();
+        for path in level.iter().take(FOLDERS_MAX - looked) {
+            looked += 1;
+            for name in folders(&root.join(path)) {
+                below.push(if path.is_empty() { name } else { format!("{path}/{name}") });
+            }
+        }
+        found.extend(below.iter().cloned());
+        level = below;
+    }
+    found
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_of_the_common_runtimes_name_container_and_pod() {
-        let id = "0123456789abcdef".repeat(4);
-        let uid = "11111111-2222-3333-4444-555555555555";
-        let under = uid.replace('-', "_");
-        for path in [
-            format!(
-                "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{under}.slice/cri-containerd-{id}.scope"
-            ),
-            format!("kubepods/besteffort/pod{uid}/{id}"),
-            format!("kubepods.slice/kubepods-pod{under}.slice/crio-{id}.scope"),
-            format!("kubelet/kubepods/pod{uid}/cri-containerd:{id}"),
-        ] {
-            let group = Group::of(&path).unwrap();
-            assert_eq!(
-                (group.container.as_deref(), group.pod.as_deref()),
-                (Some(id.as_str()), Some(uid)),
-                "{path}"
-            );
-            assert_eq!(group.name, "0123456789ab");
-        }
-        for path in [format!("docker/{id}"), format!("system.slice/docker-{id}.scope")] {
-            assert_eq!(Group::of(&path).unwrap().container, Some(id.clone()), "{path}");
-        }
+/// The folders in a folder. Links are left alone, so that there is no way round in a circle.
+fn folders(folder: &Path) -> Vec<String> {
+    // A folder without folders has two links, its name and its own dot; most groups are such, and each has dozens of
+    // files that need not be listed. Where links are not counted there are fewer than two.
+    if fs::metadata(folder).is_ok_and(|metadata| metadata.nlink() == 2) {
+        return Vec::new();
     }
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let is_folder = |entry: &DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    entries.flatten().filter(is_folder).filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
 
-    #[test]
-    fn services_are_followed_and_what_is_neither_is_not() {
-        assert_eq!(Group::of("system.slice/sshd.service").unwrap().name, "sshd.service");
-        assert_eq!(Group::of("system.slice").unwrap().container, None);
-        assert_eq!(Group::of("init.scope"), None);
-        assert_eq!(Group::of("user.slice/user-0.slice/user@0.service/app.slice/x.service"), None);
+/// Gives groups of one name their whole path as name.
+fn name_apart(groups: &mut [Group]) {
+    let mut uses: BTreeMap<String, usize> = BTreeMap::new();
+    groups.iter().for_each(|group| *uses.entry(group.name.clone()).or_default() += 1);
+    for group in groups.iter_mut().filter(|group| uses.get(&group.name).is_some_and(|uses| *uses > 1)) {
+        group.name.clone_from(&group.path);
     }
 }

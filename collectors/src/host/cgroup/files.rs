@@ -6,8 +6,9 @@ use model::{Absence, Batch, Metric, Slot};
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
-/// Limits from here on are version 1's way of saying that there is none.
-const NO_LIMIT: f64 = (1_u64 << 60) as f64;
+/// Limits from here on are version 1's way of saying that there is none: it writes the largest number of whole pages
+/// below 2^63 (`PAGE_COUNTER_MAX`, include/linux/page_counter.h).
+const NO_LIMIT: f64 = (1_u64 << 62) as f64;
 
 /// How a file is read.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +17,8 @@ enum Form {
     Number(Metric, f64),
     /// Lines of a name and a number.
     Table(&'static [(&'static str, Metric, f64)]),
+    /// The same in ticks of the clock.
+    Ticks(&'static [(&'static str, Metric)]),
     /// Pressure; only the total of `some`.
     Pressure(Metric),
 }
@@ -45,13 +48,13 @@ const UNIFIED: &[(&str, Form)] = &[
     ("io.pressure", Form::Pressure(Metric::CgroupPressureIo)),
 ];
 
-/// Controllers (the first that is mounted), file, form; version 1. `cpuacct.stat` counts in ticks of a hundredth.
+/// Controllers (the first that is mounted), file, form; version 1.
 const SPLIT: &[(&[&str], &str, Form)] = &[
     (&["cpuacct", "cpu,cpuacct"], "cpuacct.usage", Form::Number(Metric::CgroupCpu, NANO)),
     (
         &["cpuacct", "cpu,cpuacct"],
         "cpuacct.stat",
-        Form::Table(&[("user", Metric::CgroupCpuUser, 0.01), ("system", Metric::CgroupCpuSystem, 0.01)]),
+        Form::Ticks(&[("user", Metric::CgroupCpuUser), ("system", Metric::CgroupCpuSystem)]),
     ),
     (
         &["cpu", "cpu,cpuacct"],
@@ -68,18 +71,54 @@ const SPLIT: &[(&[&str], &str, Form)] = &[
     (&["pids"], "pids.current", Form::Number(Metric::CgroupPids, 1.0)),
 ];
 
-/// The open files of a group.
+/// One file of a group.
+#[derive(Debug)]
+struct Member {
+    path: PathBuf,
+    file: Kept,
+    form: Form,
+    state: State,
+}
+
+/// How the last reading of a file went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It was read, or may be the next time.
+    Kept,
+    /// It is not there: the controller is not enabled for the group, or not yet.
+    Missing,
+    /// It was there and is not any more.
+    Vanished,
+}
+
+impl State {
+    /// What an error says. A file of a removed group that is still open answers ENODEV, whether or not a group of the
+    /// same name has taken its place.
+    fn of(error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::ENODEV) => Self::Vanished,
+            _ if error.kind() == ErrorKind::NotFound => Self::Missing,
+            _ => Self::Kept,
+        }
+    }
+}
+
+/// The open files of a group, each opened once: eight on version 2, seven on version 1.
 #[derive(Debug)]
 pub(super) struct Files {
-    files: Vec<(Kept, Form)>,
+    members: Vec<Member>,
 }
 
 impl Files {
     /// The files of the group at `path` below the hierarchy.
-    pub(super) fn open(hierarchy: &Hierarchy, path: &str) -> Self {
-        let files = match hierarchy {
+    pub(super) fn new(hierarchy: &Hierarchy, path: &str) -> Self {
+        let member = |path: PathBuf, form: Form| {
+            let file = Kept::new(path.clone());
+            Member { path, file, form, state: State::Kept }
+        };
+        let members = match hierarchy {
             Hierarchy::Unified(mount) => {
-                UNIFIED.iter().map(|(file, form)| (Kept::new(mount.join(path).join(file)), *form)).collect()
+                UNIFIED.iter().map(|(file, form)| member(mount.join(path).join(file), *form)).collect()
             }
             Hierarchy::Split(mount) => {
                 let tree = |names: &[&str]| -> PathBuf {
@@ -88,30 +127,32 @@ impl Files {
                 };
                 SPLIT
                     .iter()
-                    .map(|(trees, file, form)| (Kept::new(tree(trees).join(path).join(file)), *form))
+                    .map(|(trees, file, form)| member(tree(trees).join(path).join(file), *form))
                     .collect()
             }
         };
-        Self { files }
+        Self { members }
     }
 
-    /// Reads every file; `false` when the group has vanished.
+    /// Reads every file that is there; `false` when one has vanished, and with it, most likely, the group.
     pub(super) fn read(&mut self, slot: Slot, batch: &mut Batch) -> bool {
-        let mut answers = 0;
-        let mut vanished = false;
-        for (file, form) in &mut self.files {
-            match read(file, *form, slot, batch) {
-                Ok(()) => answers += 1,
-                Err(error) => {
-                    // A file of a removed group that is still open says ENODEV.
-                    vanished |= error.raw_os_error() == Some(libc::ENODEV);
-                    absent(*form, slot, absence(&error), batch);
-                }
+        for member in self.members.iter_mut().filter(|member| member.state != State::Missing) {
+            member.state = State::Kept;
+            if let Err(error) = read(&mut member.file, member.form, slot, batch) {
+                member.state = State::of(&error);
+                absent(member.form, slot, absence(&error), batch);
             }
         }
-        // A file that is not there belongs to a controller that is not enabled, unless all are gone.
-        self.files.retain(|(file, _)| file.there());
-        answers > 0 && !vanished
+        self.members.iter().all(|member| member.state != State::Vanished)
+    }
+
+    /// Looks again for what is not open: a controller may have been enabled since, and on version 1 the group's
+    /// folders are made one after the other. What vanished is taken for new.
+    pub(super) fn look_again(&mut self) {
+        for member in self.members.iter_mut().filter(|member| !member.file.there()) {
+            member.file = Kept::new(member.path.clone());
+            member.state = State::Kept;
+        }
     }
 }
 
@@ -119,19 +160,28 @@ fn absent(form: Form, slot: Slot, why: Absence, batch: &mut Batch) {
     match form {
         Form::Number(metric, _) | Form::Pressure(metric) => batch.absent(slot, metric, why),
         Form::Table(rows) => rows.iter().for_each(|(_, metric, _)| batch.absent(slot, *metric, why)),
+        Form::Ticks(rows) => rows.iter().for_each(|(_, metric)| batch.absent(slot, *metric, why)),
     }
+}
+
+fn malformed() -> io::Error {
+    // From a kind alone: a file that stays damaged must not cost an allocation on every beat.
+    ErrorKind::InvalidData.into()
+}
+
+fn number(text: &str) -> io::Result<f64> {
+    text.trim().parse().map_err(|_| malformed())
 }
 
 fn read(file: &mut Kept, form: Form, slot: Slot, batch: &mut Batch) -> io::Result<()> {
     let text = file.text()?;
-    let malformed = || io::Error::new(ErrorKind::InvalidData, "not a number");
     match form {
         Form::Number(metric, scale) => {
             if text.trim() == "max" {
                 batch.absent(slot, metric, Absence::Unsupported);
                 return Ok(());
             }
-            let number: f64 = text.trim().parse().map_err(|_| malformed())?;
+            let number = number(text)?;
             if metric == Metric::CgroupMemoryLimit && number >= NO_LIMIT {
                 batch.absent(slot, metric, Absence::Unsupported);
             } else {
@@ -139,10 +189,18 @@ fn read(file: &mut Kept, form: Form, slot: Slot, batch: &mut Batch) -> io::Resul
             }
         }
         Form::Table(rows) => {
-            for (name, value) in text.lines().filter_map(|line| line.split_once(' ')) {
+            for (name, value) in lines(text) {
                 if let Some((_, metric, scale)) = rows.iter().find(|(known, ..)| *known == name) {
-                    let number: f64 = value.trim().parse().map_err(|_| malformed())?;
-                    batch.set(slot, *metric, number * scale);
+                    batch.set(slot, *metric, number(value)? * scale);
+                }
+            }
+        }
+        Form::Ticks(rows) => {
+            // USER_HZ, in which version 1 counts.
+            let ticks = rustix::param::clock_ticks_per_second() as f64;
+            for (name, value) in lines(text) {
+                if let Some((_, metric)) = rows.iter().find(|(known, _)| *known == name) {
+                    batch.set(slot, *metric, number(value)? / ticks);
                 }
             }
         }
@@ -153,4 +211,25 @@ fn read(file: &mut Kept, form: Form, slot: Slot, batch: &mut Batch) -> io::Resul
         }
     }
     Ok(())
+}
+
+/// The lines of a name and a value.
+fn lines(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.lines().filter_map(|line| line.split_once(' '))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_that_was_there_can_vanish() {
+        let state = |code| State::of(&io::Error::from_raw_os_error(code));
+        assert_eq!(state(libc::ENODEV), State::Vanished);
+        assert_eq!(state(libc::ENOENT), State::Missing);
+        for code in [libc::EIO, libc::EACCES, libc::EMFILE, libc::ENOMEM] {
+            assert_eq!(state(code), State::Kept, "{code}: it is tried again");
+        }
+        assert_eq!(State::of(&malformed()), State::Kept);
+    }
 }

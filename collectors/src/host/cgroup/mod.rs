@@ -1,12 +1,15 @@
 //! Control groups that are containers, services or slices: usage, throttling, memory and pressure, on version 1 and 2.
 mod discover;
 mod files;
+mod path;
 
 use crate::Options;
-use discover::{Group, Hierarchy, discover};
+use discover::{Hierarchy, discover};
 use files::Files;
 use model::error::OpenError;
 use model::{Batch, CollectError, Collector, DeviceInfo, DeviceKind, Slot, Timestamp};
+use path::Group;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// From one look for new and vanished groups to the next, in seconds.
 const SCAN_S: f64 = 10.0;
@@ -40,21 +43,27 @@ struct Cgroups {
 }
 
 impl Cgroups {
+    /// Lets go of groups that are gone, meets new ones, and looks again for files that were not there.
     fn scan(&mut self, now: Timestamp, batch: &mut Batch) {
-        let found = discover(&self.hierarchy, self.groups_max);
-        self.followed.retain(|followed| {
-            let stays = found.iter().any(|group| group.path == followed.group.path);
-            if !stays {
+        let followed: BTreeSet<&str> = self.followed.iter().map(|f| f.group.path.as_str()).collect();
+        let mut found: BTreeMap<String, Group> =
+            discover(&self.hierarchy, self.groups_max, |path| followed.contains(path))
+                .into_iter()
+                .map(|group| (group.path.clone(), group))
+                .collect();
+        self.followed.retain_mut(|followed| {
+            let stays = found.remove(&followed.group.path).is_some();
+            if stays {
+                followed.files.look_again();
+            } else {
                 batch.gone(followed.slot, now);
             }
             stays
         });
-        for group in found {
-            if !self.followed.iter().any(|followed| followed.group.path == group.path) {
-                let slot = batch.device(identity(&group));
-                let files = Files::open(&self.hierarchy, &group.path);
-                self.followed.push(Followed { group, slot, files });
-            }
+        for group in found.into_values() {
+            let slot = batch.device(identity(&group));
+            let files = Files::new(&self.hierarchy, &group.path);
+            self.followed.push(Followed { group, slot, files });
         }
     }
 }
@@ -83,9 +92,12 @@ impl Collector for Cgroups {
             vanished |= !followed.files.read(followed.slot, batch);
         }
         if vanished {
-            // The next beat looks again, so that a stopped container does not linger.
+            // The next beat looks again, so that a stopped container does not linger and a restarted unit is met anew.
             self.scanned = None;
         }
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
