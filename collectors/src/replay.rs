@@ -1,8 +1,10 @@
 //! Replay: a recording of snapshots, one JSON line a beat, read back as a source.
 use model::error::Reason;
+use model::snapshot::NodeInfo;
 use model::source::SlotProcess;
 use model::{
-    Batch, CollectError, Collector, DeviceId, DeviceKind, Frame, OpenError, Slot, Snapshot, Timestamp,
+    Batch, CollectError, Collector, DeviceId, DeviceKind, Frame, NoticeKind, OpenError, Slot, Snapshot,
+    Timestamp,
 };
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,14 +15,17 @@ use std::sync::Arc;
 /// Bytes of a line; a longer one is not a recording of ours.
 const LINE_MAX: u64 = 16 << 20;
 
-/// A recording, read line by line.
+/// The beat that comes next, or why there is none; `Ok(None)` at the end.
+type Next = Result<Option<Box<Snapshot>>, CollectError>;
+
+/// A recording, read line by line, one beat ahead of what was taken.
 #[derive(Debug)]
 pub struct Recording {
     reader: BufReader<File>,
     line: usize,
-    next: Option<Box<Snapshot>>,
-    host: String,
-    beat_s: f64,
+    text: String,
+    next: Next,
+    node: Arc<NodeInfo>,
     start: Timestamp,
 }
 
@@ -35,29 +40,34 @@ impl Recording {
         let mut recording = Self {
             reader: BufReader::new(file),
             line: 0,
-            next: None,
-            host: String::new(),
-            beat_s: 1.0,
+            text: String::new(),
+            next: Ok(None),
+            node: Arc::default(),
             start: Timestamp::default(),
         };
         let failed = |error: CollectError| OpenError::new(what(), error.reason).because(error);
         let first =
             recording.read().map_err(failed)?.ok_or_else(|| OpenError::new(what(), Reason::Malformed))?;
-        recording.host.clone_from(&first.node.host);
-        recording.beat_s = if first.node.beat_s > 0.0 { first.node.beat_s } else { 1.0 };
+        recording.node = Arc::clone(&first.node);
         recording.start = first.frame.at;
-        recording.next = Some(first);
+        recording.next = Ok(Some(first));
         Ok(recording)
+    }
+
+    /// The node that was recorded, as its first beat says.
+    pub fn node(&self) -> &NodeInfo {
+        &self.node
     }
 
     /// The host that was recorded.
     pub fn host(&self) -> &str {
-        &self.host
+        &self.node.host
     }
 
-    /// The length of a recorded beat, in seconds.
+    /// The length of a recorded beat, in seconds; 1 where the recording does not say.
     pub fn beat_s(&self) -> f64 {
-        self.beat_s
+        let beat_s = self.node.beat_s;
+        if beat_s.is_finite() && beat_s > 0.0 { beat_s } else { 1.0 }
     }
 
     /// The time of the first beat.
@@ -65,30 +75,49 @@ impl Recording {
         self.start
     }
 
-    /// The next beat; `None` at the end. A torn last line, as a killed agent leaves it, is the end.
-    fn read(&mut self) -> Result<Option<Box<Snapshot>>, CollectError> {
-        let what = |line: usize| format!("read line {line} of the recording");
-        let mut text = String::new();
+    /// The time of the beat that comes next; `None` at the end and before a damaged line.
+    pub fn at(&self) -> Option<Timestamp> {
+        self.next.as_ref().ok()?.as_ref().map(|snapshot| snapshot.frame.at)
+    }
+
+    /// Whether every beat was taken.
+    pub fn ended(&self) -> bool {
+        matches!(self.next, Ok(None))
+    }
+
+    /// Reads one line. A torn last line, as a killed agent leaves it, is the end.
+    fn read(&mut self) -> Next {
         self.line += 1;
-        let read = self.reader.by_ref().take(LINE_MAX).read_line(&mut text);
-        read.map_err(|error| CollectError::io(what(self.line), error))?;
-        if !text.ends_with('\n') {
-            return Ok(None);
+        let what = |line: usize| format!("read line {line} of the recording");
+        self.text.clear();
+        let read = self.reader.by_ref().take(LINE_MAX).read_line(&mut self.text);
+        let length = read.map_err(|error| CollectError::io(what(self.line), error))?;
+        if !self.text.ends_with('\n') {
+            // The rest of a line that is too long is no beat either: nothing behind it is read.
+            let long = length as u64 >= LINE_MAX;
+            return if long { Err(CollectError::new(what(self.line), Reason::Full)) } else { Ok(None) };
         }
         let malformed =
             |error: serde_json::Error| CollectError::new(what(self.line), Reason::Malformed).because(error);
-        serde_json::from_str(&text).map(Some).map_err(malformed)
+        serde_json::from_str(&self.text).map(Some).map_err(malformed)
     }
 
-    fn take(&mut self) -> Result<Option<Box<Snapshot>>, CollectError> {
-        match self.next.take() {
-            Some(first) => Ok(Some(first)),
-            None => self.read(),
+    /// Takes the next beat and reads the one behind it. Behind a damaged line it goes on, because each beat names its own
+    /// time; behind a line that could not be read to its end there is nothing to go on with.
+    fn take(&mut self) -> Next {
+        let taken = std::mem::replace(&mut self.next, Ok(None));
+        let goes_on = match &taken {
+            Ok(beat) => beat.is_some(),
+            Err(error) => error.reason == Reason::Malformed,
+        };
+        if goes_on {
+            self.next = self.read();
         }
+        taken
     }
 }
 
-/// A recording as a source.
+/// A recording as a source. Only the frame is replayed: detectors and policies run anew on it.
 #[derive(Debug)]
 pub struct Replay {
     recording: Recording,
@@ -101,24 +130,28 @@ impl Replay {
         Self { recording, slots: BTreeMap::new() }
     }
 
+    /// The node that was recorded.
+    pub fn node(&self) -> &NodeInfo {
+        self.recording.node()
+    }
+
+    /// The time of the beat that is replayed next, for a clock to follow; `None` at the end and before a damaged line.
+    pub fn at(&self) -> Option<Timestamp> {
+        self.recording.at()
+    }
+
+    /// Whether every beat was replayed.
+    pub fn ended(&self) -> bool {
+        self.recording.ended()
+    }
+
     fn emit(&mut self, frame: &Frame, now: Timestamp, batch: &mut Batch) {
-        let mut slots: BTreeMap<DeviceId, Slot> = BTreeMap::new();
-        for device in frame.devices.iter().filter(|device| device.info.kind != DeviceKind::Source) {
-            let key = (device.info.kind, device.info.key.clone());
-            if device.gone {
-                if let Some(slot) = self.slots.remove(&key) {
-                    batch.gone(slot, now);
-                }
-                continue;
-            }
-            let slot = *self.slots.entry(key).or_insert_with(|| batch.device((*device.info).clone()));
-            slots.insert(device.id, slot);
-            for (metric, reading) in frame.readings(device.id) {
-                batch.put(slot, metric, reading);
-            }
+        let slots = self.devices(frame, now, batch);
+        for (&device, &slot) in &slots {
+            frame.readings(device).for_each(|(metric, reading)| batch.put(slot, metric, reading));
         }
         // Comings and goings follow from the devices themselves.
-        for notice in frame.notices.iter().filter(|notice| notice.kind == model::NoticeKind::Xid) {
+        for notice in frame.notices.iter().filter(|notice| notice.kind == NoticeKind::Xid) {
             if let Some(slot) = slots.get(&notice.device) {
                 batch.notice(*slot, notice.kind, notice.code, notice.at);
             }
@@ -129,6 +162,24 @@ impl Replay {
                 batch.process(SlotProcess { slot, pid, name, memory_bytes: process.memory_bytes });
             }
         }
+    }
+
+    /// Follows the recorded devices: new and changed ones are registered, those that went or are no longer named are
+    /// gone. The agent's own sources are left out, because this agent has its own.
+    fn devices(&mut self, frame: &Frame, now: Timestamp, batch: &mut Batch) -> BTreeMap<DeviceId, Slot> {
+        let before = std::mem::take(&mut self.slots);
+        let mut slots = BTreeMap::new();
+        for device in frame.devices.iter().filter(|d| !d.gone && d.info.kind != DeviceKind::Source) {
+            let key = (device.info.kind, device.info.key.clone());
+            let known = before.get(&key).copied().filter(|slot| *batch.info(*slot) == device.info);
+            let slot = known.unwrap_or_else(|| batch.device((*device.info).clone()));
+            self.slots.insert(key, slot);
+            slots.insert(device.id, slot);
+        }
+        for (_, slot) in before.iter().filter(|(key, _)| !self.slots.contains_key(*key)) {
+            batch.gone(*slot, now);
+        }
+        slots
     }
 }
 
@@ -149,61 +200,4 @@ impl Collector for Replay {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use model::source::SourceMap;
-    use model::{DeviceInfo, Metric, Reading};
-    use std::io::Write as _;
-
-    fn recorded(powers: &[f64]) -> tempfile::NamedTempFile {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        for (n, power) in powers.iter().enumerate() {
-            let mut snapshot = Snapshot::default();
-            let table = Arc::make_mut(&mut snapshot.frame.devices);
-            let gpu = table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, "GPU-a"))).unwrap();
-            snapshot.frame.begin(Timestamp { mono_ns: n as u64 * 1_000_000_000, wall_ms: 5 });
-            snapshot.frame.put(gpu, Metric::PowerInstant, Reading::Value(*power));
-            writeln!(file, "{}", serde_json::to_string(&snapshot).unwrap()).unwrap();
-        }
-        file
-    }
-
-    #[test]
-    fn a_recording_gives_its_readings_back_and_then_ends() {
-        let file = recorded(&[100.0, 200.0]);
-        let mut replay = Replay::new(Recording::open(file.path()).unwrap());
-        let (mut batch, mut map, mut frame) = (Batch::default(), SourceMap::default(), Frame::default());
-        for expected in [100.0, 200.0] {
-            batch.begin();
-            replay.collect(Timestamp::default(), &mut batch).unwrap();
-            frame.begin(Timestamp::default());
-            frame.merge(&batch, &mut map, false);
-            let gpu = frame.devices.find(DeviceKind::Gpu, "GPU-a").unwrap();
-            assert_eq!(frame.value(gpu, Metric::PowerInstant), Some(expected));
-        }
-        assert_eq!(replay.collect(Timestamp::default(), &mut batch).unwrap_err().reason, Reason::Missing);
-    }
-
-    #[test]
-    fn a_torn_last_line_is_the_end_and_a_damaged_one_an_error_with_its_number() {
-        let mut file = recorded(&[100.0]);
-        write!(file, "{{\"torn").unwrap();
-        let mut replay = Replay::new(Recording::open(file.path()).unwrap());
-        let mut batch = Batch::default();
-        replay.collect(Timestamp::default(), &mut batch).unwrap();
-        assert_eq!(replay.collect(Timestamp::default(), &mut batch).unwrap_err().reason, Reason::Missing);
-        let mut file = recorded(&[100.0]);
-        writeln!(file, "nonsense").unwrap();
-        let mut replay = Replay::new(Recording::open(file.path()).unwrap());
-        replay.collect(Timestamp::default(), &mut batch).unwrap();
-        let error = replay.collect(Timestamp::default(), &mut batch).unwrap_err();
-        assert!(error.to_string().contains("line 2"), "{error}");
-    }
-
-    #[test]
-    fn a_file_that_is_no_recording_is_refused() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        writeln!(file, "hello").unwrap();
-        assert_eq!(Recording::open(file.path()).unwrap_err().reason, Reason::Malformed);
-    }
-}
+mod tests;

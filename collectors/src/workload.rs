@@ -121,6 +121,62 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_is_replaced_by_another_takes_its_name() {
+        let home = tempfile::tempdir().unwrap();
+        process(home.path(), 42, "sh", 100);
+        let mut names = Names::new(&Roots::below(home.path()));
+        names.name(42);
+        process(home.path(), 42, "python3", 100);
+        (0..TURNS_KEPT).for_each(|_| names.turn());
+        assert_eq!(&*names.name(42), "python3", "the start time stays the same over exec");
+    }
+
+    #[test]
+    fn a_name_that_nobody_asks_for_is_forgotten() {
+        let home = tempfile::tempdir().unwrap();
+        process(home.path(), 1, "asked", 1);
+        process(home.path(), 2, "left", 1);
+        let mut names = Names::new(&Roots::below(home.path()));
+        names.name(2);
+        for _ in 0..=TURNS_KEPT {
+            names.name(1);
+            names.turn();
+        }
+        assert_eq!(names.known.iter().map(|known| known.pid).collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn a_process_that_ended_loses_its_name() {
+        let home = tempfile::tempdir().unwrap();
+        process(home.path(), 42, "gone", 1);
+        let mut names = Names::new(&Roots::below(home.path()));
+        names.name(42);
+        fs::remove_dir_all(home.path().join("proc/42")).unwrap();
+        (0..TURNS_KEPT).for_each(|_| names.turn());
+        assert_eq!(&*names.name(42), "");
+        assert!(names.known.is_empty());
+    }
+
+    #[test]
+    fn damaged_files_give_no_name() {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir_all(home.path().join("proc/7")).unwrap();
+        let mut names = Names::new(&Roots::below(home.path()));
+        for text in [&b""[..], b"7", b"7 (", b"7 (a", b")(", b"7 (a) S 1 2", b"7 (\xff) S x", b"\xff\xfe"] {
+            fs::write(home.path().join("proc/7/stat"), text).unwrap();
+            assert_eq!(&*names.name(7), "", "{text:?}");
+        }
+    }
+
+    #[test]
+    fn this_process_has_the_name_that_the_kernel_gives_it() {
+        let mut names = Names::new(&Roots::default());
+        // The thread whose id is the process's own bears the name.
+        let comm = fs::read_to_string(format!("/proc/{}/comm", std::process::id())).unwrap();
+        assert_eq!(&*names.name(std::process::id()), comm.trim_end());
+    }
+
+    #[test]
     fn the_cache_is_bounded() {
         let home = tempfile::tempdir().unwrap();
         let mut names = Names::new(&Roots::below(home.path()));

@@ -1,29 +1,49 @@
 //! The actuator: sets power limits and reads back what is enforced, since an out-of-band limit may be tighter.
-use super::codes::reason;
+use super::codes::Fault;
+use super::raw::Handle;
 use super::session::Session;
+use model::decision::Knob;
 use model::{ActuateError, Actuator, Order, Watts};
-use nvml_wrapper::error::NvmlError;
-use std::sync::Arc;
 
 /// Sets power limits through NVML. Needs root or CAP_SYS_ADMIN.
+#[derive(Debug)]
 pub(super) struct NvmlActuator {
-    session: Arc<Session>,
+    session: Session,
+    /// Handles by identity: the driver goes through all its devices to find one, which a brake has no time for.
+    handles: Vec<(String, Handle)>,
 }
 
 impl NvmlActuator {
-    pub(super) fn new(session: Arc<Session>) -> Self {
-        Self { session }
+    pub(super) fn new(session: Session) -> Self {
+        Self { session, handles: Vec::new() }
     }
 
-    fn read(&self, key: &str) -> Result<Watts, NvmlError> {
+    /// Does something with a device. A handle that has become doubtful is looked for anew, once.
+    fn with<T>(
+        &mut self,
+        key: &str,
+        work: impl Fn(&Session, Handle) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        if let Some(place) = self.handles.iter().position(|(known, _)| known == key) {
+            match work(&self.session, self.handles[place].1) {
+                Err(fault) if fault.lost() || fault.doubtful() => drop(self.handles.swap_remove(place)),
+                done => return done,
+            }
+        }
         let handle = self.session.find(key)?;
-        self.session.device(handle).enforced_power_limit().map(Watts::from_milliwatts)
+        let done = work(&self.session, handle)?;
+        self.handles.push((key.to_owned(), handle));
+        Ok(done)
     }
+}
 
-    fn write(&self, key: &str, limit: Watts) -> Result<(), NvmlError> {
-        let handle = self.session.find(key)?;
-        self.session.device(handle).set_power_management_limit(limit.to_milliwatts())
-    }
+/// The limit in force after every limiter: as field 190 of `nvml.h`.
+fn read(session: &Session, handle: Handle) -> Result<Watts, Fault> {
+    Ok(Watts::from_milliwatts(session.device(handle).enforced_power_limit()?))
+}
+
+fn failed(what: &str, key: &str) -> impl FnOnce(Fault) -> ActuateError {
+    move |fault| ActuateError::new(format!("{what} the limit of {key}"), fault.reason()).because(fault)
 }
 
 impl Actuator for NvmlActuator {
@@ -32,16 +52,16 @@ impl Actuator for NvmlActuator {
     }
 
     fn enforced(&mut self, key: &str) -> Result<Watts, ActuateError> {
-        let failed =
-            |error| ActuateError::new(format!("read the limit of {key}"), reason(&error)).because(error);
-        self.read(key).map_err(failed)
+        self.with(key, read).map_err(failed("read", key))
     }
 
     fn apply(&mut self, order: &Order) -> Result<Watts, ActuateError> {
-        let key = order.key();
-        let failed =
-            |error| ActuateError::new(format!("set the limit of {key}"), reason(&error)).because(error);
-        self.write(key, order.limit()).map_err(failed)?;
-        self.enforced(key)
+        let Knob::PowerLimit = order.knob();
+        let limit = order.limit().to_milliwatts();
+        let set = |session: &Session, handle: Handle| {
+            Ok(session.device(handle).set_power_management_limit(limit)?)
+        };
+        self.with(order.key(), set).map_err(failed("set", order.key()))?;
+        self.with(order.key(), read).map_err(failed("read back", order.key()))
     }
 }

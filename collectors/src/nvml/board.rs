@@ -1,210 +1,202 @@
 //! One device: who it is, what it can say, and its readings of a beat.
+use super::able::Able;
 use super::calls::{CALLS, Cadence};
-use super::codes::{absence, code, lost, never};
-use super::fields::{self, FIELDS};
-use super::session::{Handle, Session};
+use super::codes::Fault;
+use super::fields::{FIELDS, Fields};
+use super::processes::Users;
+use super::raw::Handle;
+use super::roster::Arrival;
+use super::session::Session;
 use crate::workload::Names;
 use model::source::SlotProcess;
 use model::{Absence, Batch, DeviceInfo, DeviceKind, Metric, NoticeKind, Reading, Slot, Timestamp, Vendor};
 use nvml_wrapper::Device;
-use nvml_wrapper::enums::device::UsedGpuMemory;
-use nvml_wrapper::error::NvmlError;
-use std::collections::BTreeMap;
+use std::time::Duration;
 
-/// How long the answers of slow calls stand, in seconds.
-const SLOW_S: f64 = 10.0;
+/// How long the answers of slow calls stand.
+const SLOW: Duration = Duration::from_secs(10);
 
-/// A device that was met once.
+/// What boards share: caches and memory that is kept from board to board and beat to beat.
+pub(super) struct Desk {
+    pub(super) names: Names,
+    pub(super) users: Users,
+}
+
+/// A device that was met.
+#[derive(Debug)]
 pub(super) struct Board {
     uuid: String,
     handle: Handle,
     slot: Slot,
-    there: bool,
-    /// Calls that have not turned out to be unsupported, in the order of [`CALLS`].
-    able: [bool; CALLS.len()],
+    fields: Fields,
+    calls: [Able; CALLS.len()],
+    lists: [Able; 2],
+    fresh: Vec<(Metric, Reading)>,
     slow: Vec<(Metric, Reading)>,
-    slow_at: Option<Timestamp>,
-    xids: u64,
+    slow_due: Timestamp,
+    /// By how much the second round of slow calls comes early, so that boards take turns.
+    turn: Duration,
+    /// XID errors since the source was opened; why they are not known, where nobody can watch for them.
+    xids: Result<u64, Absence>,
     last_xid: u32,
 }
 
 impl Board {
-    /// Meets a device for the first time.
-    pub(super) fn new(
-        session: &Session,
-        index: u32,
-        handle: Handle,
-        uuid: String,
-        batch: &mut Batch,
-    ) -> Self {
-        let slot = batch.device(identity(session, index, handle, &uuid));
-        let able = [true; CALLS.len()];
-        Self { uuid, handle, slot, there: true, able, slow: Vec::new(), slow_at: None, xids: 0, last_xid: 0 }
+    /// Meets a device, for the first time or again. What it can do is found out anew, as it may have changed with a reset.
+    pub(super) fn meet(arrival: Arrival<'_>, before: Option<Self>, batch: &mut Batch) -> Self {
+        let slot = batch.device(identity(&arrival));
+        let Arrival { session, index, handle, uuid } = arrival;
+        let before = before.filter(|board| board.uuid == uuid);
+        let (xids, last_xid) = before.map_or((Ok(0), 0), |board| (board.xids, board.last_xid));
+        Self {
+            uuid,
+            handle,
+            slot,
+            fields: Fields::new(&session.device(handle), FIELDS),
+            calls: [Able::Untried; CALLS.len()],
+            lists: [Able::Untried; 2],
+            fresh: Vec::new(),
+            slow: Vec::new(),
+            slow_due: Timestamp::default(),
+            turn: Duration::from_secs(u64::from(index) % SLOW.as_secs()),
+            xids,
+            last_xid,
+        }
     }
 
-    /// Meets a device again that was lost; what it can do may have changed with the driver.
-    pub(super) fn welcome(&mut self, session: &Session, index: u32, handle: Handle, batch: &mut Batch) {
-        self.slot = batch.device(identity(session, index, handle, &self.uuid));
-        (self.handle, self.there, self.able) = (handle, true, [true; CALLS.len()]);
-        self.slow.clear();
-        self.slow_at = None;
-    }
-
-    pub(super) fn uuid(&self) -> &str {
-        &self.uuid
-    }
-
+    /// By which events tell whose they are.
     pub(super) fn handle(&self) -> Handle {
         self.handle
     }
 
-    pub(super) fn there(&self) -> bool {
-        self.there
-    }
-
-    /// Takes an XID error that the driver reported.
+    /// Takes an XID error that the driver reported, also when the device is lost by now.
     pub(super) fn xid(&mut self, code: u32, now: Timestamp, batch: &mut Batch) {
-        self.xids += 1;
+        self.xids = Ok(self.xids.unwrap_or(0) + 1);
         self.last_xid = code;
-        batch.notice(self.slot, NoticeKind::Xid, code, now);
+        // The slot of a device that is gone may have been given to another one.
+        if batch.info(self.slot).key == self.uuid {
+            batch.notice(self.slot, NoticeKind::Xid, code, now);
+        }
     }
 
-    /// Reads everything that is due. A device that turns out to be lost is gone from this beat on.
-    pub(super) fn read(&mut self, session: &Session, now: Timestamp, names: &mut Names, batch: &mut Batch) {
+    /// Nobody can watch this device for XID errors.
+    pub(super) fn unwatched(&mut self, absence: Absence) {
+        self.xids = Err(absence);
+    }
+
+    /// Reads everything that is due into the batch.
+    ///
+    /// # Errors
+    /// When the device is lost; it is gone from the batch, which has no readings of it.
+    pub(super) fn read(
+        &mut self,
+        session: &Session,
+        now: Timestamp,
+        desk: &mut Desk,
+        batch: &mut Batch,
+    ) -> Result<(), Fault> {
         let device = session.device(self.handle);
-        let slow = self.slow_at.is_none_or(|last| now.seconds_since(last) >= SLOW_S);
-        if self.fields(session, &device, batch) || self.calls(&device, slow, batch) {
-            self.there = false;
-            batch.gone(self.slot, now);
-            return;
+        let read = self.ask(&device, now).and_then(|()| desk.users.read(&device, &mut self.lists));
+        match read {
+            Ok(processes) => {
+                self.tell(processes, desk, batch);
+                Ok(())
+            }
+            Err(fault) => {
+                batch.gone(self.slot, now);
+                Err(fault)
+            }
         }
+    }
+
+    /// Asks the device for all but its processes.
+    fn ask(&mut self, device: &Device<'_>, now: Timestamp) -> Result<(), Fault> {
+        let slow = now >= self.slow_due;
         if slow {
-            self.slow_at = Some(now);
+            self.slow.clear();
+            self.slow_due = now.after(SLOW - std::mem::take(&mut self.turn));
         }
-        for (metric, reading) in &self.slow {
+        self.fresh.clear();
+        let fresh = &mut self.fresh;
+        let doubts = self.fields.read(device, |metric, reading| fresh.push((metric, reading)))?;
+        let doubts = doubts + self.call(device, slow)?;
+        let silent = self.fresh.iter().all(|(_, reading)| reading.value().is_none());
+        if silent && doubts > 0 { Err(Fault::GPU_IS_LOST) } else { Ok(()) }
+    }
+
+    /// Makes the calls that are due; gives how many answers cast doubt on the device.
+    fn call(&mut self, device: &Device<'_>, slow: bool) -> Result<u32, Fault> {
+        let mut doubts = 0;
+        for (call, able) in CALLS.iter().zip(&mut self.calls) {
+            let due = call.cadence == Cadence::Beat || slow;
+            if !due || *able == Able::Lacks {
+                continue;
+            }
+            let kept = if call.cadence == Cadence::Beat { &mut self.fresh } else { &mut self.slow };
+            let first = kept.len();
+            let answer = (call.read)(device, &mut |metric, value| kept.push((metric, metric.reading(value))));
+            able.learn(&answer, Fault::never);
+            let Err(fault) = answer else { continue };
+            if fault.lost() {
+                return Err(fault);
+            }
+            doubts += u32::from(fault.doubtful());
+            let put = kept.len();
+            for metric in call.metrics {
+                if !kept[first..put].iter().any(|(known, _)| known == metric) {
+                    kept.push((*metric, Reading::Absent(fault.absence())));
+                }
+            }
+        }
+        Ok(doubts)
+    }
+
+    /// Puts everything that was read into the batch.
+    fn tell(&self, processes: Reading, desk: &mut Desk, batch: &mut Batch) {
+        for (metric, reading) in self.fresh.iter().chain(&self.slow) {
             batch.put(self.slot, *metric, *reading);
         }
         batch.flag(self.slot, Metric::Up, true);
-        batch.set(self.slot, Metric::XidErrors, self.xids as f64);
-        if self.xids > 0 {
+        match self.xids {
+            Ok(xids) => batch.set(self.slot, Metric::XidErrors, xids as f64),
+            Err(absence) => batch.absent(self.slot, Metric::XidErrors, absence),
+        }
+        if self.xids.is_ok_and(|xids| xids > 0) {
             batch.set(self.slot, Metric::XidLastCode, f64::from(self.last_xid));
         }
-        self.processes(&device, names, batch);
-    }
-
-    /// Reads field values in one call; says whether the device is lost.
-    fn fields(&self, session: &Session, device: &Device<'_>, batch: &mut Batch) -> bool {
-        match fields::read(session, self.handle, &FIELDS) {
-            Some(Ok(values)) => {
-                for (field, value) in FIELDS.iter().zip(values) {
-                    match value {
-                        Ok(value) => batch.set(self.slot, field.metric, value),
-                        Err(absence) => self.fall_back(device, field.metric, absence, batch),
-                    }
-                }
-                false
-            }
-            Some(Err(code::GPU_IS_LOST | code::RESET_REQUIRED)) => true,
-            Some(Err(_)) | None => {
-                for field in FIELDS {
-                    self.fall_back(device, field.metric, Absence::Unsupported, batch);
-                }
-                false
-            }
-        }
-    }
-
-    /// What an older driver gives through a getter of its own. Its power is a mean over a second on Ampere and newer.
-    fn fall_back(&self, device: &Device<'_>, metric: Metric, absent: Absence, batch: &mut Batch) {
-        let milli = |value: Result<u32, NvmlError>| value.map(|value| f64::from(value) / 1e3);
-        let value = match (absent, metric) {
-            (Absence::Unsupported, Metric::PowerAverage) => milli(device.power_usage()),
-            (Absence::Unsupported, Metric::Energy) => {
-                device.total_energy_consumption().map(|energy| energy as f64 / 1e3)
-            }
-            (Absence::Unsupported, Metric::PowerLimitEnforced) => milli(device.enforced_power_limit()),
-            (Absence::Unsupported, Metric::PowerLimitRequested) => milli(device.power_management_limit()),
-            _ => return batch.absent(self.slot, metric, absent),
-        };
-        match value {
-            Ok(value) => batch.set(self.slot, metric, value),
-            Err(error) => batch.absent(self.slot, metric, absence(&error)),
-        }
-    }
-
-    /// Makes the calls that are due; says whether the device is lost.
-    fn calls(&mut self, device: &Device<'_>, slow: bool, batch: &mut Batch) -> bool {
-        if slow {
-            self.slow.clear();
-        }
-        for (place, call) in CALLS.iter().enumerate() {
-            let due = call.cadence == Cadence::Beat || slow;
-            if !due || !self.able[place] {
-                continue;
-            }
-            let (slot, kept) = (self.slot, &mut self.slow);
-            let mut put = |metric: Metric, reading: Reading| match call.cadence {
-                Cadence::Beat => batch.put(slot, metric, reading),
-                Cadence::Slow => kept.push((metric, reading)),
-            };
-            match (call.read)(device, &mut |metric, value| put(metric, metric.reading(value))) {
-                Ok(()) => {}
-                Err(error) if lost(&error) => return true,
-                Err(error) => {
-                    self.able[place] = !never(&error);
-                    let absent = Reading::Absent(absence(&error));
-                    call.metrics.iter().for_each(|metric| put(*metric, absent));
-                }
-            }
-        }
-        false
-    }
-
-    fn processes(&self, device: &Device<'_>, names: &mut Names, batch: &mut Batch) {
-        let mut count = 0_u32;
-        let lists = [device.running_compute_processes(), device.running_graphics_processes()];
-        if let [Err(error), Err(_)] = &lists {
-            return batch.absent(self.slot, Metric::Processes, absence(error));
-        }
-        for process in lists.into_iter().flatten().flatten() {
-            count += 1;
-            let memory_bytes = match process.used_gpu_memory {
-                UsedGpuMemory::Used(bytes) => Some(bytes),
-                UsedGpuMemory::Unavailable => None,
-            };
+        batch.put(self.slot, Metric::Processes, processes);
+        let Desk { names, users } = desk;
+        for user in users.users() {
             batch.process(SlotProcess {
                 slot: self.slot,
-                pid: process.pid,
-                name: names.name(process.pid),
-                memory_bytes,
+                pid: user.pid,
+                name: names.name(user.pid),
+                memory_bytes: user.memory_bytes,
             });
         }
-        batch.set(self.slot, Metric::Processes, f64::from(count));
     }
 }
 
 /// Who a device is; what cannot be read of it is left out.
-fn identity(session: &Session, index: u32, handle: Handle, uuid: &str) -> DeviceInfo {
-    let device = session.device(handle);
-    let known = [
+fn identity(arrival: &Arrival<'_>) -> DeviceInfo {
+    let Arrival { session, index, handle, uuid } = arrival;
+    let device = session.device(*handle);
+    let architecture = || device.architecture().map(|known| format!("{known:?}").to_lowercase());
+    let attributes = [
         ("pci", device.pci_info().map(|pci| pci.bus_id)),
         ("serial", device.serial()),
         ("vbios", device.vbios_version()),
         ("driver", session.nvml().sys_driver_version()),
-        (
-            "architecture",
-            device.architecture().map(|architecture| format!("{architecture:?}").to_lowercase()),
-        ),
+        ("architecture", architecture()),
     ];
-    let attributes: BTreeMap<_, _> = known
-        .into_iter()
-        .filter_map(|(name, value)| value.ok().map(|value| (name.to_owned(), value)))
-        .collect();
+    let known = |(name, value): (&str, Result<String, _>)| {
+        value.ok().filter(|value| !value.is_empty()).map(|value| (name.to_owned(), value))
+    };
     DeviceInfo {
         name: format!("gpu{index}"),
         model: device.name().unwrap_or_default(),
         vendor: Vendor::Nvidia,
-        attributes,
-        ..DeviceInfo::new(DeviceKind::Gpu, uuid)
+        attributes: attributes.into_iter().filter_map(known).collect(),
+        ..DeviceInfo::new(DeviceKind::Gpu, uuid.as_str())
     }
 }

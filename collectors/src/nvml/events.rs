@@ -1,81 +1,40 @@
 //! XID errors: an event set on a thread of its own, since waiting for events blocks.
-use super::codes::code;
-use super::session::{Handle, Session};
-use nvml_wrapper_sys::bindings::{nvmlEventData_t, nvmlEventSet_t};
+use super::codes::Fault;
+use super::raw::{EventSet, Handle};
+use super::session::Session;
+use model::Absence;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::time::Duration;
 
-/// The event type of an XID critical error in `nvml.h`.
-const XID_CRITICAL: u64 = 0x8;
 /// How long one wait blocks, in milliseconds: the longest that a stop waits for the thread.
 const WAIT_MS: u32 = 200;
-/// Errors that wait to be read; further ones are dropped, as the first ones tell the story.
-const ERRORS_MAX: usize = 256;
-/// How long a drop waits for the thread before it leaves a hung driver behind.
-const FAREWELL: Duration = Duration::from_millis(400);
+/// How long a drop waits for the thread before it leaves a hung driver behind: one wait and a little.
+const FAREWELL: Duration = Duration::from_millis(WAIT_MS as u64 + 50);
+/// How long the thread rests after a wait that failed, since such a wait may return at once.
+const REST: Duration = Duration::from_secs(1);
+/// News that waits to be read; further news is dropped, as the first tells the story.
+const NEWS_MAX: usize = 256;
 
-/// An event set, freed on drop.
-struct Set {
-    session: Arc<Session>,
-    raw: nvmlEventSet_t,
-}
-
-// SAFETY: the set is used by one thread at a time: made on the opener's, then moved to the watcher's.
-unsafe impl Send for Set {}
-
-impl Drop for Set {
-    fn drop(&mut self) {
-        if let Ok(free) = &self.session.nvml().lib().nvmlEventSetFree {
-            // SAFETY: the set came from nvmlEventSetCreate of this session and is not used afterwards.
-            unsafe { free(self.raw) };
-        }
-    }
-}
-
-impl Set {
-    fn create(session: &Arc<Session>) -> Option<Self> {
-        let lib = session.nvml().lib();
-        // Without the other two there is nothing to wait with.
-        let (create, _, _) = (
-            lib.nvmlEventSetCreate.as_ref().ok()?,
-            lib.nvmlEventSetWait_v2.as_ref().ok()?,
-            lib.nvmlDeviceRegisterEvents.as_ref().ok()?,
-        );
-        let mut raw: nvmlEventSet_t = std::ptr::null_mut();
-        // SAFETY: the pointer is valid for the write of a handle.
-        let result = unsafe { create(&mut raw) };
-        (result == code::SUCCESS).then(|| Self { session: Arc::clone(session), raw })
-    }
-
-    fn register(&self, handle: Handle) {
-        if let Ok(register) = &self.session.nvml().lib().nvmlDeviceRegisterEvents {
-            // SAFETY: device and set belong to this session. A device without events is simply not told of.
-            unsafe { register(handle.raw(), XID_CRITICAL, self.raw) };
-        }
-    }
-
-    /// Waits for one XID error.
-    fn wait(&self) -> Option<(Handle, u32)> {
-        let wait = self.session.nvml().lib().nvmlEventSetWait_v2.as_ref().ok()?;
-        // SAFETY: nvmlEventData_t is plain old data, for which zeroes are valid.
-        let mut data: nvmlEventData_t = unsafe { std::mem::zeroed() };
-        // SAFETY: the set belongs to this session and only this thread uses it; the pointer is valid for the write.
-        let result = unsafe { wait(self.raw, &mut data, WAIT_MS) };
-        let told = result == code::SUCCESS && data.eventType & XID_CRITICAL != 0;
-        // XID numbers are below a thousand.
-        told.then(|| (Handle::from_raw(data.device), data.eventData as u32))
-    }
+/// What the thread has to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    /// The driver reported an XID error of this device.
+    Xid(Handle, u32),
+    /// This device cannot be watched.
+    Unwatched(Handle, Absence),
 }
 
 /// The handle of the thread.
+#[derive(Debug)]
 pub(super) struct Watcher {
-    errors: Receiver<(Handle, u32)>,
-    /// New devices for the set.
-    devices: Sender<Handle>,
+    news: Receiver<News>,
+    /// Devices for the set. Closing it is the thread's sign to end.
+    devices: Option<Sender<Handle>>,
     /// Closed by the thread when it ends.
     done: Receiver<()>,
-    known: std::cell::RefCell<Vec<Handle>>,
+    /// Devices that are in the set since the opening, and were not met yet.
+    early: Vec<Handle>,
 }
 
 impl Watcher {
@@ -83,61 +42,96 @@ impl Watcher {
     ///
     /// The devices that are there are registered before the first wait, so that no error after the opening is missed.
     pub(super) fn start(session: &Arc<Session>) -> Option<Self> {
-        let set = Set::create(session)?;
+        let set = EventSet::create(session).ok()?;
         let count = session.count().unwrap_or(0);
-        let known: Vec<Handle> = (0..count).filter_map(|index| session.handle(index).ok()).collect();
-        known.iter().for_each(|handle| set.register(*handle));
-        let (told, errors) = sync_channel(ERRORS_MAX);
+        let there = (0..count).filter_map(|index| session.handle(index).ok());
+        let early: Vec<Handle> = there.filter(|handle| set.register(*handle).is_ok()).collect();
+        let (tell, news) = sync_channel(NEWS_MAX);
         let (devices, arrivals) = channel();
         let (alive, done) = channel::<()>();
-        let watch = move || {
-            watch(&set, &arrivals, &told);
+        let watch = Watch { session: Arc::clone(session), set, watched: early.clone(), arrivals, tell };
+        let work = move || {
+            watch.run();
             drop(alive);
         };
-        std::thread::Builder::new().name("wk-nvml-xid".into()).spawn(watch).ok()?;
-        Some(Self { errors, devices, done, known: known.into() })
+        std::thread::Builder::new().name("wk-nvml-xid".into()).spawn(work).ok()?;
+        Some(Self { news, devices: Some(devices), done, early })
     }
 
-    /// Adds a device to the set, once.
-    pub(super) fn register(&self, handle: Handle) {
-        let mut known = self.known.borrow_mut();
-        if !known.contains(&handle) {
-            known.push(handle);
+    /// Watches a device that was met, for the first time or again: a driver forgets what it watched when it loses a device.
+    pub(super) fn register(&mut self, handle: Handle) {
+        if let Some(place) = self.early.iter().position(|known| *known == handle) {
+            self.early.swap_remove(place);
+        } else if let Some(devices) = &self.devices {
             // A thread that has ended tells of nothing; the readings go on.
-            let _ = self.devices.send(handle);
+            let _ = devices.send(handle);
         }
     }
 
-    /// Takes the errors since the last time.
-    pub(super) fn drain(&self, mut take: impl FnMut(Handle, u32)) {
-        while let Ok((handle, code)) = self.errors.try_recv() {
-            take(handle, code);
-        }
+    /// The news since the last time.
+    pub(super) fn news(&self) -> impl Iterator<Item = News> {
+        self.news.try_iter()
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        // Replacing the sender closes the channel, which is the thread's sign to end.
-        self.devices = channel().0;
-        // An error of the other kind means that it has ended.
-        let hung = self.done.recv_timeout(FAREWELL) == Err(RecvTimeoutError::Timeout);
-        debug_assert!(!hung || cfg!(not(test)), "the watcher did not end");
+        self.devices = None;
+        // The thread says nothing: either it ends, which closes the channel, or the driver hangs and it is left behind with
+        // a hold on the session, which it gives up when the driver lets it go.
+        let _: Result<(), RecvTimeoutError> = self.done.recv_timeout(FAREWELL);
     }
 }
 
-fn watch(set: &Set, arrivals: &Receiver<Handle>, told: &SyncSender<(Handle, u32)>) {
-    loop {
+/// What the thread works on.
+struct Watch {
+    session: Arc<Session>,
+    set: EventSet,
+    watched: Vec<Handle>,
+    arrivals: Receiver<Handle>,
+    tell: SyncSender<News>,
+}
+
+impl Watch {
+    fn run(mut self) {
         loop {
-            match arrivals.try_recv() {
-                Ok(handle) => set.register(handle),
-                Err(TryRecvError::Empty) => break,
+            match self.arrivals.try_recv() {
+                Ok(handle) => {
+                    self.register(handle);
+                    continue;
+                }
                 Err(TryRecvError::Disconnected) => return,
+                Err(TryRecvError::Empty) => {}
+            }
+            match self.set.wait(WAIT_MS) {
+                // A full queue has a story to tell already.
+                Ok(Some((handle, code))) => drop(self.tell.try_send(News::Xid(handle, code))),
+                Ok(None) => {}
+                Err(Fault::UNINITIALIZED) => return,
+                Err(fault) => match self.arrivals.recv_timeout(REST) {
+                    Ok(handle) => self.register(handle),
+                    Err(RecvTimeoutError::Disconnected) => return,
+                    Err(RecvTimeoutError::Timeout) if fault.lost() => self.renew(),
+                    Err(RecvTimeoutError::Timeout) => {}
+                },
             }
         }
-        if let Some(error) = set.wait() {
-            // A full queue has a story to tell already.
-            let _ = told.try_send(error);
+    }
+
+    fn register(&mut self, handle: Handle) {
+        match self.set.register(handle) {
+            Ok(()) if !self.watched.contains(&handle) => self.watched.push(handle),
+            Ok(()) => {}
+            Err(fault) => drop(self.tell.try_send(News::Unwatched(handle, fault.absence()))),
+        }
+    }
+
+    /// Makes a set of those that are left: one with a lost device in it fails for all of them. The lost one is watched
+    /// again when it is met again.
+    fn renew(&mut self) {
+        if let Ok(set) = EventSet::create(&self.session) {
+            self.watched.retain(|handle| set.register(*handle).is_ok());
+            self.set = set;
         }
     }
 }

@@ -1,122 +1,84 @@
 //! NVIDIA GPUs through NVML.
 //!
-//! To add a metric: a row in the catalogue, and a row in [`calls::CALLS`] (a getter of the safe wrapper) or in
-//! [`fields::FIELDS`] (a field number). What a board does not support is found out once and costs nothing afterwards.
+//! To add a metric: a row in the catalogue, and one row here: in [`calls::CALLS`] for a getter of the safe wrapper, or in
+//! [`fields::FIELDS`] for a field number. Nothing else: what a board does not support is found out once and costs nothing
+//! afterwards, a fault becomes the absence that [`codes`] gives it, and values stand in base units. Only a function that
+//! the wrapper lacks or gets wrong needs a raw call, and that belongs in `raw.rs`.
+//!
+//! Of the other files, `session` opens the library, `roster` knows which devices answer, `board` reads one of them,
+//! `processes` says who uses it, `events` waits for XID errors, `reflex` reads power alone, and `actuator` sets limits.
+mod able;
 mod actuator;
 mod board;
 pub mod calls;
 pub mod codes;
 mod events;
 pub mod fields;
+mod processes;
+mod raw;
 mod reflex;
+mod roster;
 mod session;
 
 use crate::Options;
 use crate::workload::Names;
-use board::Board;
-use events::Watcher;
-use model::error::Reason;
-use model::{Actuator, Batch, CollectError, Collector, OpenError, Timestamp};
-use session::{Handle, Session};
-use std::path::Path;
+use board::{Board, Desk};
+use events::{News, Watcher};
+use model::{Absence, Actuator, Batch, CollectError, Collector, OpenError, Timestamp};
+use processes::Users;
+use roster::Roster;
+use session::Session;
 use std::sync::Arc;
 
-/// From one look for new or returned devices to the next, in seconds.
-const SCAN_S: f64 = 10.0;
-/// First and longest wait before a lost device is looked for again, in seconds.
-const RETRY_FIRST_S: f64 = 1.0;
-const RETRY_LAST_S: f64 = 60.0;
-
-/// The library that a host without NVIDIA's driver may lack without that being an error.
-const DEFAULT_LIBRARY: &str = "libnvidia-ml.so.1";
-
-fn session(options: &Options) -> Result<Option<Arc<Session>>, OpenError> {
-    match Session::open(&options.nvml_library) {
-        Err(error)
-            if error.reason == Reason::Missing && options.nvml_library == Path::new(DEFAULT_LIBRARY) =>
-        {
-            Ok(None)
-        }
-        opened => opened.map(|session| Some(Arc::new(session))),
-    }
-}
-
-/// Opens the source of the beat.
+/// Opens the source of the beat; `None` on a host without NVIDIA's driver.
 ///
 /// # Errors
 /// When the library is there but does not start, or a configured path is not there.
 pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> {
-    let Some(session) = session(options)? else { return Ok(None) };
-    let names = Names::new(&options.roots);
+    let Some(session) = Session::open(&options.nvml_library)?.map(Arc::new) else { return Ok(None) };
     let watcher = Watcher::start(&session);
-    Ok(Some(Box::new(Nvml {
-        session,
-        watcher,
-        names,
-        boards: Vec::new(),
-        scanned: None,
-        retry_s: RETRY_FIRST_S,
-    })))
+    let desk = Desk { names: Names::new(&options.roots), users: Users::default() };
+    Ok(Some(Box::new(Nvml { watcher, session, desk, boards: Roster::default() })))
 }
 
-/// Opens the source of the reflex: instantaneous power and nothing else.
+/// Opens the source of the reflex: instantaneous power and nothing else; `None` on a host without NVIDIA's driver.
 ///
 /// # Errors
 /// As [`open`].
 pub fn open_reflex(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> {
-    Ok(session(options)?.map(|session| Box::new(reflex::Reflex::new(session)) as Box<dyn Collector>))
+    let session = Session::open(&options.nvml_library)?;
+    Ok(session.map(|session| Box::new(reflex::Reflex::new(session)) as Box<dyn Collector>))
 }
 
-/// Opens the actuator.
+/// Opens the actuator; `None` on a host without NVIDIA's driver.
 ///
 /// # Errors
 /// As [`open`].
 pub fn open_actuator(options: &Options) -> Result<Option<Box<dyn Actuator>>, OpenError> {
-    Ok(session(options)?.map(|session| Box::new(actuator::NvmlActuator::new(session)) as Box<dyn Actuator>))
+    let session = Session::open(&options.nvml_library)?;
+    Ok(session.map(|session| Box::new(actuator::NvmlActuator::new(session)) as Box<dyn Actuator>))
 }
 
-/// The source. Handles are taken once and taken anew after a loss.
+/// The source of the beat. Handles are taken once, and taken anew after a loss.
 struct Nvml {
-    session: Arc<Session>,
+    /// Dropped first: its thread has a hold on the session.
     watcher: Option<Watcher>,
-    names: Names,
-    boards: Vec<Board>,
-    scanned: Option<Timestamp>,
-    /// Wait before a lost device is looked for again, in seconds.
-    retry_s: f64,
+    session: Arc<Session>,
+    desk: Desk,
+    boards: Roster<Board>,
 }
 
 impl Nvml {
-    /// Looks for devices when it is time: all of them now and then, lost ones sooner.
-    fn scan_if_due(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
-        let lost = self.boards.iter().any(|board| !board.there());
-        let wait_s = if lost { self.retry_s } else { SCAN_S };
-        if self.scanned.is_some_and(|last| now.seconds_since(last) < wait_s) {
-            return Ok(());
-        }
-        self.scanned = Some(now);
-        self.retry_s = if lost { (self.retry_s * 2.0).min(RETRY_LAST_S) } else { RETRY_FIRST_S };
-        let count = self.session.count().map_err(|error| {
-            // A driver that does not even count its devices is lost as a whole.
-            CollectError::new("count NVIDIA devices", Reason::Lost).because(error)
-        })?;
-        for index in 0..count {
-            // A device that is listed and does not answer is looked for again later.
-            let Ok(handle) = self.session.handle(index) else { continue };
-            self.meet(index, handle, batch);
-        }
-        Ok(())
-    }
-
-    fn meet(&mut self, index: u32, handle: Handle, batch: &mut Batch) {
-        let Ok(uuid) = self.session.device(handle).uuid() else { return };
-        match self.boards.iter_mut().find(|board| board.uuid() == uuid) {
-            Some(board) if board.there() => {}
-            Some(board) => board.welcome(&self.session, index, handle, batch),
-            None => self.boards.push(Board::new(&self.session, index, handle, uuid, batch)),
-        }
-        if let Some(watcher) = &self.watcher {
-            watcher.register(handle);
+    /// Hands on what the driver reported since the last beat.
+    fn listen(&mut self, now: Timestamp, batch: &mut Batch) {
+        let Self { watcher, boards, .. } = self;
+        for news in watcher.iter().flat_map(Watcher::news) {
+            let (News::Xid(whose, _) | News::Unwatched(whose, _)) = news;
+            let Some(board) = boards.known().find(|board| board.handle() == whose) else { continue };
+            match news {
+                News::Xid(_, code) => board.xid(code, now, batch),
+                News::Unwatched(_, absence) => board.unwatched(absence),
+            }
         }
     }
 }
@@ -127,19 +89,20 @@ impl Collector for Nvml {
     }
 
     fn collect(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
-        self.scan_if_due(now, batch)?;
-        let Self { session, watcher, names, boards, .. } = self;
-        if let Some(watcher) = watcher {
-            watcher.drain(|handle, code| {
-                if let Some(board) = boards.iter_mut().find(|board| board.handle() == handle) {
-                    board.xid(code, now, batch);
-                }
-            });
-        }
-        names.turn();
-        for board in boards.iter_mut().filter(|board| board.there()) {
-            board.read(session, now, names, batch);
-        }
-        Ok(())
+        let Self { session, watcher, boards, .. } = self;
+        boards.seek(session, now, |arrival, before| {
+            let handle = arrival.handle;
+            let mut board = Board::meet(arrival, before, batch);
+            match watcher {
+                Some(watcher) => watcher.register(handle),
+                None => board.unwatched(Absence::Unsupported),
+            }
+            board
+        })?;
+        self.listen(now, batch);
+        let Self { session, desk, boards, .. } = self;
+        desk.names.turn();
+        boards.visit(now, |board| board.read(session, now, desk, batch));
+        boards.check()
     }
 }

@@ -1,37 +1,27 @@
-//! The reflex's source: one raw call a device, handles kept.
-use super::fields::{self, Field};
-use super::session::{Handle, Session};
-use model::error::Reason;
-use model::{Batch, CollectError, Collector, DeviceInfo, DeviceKind, Metric, Slot, Timestamp};
-use std::sync::Arc;
+//! The reflex's source: one call a device, handles kept.
+use super::fields::{Fields, POWER};
+use super::raw::Handle;
+use super::roster::{Arrival, Roster};
+use super::session::Session;
+use model::{Batch, CollectError, Collector, DeviceInfo, DeviceKind, Slot, Timestamp};
 
-const POWER: [Field; 1] = [Field { number: 186, metric: Metric::PowerInstant, scale: 1e-3 }];
-/// From one look for other devices to the next, in seconds.
-const SCAN_S: f64 = 10.0;
+#[derive(Debug)]
+struct Meter {
+    handle: Handle,
+    slot: Slot,
+    fields: Fields,
+}
 
-/// Reads instantaneous power.
+/// Reads instantaneous power. A device without it has no reading, and the reflex counts it at its worst.
+#[derive(Debug)]
 pub(super) struct Reflex {
-    session: Arc<Session>,
-    boards: Vec<(Handle, Slot)>,
-    scanned: Option<Timestamp>,
+    session: Session,
+    meters: Roster<Meter>,
 }
 
 impl Reflex {
-    pub(super) fn new(session: Arc<Session>) -> Self {
-        Self { session, boards: Vec::new(), scanned: None }
-    }
-
-    fn scan(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
-        let failed = |error| CollectError::new("count NVIDIA devices", Reason::Lost).because(error);
-        let count = self.session.count().map_err(failed)?;
-        self.scanned = Some(now);
-        self.boards.clear();
-        for handle in (0..count).filter_map(|index| self.session.handle(index).ok()) {
-            if let Ok(uuid) = self.session.device(handle).uuid() {
-                self.boards.push((handle, batch.device(DeviceInfo::new(DeviceKind::Gpu, uuid))));
-            }
-        }
-        Ok(())
+    pub(super) fn new(session: Session) -> Self {
+        Self { session, meters: Roster::default() }
     }
 }
 
@@ -41,15 +31,16 @@ impl Collector for Reflex {
     }
 
     fn collect(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
-        if self.scanned.is_none_or(|last| now.seconds_since(last) >= SCAN_S) {
-            self.scan(now, batch)?;
-        }
-        for (handle, slot) in &self.boards {
-            // A device without the field is left out, and the reflex counts it at its worst.
-            if let Some(Ok([Ok(watts)])) = fields::read(&self.session, *handle, &POWER) {
-                batch.set(*slot, Metric::PowerInstant, watts);
-            }
-        }
-        Ok(())
+        let Self { session, meters } = self;
+        meters.seek(session, now, |Arrival { session, handle, uuid, .. }, _| {
+            let fields = Fields::new(&session.device(handle), POWER);
+            Meter { handle, slot: batch.device(DeviceInfo::new(DeviceKind::Gpu, uuid)), fields }
+        })?;
+        meters.visit(now, |Meter { handle, slot, fields }| {
+            let read =
+                fields.read(&session.device(*handle), |metric, reading| batch.put(*slot, metric, reading));
+            read.map(drop).inspect_err(|_| batch.gone(*slot, now))
+        });
+        meters.check()
     }
 }

@@ -1,0 +1,318 @@
+//! Every raw call, and with it every `unsafe` block of this source: loading, handles, field values, process lists, events.
+//!
+//! Functions are taken from the wrapper's table of symbols, never through the binding's methods, which panic when a symbol
+//! is missing.
+use super::codes::Fault;
+use super::session::Session;
+use model::error::{Cause, Reason};
+use nvml_wrapper::error::nvml_sym;
+use nvml_wrapper::{Device, Nvml};
+use nvml_wrapper_sys::bindings::{
+    NvmlLib, nvmlDevice_t, nvmlEventData_t, nvmlEventSet_t, nvmlFieldValue_t, nvmlMemory_t,
+    nvmlProcessInfo_t, nvmlReturn_t, nvmlValue_t,
+};
+use std::ffi::{c_uint, c_ulonglong};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The event type of an XID critical error in `nvml.h`.
+const XID_CRITICAL: c_ulonglong = 0x8;
+/// The most entries a process list may have; a longer one is not read.
+const PROCESSES_MAX: usize = 4096;
+/// Room for processes that start between two calls.
+const PROCESSES_SPARE: usize = 8;
+
+/// A device's handle. Valid as long as its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Handle(nvmlDevice_t);
+
+// SAFETY: NVML's handles are opaque values that its documentation allows any thread to use; they are never followed here.
+unsafe impl Send for Handle {}
+// SAFETY: as above.
+unsafe impl Sync for Handle {}
+
+impl Handle {
+    /// The handle of a device.
+    pub(super) fn of(device: &Device<'_>) -> Self {
+        // SAFETY: the raw handle is kept beside its session and used with that session only.
+        Self(unsafe { device.handle() })
+    }
+
+    /// The device of a handle, for the time of a call.
+    pub(super) fn device(self, nvml: &Nvml) -> Device<'_> {
+        // SAFETY: the handle came from this library.
+        unsafe { Device::new(self.0, nvml) }
+    }
+}
+
+/// Why a library was not started.
+#[derive(Debug)]
+pub(super) enum LoadError {
+    /// The loader does not find it.
+    NotFound(Cause),
+    /// It is there and does not start.
+    Failed(Reason, Cause),
+}
+
+/// The error of a library that lacks a function.
+fn missing(error: &impl ToString) -> LoadError {
+    LoadError::Failed(Reason::SymbolMissing, error.to_string().into())
+}
+
+/// Loads and starts a library.
+///
+/// What cannot be done without is looked for first: the wrapper would panic on drop without `nvmlShutdown`, and a library
+/// that finds no device can say nothing.
+///
+/// # Errors
+/// What the loader or the library said.
+pub(super) fn load(library: &Path) -> Result<Nvml, LoadError> {
+    // SAFETY: the operator names the library, or it is the driver's own; its initialisers are trusted as the driver is.
+    let probe = unsafe { NvmlLib::new(library) }.map_err(|error| unloadable(error.to_string()))?;
+    if let Err(error) = &probe.nvmlInit_v2 {
+        // SAFETY: the symbol is only looked for, never called.
+        let older = unsafe { probe.__library.get::<unsafe extern "C" fn() -> nvmlReturn_t>(b"nvmlInit\0") };
+        let too_old = || LoadError::Failed(Reason::TooOld, error.to_string().into());
+        return Err(if older.is_ok() { too_old() } else { missing(error) });
+    }
+    probe.nvmlShutdown.as_ref().map_err(missing)?;
+    probe.nvmlDeviceGetCount_v2.as_ref().map_err(missing)?;
+    probe.nvmlDeviceGetHandleByIndex_v2.as_ref().map_err(missing)?;
+    probe.nvmlDeviceGetUUID.as_ref().map_err(missing)?;
+    Nvml::builder().lib_path(library.as_os_str()).init().map_err(|error| {
+        let fault = Fault::from(error);
+        LoadError::Failed(fault.reason(), fault.into())
+    })
+}
+
+/// Why the loader refused, from its message, which is all that it gives.
+fn unloadable(message: String) -> LoadError {
+    let says = |words: &str| message.contains(words);
+    if says("No such file") {
+        LoadError::NotFound(message.into())
+    } else if says("ermission denied") {
+        LoadError::Failed(Reason::Denied, message.into())
+    } else {
+        LoadError::Failed(Reason::Malformed, message.into())
+    }
+}
+
+/// A question for the field with this number, of the whole GPU.
+pub(super) fn ask(number: u32) -> nvmlFieldValue_t {
+    nvmlFieldValue_t {
+        fieldId: number,
+        scopeId: 0,
+        timestamp: 0,
+        latencyUsec: 0,
+        valueType: 0,
+        // A field that the driver does not even touch is no success.
+        nvmlReturn: 999,
+        value: nvmlValue_t { ullVal: 0 },
+    }
+}
+
+/// Asks for many fields at once. Answers are told by position: newer drivers renumber some.
+///
+/// # Errors
+/// The fault of the call as a whole.
+pub(super) fn field_values(device: &Device<'_>, values: &mut [nvmlFieldValue_t]) -> Result<(), Fault> {
+    let call = nvml_sym(device.nvml().lib().nvmlDeviceGetFieldValues.as_ref())?;
+    let count = i32::try_from(values.len()).map_err(|_| Fault::INVALID_ARGUMENT)?;
+    // SAFETY: the device belongs to this library, and the array has as many entries as said.
+    Fault::check(unsafe { call(device.handle(), count, values.as_mut_ptr()) })
+}
+
+/// The number in an answered field, by the type it came with.
+///
+/// # Errors
+/// The fault of the field.
+pub(super) fn answer(value: &nvmlFieldValue_t) -> Result<f64, Fault> {
+    Fault::check(value.nvmlReturn)?;
+    // Counters are below 2^53 for centuries, so the conversions are exact.
+    // SAFETY: every member of the union is valid for any bits; the type code says which one the driver wrote.
+    unsafe {
+        match value.valueType {
+            0 => Ok(value.value.dVal),
+            1 => Ok(f64::from(value.value.uiVal)),
+            2 => Ok(value.value.ulVal as f64),
+            3 => Ok(value.value.ullVal as f64),
+            4 => Ok(value.value.sllVal as f64),
+            5 => Ok(f64::from(value.value.siVal)),
+            6 => Ok(f64::from(value.value.usVal)),
+            _ => Err(Fault::UNREADABLE),
+        }
+    }
+}
+
+/// Memory used and in all, in bytes, as older drivers say it: what the driver keeps for itself counts as used.
+///
+/// # Errors
+/// The fault of the call.
+pub(super) fn memory_of_old(device: &Device<'_>) -> Result<(u64, u64), Fault> {
+    let call = nvml_sym(device.nvml().lib().nvmlDeviceGetMemoryInfo.as_ref())?;
+    let mut memory = nvmlMemory_t { total: 0, free: 0, used: 0 };
+    // SAFETY: the device belongs to this library, and the pointer is valid for the write.
+    Fault::check(unsafe { call(device.handle(), &mut memory) })?;
+    Ok((memory.used, memory.total))
+}
+
+/// The clock event reasons, under their present name or that of older drivers.
+///
+/// # Errors
+/// The fault of the call.
+pub(super) fn clock_event_reasons(device: &Device<'_>) -> Result<u64, Fault> {
+    let lib = device.nvml().lib();
+    let newer = lib.nvmlDeviceGetCurrentClocksEventReasons.as_ref();
+    let call = newer.or(lib.nvmlDeviceGetCurrentClocksThrottleReasons.as_ref());
+    let mut reasons = 0;
+    // SAFETY: the device belongs to this library, and the pointer is valid for the write.
+    Fault::check(unsafe { nvml_sym(call)?(device.handle(), &mut reasons) })?;
+    Ok(reasons)
+}
+
+/// Which processes a list holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum List {
+    /// Those with a compute context.
+    Compute,
+    /// Those with a graphics context.
+    Graphics,
+}
+
+/// Reads a list of processes into a buffer that is kept, and gives the part of it that was filled.
+///
+/// # Errors
+/// The fault of the call; `INSUFFICIENT_SIZE` when there are more than [`PROCESSES_MAX`].
+pub(super) fn processes<'a>(
+    device: &Device<'_>,
+    list: List,
+    buffer: &'a mut Vec<nvmlProcessInfo_t>,
+) -> Result<&'a [nvmlProcessInfo_t], Fault> {
+    let lib = device.nvml().lib();
+    let call = match list {
+        List::Compute => lib.nvmlDeviceGetComputeRunningProcesses_v3.as_ref(),
+        List::Graphics => lib.nvmlDeviceGetGraphicsRunningProcesses_v3.as_ref(),
+    };
+    let call = nvml_sym(call)?;
+    let blank = nvmlProcessInfo_t { pid: 0, usedGpuMemory: 0, gpuInstanceId: 0, computeInstanceId: 0 };
+    buffer.resize(buffer.len().max(PROCESSES_SPARE), blank);
+    loop {
+        let mut count = c_uint::try_from(buffer.len()).map_err(|_| Fault::INSUFFICIENT_SIZE)?;
+        // SAFETY: the device belongs to this library, and the array has as many entries as said.
+        let result = Fault::check(unsafe { call(device.handle(), &mut count, buffer.as_mut_ptr()) });
+        let (count, room) = (count as usize, buffer.len());
+        match result {
+            Ok(()) => return Ok(&buffer[..count.min(room)]),
+            Err(Fault::INSUFFICIENT_SIZE) if (room..PROCESSES_MAX).contains(&count) => {
+                buffer.resize((count + PROCESSES_SPARE).min(PROCESSES_MAX), blank);
+            }
+            Err(fault) => return Err(fault),
+        }
+    }
+}
+
+/// A set of devices whose XID errors are waited for together; freed on drop.
+pub(super) struct EventSet {
+    session: Arc<Session>,
+    raw: nvmlEventSet_t,
+}
+
+// SAFETY: the set is used by one thread at a time: made on the opener's, then moved to the watcher's.
+unsafe impl Send for EventSet {}
+
+impl Drop for EventSet {
+    fn drop(&mut self) {
+        if let Ok(free) = &self.session.nvml().lib().nvmlEventSetFree {
+            // SAFETY: the set came from nvmlEventSetCreate of this session and is not used afterwards.
+            unsafe { free(self.raw) };
+        }
+    }
+}
+
+impl EventSet {
+    /// An empty set.
+    ///
+    /// # Errors
+    /// The fault of the call, or that the library lacks what is needed to wait.
+    pub(super) fn create(session: &Arc<Session>) -> Result<Self, Fault> {
+        let lib = session.nvml().lib();
+        nvml_sym(lib.nvmlEventSetWait_v2.as_ref())?;
+        nvml_sym(lib.nvmlDeviceRegisterEvents.as_ref())?;
+        let create = nvml_sym(lib.nvmlEventSetCreate.as_ref())?;
+        let mut raw: nvmlEventSet_t = std::ptr::null_mut();
+        // SAFETY: the pointer is valid for the write of a handle.
+        Fault::check(unsafe { create(&mut raw) })?;
+        Ok(Self { session: Arc::clone(session), raw })
+    }
+
+    /// Adds a device.
+    ///
+    /// # Errors
+    /// The fault of the call: the device may have no events.
+    pub(super) fn register(&self, handle: Handle) -> Result<(), Fault> {
+        let register = nvml_sym(self.session.nvml().lib().nvmlDeviceRegisterEvents.as_ref())?;
+        // SAFETY: device and set belong to this session, and no other thread waits on the set.
+        Fault::check(unsafe { register(handle.0, XID_CRITICAL, self.raw) })
+    }
+
+    /// Waits for an XID error: the device and the code; `None` when none came in time.
+    ///
+    /// # Errors
+    /// The fault of the call. It may have come at once.
+    pub(super) fn wait(&self, wait_ms: u32) -> Result<Option<(Handle, u32)>, Fault> {
+        let wait = nvml_sym(self.session.nvml().lib().nvmlEventSetWait_v2.as_ref())?;
+        let device = std::ptr::null_mut();
+        let mut data =
+            nvmlEventData_t { device, eventType: 0, eventData: 0, gpuInstanceId: 0, computeInstanceId: 0 };
+        // SAFETY: the set belongs to this session and only this thread uses it; the pointer is valid for the write.
+        match Fault::check(unsafe { wait(self.raw, &mut data, wait_ms) }) {
+            Err(Fault::TIMEOUT) => Ok(None),
+            Err(fault) => Err(fault),
+            // XID numbers are below a thousand.
+            Ok(()) => Ok((data.eventType & XID_CRITICAL != 0)
+                .then(|| (Handle(data.device), u32::try_from(data.eventData).unwrap_or(u32::MAX)))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(kind: u32, value: nvmlValue_t) -> nvmlFieldValue_t {
+        nvmlFieldValue_t { valueType: kind, nvmlReturn: 0, value, ..ask(186) }
+    }
+
+    #[test]
+    fn a_field_is_read_by_its_own_type() {
+        let cases = [
+            (0, nvmlValue_t { dVal: 0.5 }, 0.5),
+            (1, nvmlValue_t { uiVal: u32::MAX }, 4_294_967_295.0),
+            (2, nvmlValue_t { ulVal: (1 << 33) + 5 }, 8_589_934_597.0),
+            (3, nvmlValue_t { ullVal: 1 << 40 }, 1_099_511_627_776.0),
+            (4, nvmlValue_t { sllVal: -(1 << 40) }, -1_099_511_627_776.0),
+            (5, nvmlValue_t { siVal: -7 }, -7.0),
+            (6, nvmlValue_t { usVal: 65_535 }, 65_535.0),
+        ];
+        for (kind, value, expected) in cases {
+            assert_eq!(answer(&answered(kind, value)), Ok(expected), "type {kind}");
+        }
+        assert_eq!(answer(&answered(99, nvmlValue_t { ullVal: 1 })), Err(Fault::UNREADABLE));
+    }
+
+    #[test]
+    fn a_field_that_failed_or_was_not_answered_has_no_number() {
+        let mut value = answered(1, nvmlValue_t { uiVal: 5 });
+        value.nvmlReturn = 3;
+        assert_eq!(answer(&value), Err(Fault::NOT_SUPPORTED));
+        assert!(answer(&ask(186)).is_err());
+    }
+
+    #[test]
+    fn a_loader_that_finds_nothing_is_told_from_one_that_cannot_read_what_it_found() {
+        let says = |end: &str| unloadable(format!("x.so: cannot open shared object file: {end}"));
+        assert!(matches!(says("No such file or directory"), LoadError::NotFound(_)));
+        assert!(matches!(says("Permission denied"), LoadError::Failed(Reason::Denied, _)));
+        assert!(matches!(unloadable("invalid ELF header".into()), LoadError::Failed(Reason::Malformed, _)));
+    }
+}
