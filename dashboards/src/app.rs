@@ -7,7 +7,9 @@ use crate::{Feed, Options};
 use crossterm::event::KeyEvent;
 use model::{Device, Snapshot};
 use ratatui::Frame;
+use ratatui::layout::Size;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Whether to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +70,12 @@ pub struct App {
     pub page: Page,
     /// The selected accelerator on the overview and the device page.
     pub device: usize,
-    /// The selected line of the other pages; the first line shown of the device page.
+    /// The selected line of the events and the decisions page; the first line shown of the others.
     pub line: usize,
+    /// The size of the terminal, so that scrolling ends where the page does.
+    pub size: Size,
+    /// How long no new snapshot has come.
+    pub still: Duration,
 }
 
 impl App {
@@ -77,16 +83,36 @@ impl App {
     pub fn new(options: Options) -> Self {
         let feed = Feed { snapshot: None, note: String::new(), ended: false };
         let (past, theme) = (Past::default(), Theme::new(options));
-        Self { options, theme, feed, past, page: Page::Overview, device: 0, line: 0 }
+        let (size, still) = (Size::new(80, 24), Duration::ZERO);
+        Self { options, theme, feed, past, page: Page::Overview, device: 0, line: 0, size, still }
     }
 
     /// Takes what the agent says.
     pub fn update(&mut self, feed: Feed) {
-        if let Some(snapshot) = &feed.snapshot {
-            self.past.take(snapshot);
+        if feed.snapshot.as_ref().is_some_and(|snapshot| self.past.take(snapshot)) {
+            self.still = Duration::ZERO;
         }
         self.feed = feed;
         self.device = self.device.min(self.accelerators().len().saturating_sub(1));
+        self.line = self.line.min(self.last_line());
+    }
+
+    /// Is told that time has passed.
+    pub fn wait(&mut self, time: Duration) {
+        self.still = self.still.saturating_add(time);
+    }
+
+    /// Is told the size of the terminal.
+    pub fn resize(&mut self, size: Size) {
+        self.size = size;
+        self.line = self.line.min(self.last_line());
+    }
+
+    /// How long nothing new has come, once that is longer than three beats and five seconds: what is shown is old.
+    pub fn stale(&self) -> Option<Duration> {
+        let beat_s = self.snapshot()?.node.beat_s;
+        let patience = Duration::try_from_secs_f64(3.0 * beat_s).unwrap_or_default();
+        (self.still > patience.max(Duration::from_secs(5))).then_some(self.still)
     }
 
     /// Takes a key.
@@ -97,6 +123,12 @@ impl App {
             Some(Ask::Back) => self.turn(Page::Overview),
             Some(Ask::Page(number)) => self.turn(Page::ALL[number - 1]),
             Some(Ask::Next) => self.turn(Page::ALL[(self.page as usize + 1) % Page::ALL.len()]),
+            Some(Ask::Previous) => {
+                self.turn(Page::ALL[(self.page as usize + Page::ALL.len() - 1) % Page::ALL.len()]);
+            }
+            Some(Ask::Device(places)) => {
+                self.device = Self::moved(self.device, places, self.accelerators().len())
+            }
             Some(Ask::Open) if self.page == Page::Overview => self.turn(Page::Device),
             Some(Ask::Open) if self.page == Page::Events => self.open_event(),
             Some(Ask::Move(lines)) => self.step(lines),
@@ -110,15 +142,27 @@ impl App {
         self.line = 0;
     }
 
+    /// A place so many lines on, inside a list of `count`.
+    fn moved(place: usize, lines: i32, count: usize) -> usize {
+        place.saturating_add_signed(lines as isize).min(count.saturating_sub(1))
+    }
+
     fn step(&mut self, lines: i32) {
-        let moved = |place: usize, count: usize| {
-            place.saturating_add_signed(lines as isize).min(count.saturating_sub(1))
-        };
+        if self.page == Page::Overview {
+            self.device = Self::moved(self.device, lines, self.accelerators().len());
+        } else {
+            self.line = Self::moved(self.line, lines, self.last_line() + 1);
+        }
+    }
+
+    /// The largest value that `line` may have on this page.
+    fn last_line(&self) -> usize {
+        let count = |list: fn(&Snapshot) -> usize| self.snapshot().map_or(0, |s| list(s)).saturating_sub(1);
         match self.page {
-            Page::Overview => self.device = moved(self.device, self.accelerators().len()),
-            Page::Events => self.line = moved(self.line, self.snapshot().map_or(0, |s| s.events.len())),
-            Page::Decisions => self.line = moved(self.line, self.snapshot().map_or(0, |s| s.decisions.len())),
-            Page::Device | Page::Sources | Page::Help => self.line = moved(self.line, 200),
+            Page::Overview => 0,
+            Page::Events => count(|snapshot| snapshot.events.len()),
+            Page::Decisions => count(|snapshot| snapshot.decisions.len()),
+            Page::Device | Page::Sources | Page::Help => panes::hidden_lines(self),
         }
     }
 

@@ -89,6 +89,48 @@ pub fn spark(points: &[Option<f64>], top: f64, width: usize, unicode: bool) -> S
     format!("{line:>width$}")
 }
 
+/// A time that has passed, in the largest unit that fits: `42 s`, `12 min`, `3 h`, `5 d`.
+pub fn ago(seconds: f64) -> String {
+    match seconds.max(0.0) {
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
+        s if s < 172_800.0 => format!("{:.0} h", s / 3600.0),
+        s => format!("{:.0} d", s / 86_400.0),
+    }
+}
+
+/// Text broken between words into lines of at most `width` characters; a longer word has a line of its own.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// What stands for a character on a terminal that only has ASCII.
+pub fn ascii(character: char) -> char {
+    match character {
+        c if c.is_ascii() => c,
+        '–' | '—' | '─' => '-',
+        '→' => '>',
+        '…' => '~',
+        '°' | '·' | ' ' => ' ',
+        'µ' => 'u',
+        '×' => 'x',
+        '↑' => '^',
+        '↓' => 'v',
+        '←' => '<',
+        _ => '?',
+    }
+}
+
 /// Text cut to a width in characters, with a sign where something is missing.
 pub fn fit(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
@@ -136,6 +178,23 @@ mod tests {
     #[test]
     fn a_sparkline_shows_gaps_as_blanks() {
         assert_eq!(spark(&[Some(0.0), None, Some(8.0)], 8.0, 5, true), "  ▁ █");
+    }
+
+    #[test]
+    fn wrapped_text_keeps_every_word_and_the_width() {
+        let text = "Drain the node and reboot it; if the device does not return, have it inspected.";
+        for width in 10..90 {
+            let lines = wrap(text, width);
+            assert_eq!(lines.join(" "), text);
+            assert!(lines.iter().all(|line| line.len() <= width), "{width}: {lines:?}");
+        }
+        assert_eq!(wrap("a incomprehensible b", 4), ["a", "incomprehensible", "b"]);
+    }
+
+    #[test]
+    fn a_time_is_told_in_the_unit_that_fits() {
+        let told: Vec<_> = [-1.0, 119.0, 600.0, 9000.0, 864_000.0].into_iter().map(ago).collect();
+        assert_eq!(told, ["0 s", "119 s", "10 min", "2 h", "10 d"]);
     }
 
     #[test]

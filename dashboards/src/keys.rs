@@ -12,6 +12,10 @@ pub enum Ask {
     Page(usize),
     /// The next page.
     Next,
+    /// The page before.
+    Previous,
+    /// The accelerator so many places on, without leaving the page.
+    Device(i32),
     /// Open what is selected.
     Open,
     /// Move the selection by so many lines.
@@ -20,9 +24,10 @@ pub enum Ask {
 
 /// The keys as the help page shows them.
 pub const HELP: &[(&str, &str)] = &[
-    ("↑ ↓  k j", "select"),
-    ("PgUp PgDn", "select, ten lines at a time"),
+    ("↑ ↓  k j", "select or scroll"),
+    ("PgUp PgDn", "the same, ten lines at a time"),
     ("Enter", "open the selected device or event"),
+    ("← →", "the device before, the next device"),
     ("1 … 6  Tab", "overview, device, events, decisions, sources, help"),
     ("Esc", "back to the overview; leaves from there"),
     ("?", "this page"),
@@ -38,6 +43,9 @@ pub fn ask(key: KeyEvent) -> Option<Ask> {
         KeyCode::Char(digit @ '1'..='6') => Ask::Page(digit as usize - '0' as usize),
         KeyCode::Esc => Ask::Back,
         KeyCode::Tab => Ask::Next,
+        KeyCode::BackTab => Ask::Previous,
+        KeyCode::Left => Ask::Device(-1),
+        KeyCode::Right => Ask::Device(1),
         KeyCode::Enter => Ask::Open,
         KeyCode::Up | KeyCode::Char('k') => Ask::Move(-1),
         KeyCode::Down | KeyCode::Char('j') => Ask::Move(1),

@@ -63,17 +63,19 @@ pub fn show(options: Options, feed: &mut dyn FnMut() -> Feed) -> std::io::Result
         if app.feed.ended {
             return Ok(());
         }
+        app.resize(held.0.size()?);
         held.0.draw(|frame| app.draw(frame))?;
-        while event::poll(POLL)? {
+        if !event::poll(POLL)? {
+            app.wait(POLL);
+            continue;
+        }
+        // What is waiting is drained before the next drawing, so that held keys do not lag behind.
+        while event::poll(Duration::ZERO)? {
             if let Event::Key(key) = event::read()?
                 && key.kind != KeyEventKind::Release
                 && app.on(key) == Flow::Quit
             {
                 return Ok(());
-            }
-            // Redraw at once on a key or a resize, but drain what is waiting first.
-            if !event::poll(Duration::ZERO)? {
-                break;
             }
         }
     }

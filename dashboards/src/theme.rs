@@ -2,6 +2,7 @@
 use crate::Options;
 use model::Severity;
 use model::event::Health;
+use model::snapshot::PowerStage;
 use ratatui::style::{Color, Modifier, Style};
 
 /// Styles for a terminal with or without colour.
@@ -74,12 +75,42 @@ impl Theme {
         }
     }
 
-    /// A share of a limit.
-    pub fn share(self, share: f64) -> Style {
-        match share {
-            s if s > 1.0 => self.bad(),
-            s if s > 0.89 => self.warn(),
-            _ => self.accent(),
+    /// How hard power is held.
+    pub fn stage(self, stage: PowerStage) -> Style {
+        match stage {
+            PowerStage::Free => self.good(),
+            PowerStage::Low | PowerStage::High => self.warn(),
+            PowerStage::Brake => self.bad(),
         }
+    }
+
+    /// A notice that must not be overlooked.
+    pub fn banner(self) -> Style {
+        self.warn().add_modifier(Modifier::REVERSED)
+    }
+}
+
+/// The sign of a health, so that it is told without colour.
+pub const fn health_sign(health: Health, unicode: bool) -> &'static str {
+    match (health, unicode) {
+        (Health::Healthy, true) => "●",
+        (Health::Degraded, true) => "▲",
+        (Health::Faulty, true) => "✖",
+        (Health::Healthy, false) => "o",
+        (Health::Degraded, false) => "!",
+        (Health::Faulty, false) => "X",
+        (Health::Unknown, _) => "?",
+    }
+}
+
+/// The sign of a severity.
+pub const fn severity_sign(severity: Severity, unicode: bool) -> &'static str {
+    match (severity, unicode) {
+        (Severity::Info, true) => "·",
+        (Severity::Warning, true) => "▲",
+        (Severity::Critical, true) => "✖",
+        (Severity::Info, false) => "i",
+        (Severity::Warning, false) => "!",
+        (Severity::Critical, false) => "X",
     }
 }

@@ -1,5 +1,6 @@
-//! Screens on a test terminal: goldens at two sizes, every size without a panic, and words for every colour.
+//! Screens on a test terminal: goldens of five states at two sizes, every size without a panic, words for every colour.
 use super::*;
+use crate::past::Track;
 use crossterm::event::{KeyCode, KeyModifiers};
 use model::event::{Event, Phase};
 use model::snapshot::{PowerStage, PowerState, Rig, Settled};
@@ -39,6 +40,8 @@ fn node() -> Snapshot {
             (Metric::PowerInstant, 300.0 + 40.0 * n),
             (Metric::PowerLimitEnforced, 700.0),
             (Metric::PowerLimitMax, 700.0),
+            (Metric::PowerLimitDefault, 700.0),
+            (Metric::PowerLimitMin, 200.0),
             (Metric::Temperature, 50.0 + n),
             (Metric::ClockSm, 1.98e9),
             (Metric::MemoryUsed, 40e9),
@@ -61,6 +64,58 @@ fn node() -> Snapshot {
         over_budget_seconds: 0.0,
         troubles: Vec::new(),
     });
+    snapshot
+}
+
+/// The same node under a budget that holds low-priority work down.
+fn capped() -> Snapshot {
+    let mut snapshot = node();
+    snapshot.mode = Mode::Enforce;
+    snapshot.vitals.beats = 3600;
+    snapshot.priorities = vec![model::Priority::Normal; snapshot.frame.devices.len()];
+    for (number, watts) in [(0, 310.0), (1, 310.0), (2, 350.0)] {
+        let device = snapshot.frame.devices.find(DeviceKind::Gpu, &format!("GPU-{number}")).unwrap();
+        snapshot.priorities[device.index()] = model::Priority::Low;
+        snapshot.frame.put(device, Metric::PowerLimitEnforced, Reading::Value(watts));
+        snapshot.frame.put(device, Metric::EventSwPowerCap, Reading::Value(1.0));
+        let (limit, at) = (Watts(watts), at(90 + number));
+        let (action, why, mode) = (Action::Limit(limit), Why::OverLow, Mode::Enforce);
+        let decision = Decision { id: number, at, device, action, why, event: None, expires: None, mode };
+        let (verdict, back) =
+            if number == 2 { (Verdict::Failed, Some(Watts(700.0))) } else { (Verdict::Applied, Some(limit)) };
+        let reason = (number == 2).then_some(model::Reason::Mismatch);
+        let outcome =
+            Outcome { decision: number, at, verdict, reason, ordered: Some(limit), read_back: back };
+        snapshot.decisions.insert(0, Settled { decision, outcome: Some(outcome) });
+    }
+    let high = snapshot.frame.devices.find(DeviceKind::Gpu, "GPU-7").unwrap();
+    snapshot.priorities[high.index()] = model::Priority::High;
+    if let Some(power) = &mut snapshot.power {
+        (power.counted, power.stage) = (Watts(5500.0), PowerStage::Low);
+        power.troubles = vec![model::snapshot::PowerTrouble::CapNotHeld];
+    }
+    snapshot
+}
+
+/// The same node when no driver answers: every reading is absent, for different reasons.
+fn absent() -> Snapshot {
+    let mut snapshot = node();
+    let reasons = [Absence::Late, Absence::Denied, Absence::Lost, Absence::Implausible];
+    let ids: Vec<_> = snapshot.frame.devices.iter().map(|device| device.id).collect();
+    for id in ids {
+        let metrics: Vec<_> = snapshot.frame.readings(id).map(|(metric, _)| metric).collect();
+        for (number, metric) in metrics.into_iter().enumerate() {
+            snapshot.frame.put(id, metric, Reading::Absent(reasons[number % reasons.len()]));
+        }
+    }
+    snapshot.power = None;
+    snapshot.sources = vec![model::snapshot::SourceHealth {
+        name: "nvml".into(),
+        up: false,
+        reason: Some(model::Reason::Late),
+        message: Some("the library has not answered for 12 s".into()),
+        failures: [(model::Reason::Late, 12)].into(),
+    }];
     snapshot
 }
 
@@ -121,6 +176,28 @@ fn app(snapshot: Option<Snapshot>, options: Options) -> App {
     app
 }
 
+/// Feeds sixty more beats, on which power, load and heat move; a value that is absent stays absent.
+fn remember(app: &mut App) {
+    let Some(last) = app.snapshot().cloned() else { return };
+    for beat in 0..60 {
+        let mut snapshot = Snapshot::clone(&last);
+        snapshot.vitals.beats += beat + 1;
+        let wave = 1.0 - 0.5 * (60 - beat - 1) as f64 / 60.0 * (1.0 + (beat as f64 / 7.0).sin());
+        let ids: Vec<_> = snapshot.frame.devices.accelerators().map(|device| device.id).collect();
+        for id in ids {
+            for metric in [Metric::PowerInstant, Metric::Utilization, Metric::Temperature] {
+                if let Some(value) = snapshot.frame.value(id, metric) {
+                    snapshot.frame.put(id, metric, Reading::Value(value * wave));
+                }
+            }
+        }
+        if let Some(power) = &mut snapshot.power {
+            power.accelerators = Watts(power.accelerators.0 * wave);
+        }
+        app.update(Feed { snapshot: Some(Arc::new(snapshot)), ..app.feed.clone() });
+    }
+}
+
 fn screen(app: &App, width: u16, height: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| app.draw(frame)).unwrap();
@@ -146,29 +223,173 @@ fn key(code: KeyCode) -> KeyEvent {
 
 #[test]
 fn the_screens_look_as_they_were_approved() {
-    golden("overview-80x24.txt", &screen(&app(Some(node()), FULL), 80, 24));
-    golden("overview-200x50.txt", &screen(&app(Some(troubled()), FULL), 200, 50));
-    golden("overview-plain-80x24.txt", &screen(&app(Some(troubled()), PLAIN), 80, 24));
-    golden("nothing-80x24.txt", &screen(&app(None, FULL), 80, 24));
-    let mut app = app(Some(troubled()), FULL);
-    for (digit, name) in [('2', "device"), ('3', "events"), ('4', "decisions"), ('6', "help")] {
-        app.on(key(KeyCode::Char(digit)));
+    let states = [
+        ("healthy", Some(node())),
+        ("lost", Some(troubled())),
+        ("capped", Some(capped())),
+        ("absent", Some(absent())),
+        ("nothing", None),
+    ];
+    for (name, snapshot) in states {
+        let mut app = app(snapshot, FULL);
+        remember(&mut app);
+        golden(&format!("overview-{name}-80x24.txt"), &screen(&app, 80, 24));
+        golden(&format!("overview-{name}-200x50.txt"), &screen(&app, 200, 50));
+        app.options = PLAIN;
+        golden(&format!("overview-{name}-plain-80x24.txt"), &screen(&app, 80, 24));
+    }
+}
+
+#[test]
+fn the_other_pages_look_as_they_were_approved() {
+    let mut lost = app(Some(troubled()), FULL);
+    remember(&mut lost);
+    lost.device = 3;
+    let mut healthy = app(Some(node()), FULL);
+    remember(&mut healthy);
+    healthy.on(key(KeyCode::Char('2')));
+    golden("device-healthy-80x24.txt", &screen(&healthy, 80, 24));
+    let mut capped = app(Some(capped()), FULL);
+    for (page, name) in [('2', "device"), ('3', "events"), ('6', "help")] {
+        lost.on(key(KeyCode::Char(page)));
+        golden(&format!("{name}-80x24.txt"), &screen(&lost, 80, 24));
+        golden(&format!("{name}-200x50.txt"), &screen(&lost, 200, 50));
+    }
+    capped.on(key(KeyCode::Char('4')));
+    golden("decisions-80x24.txt", &screen(&capped, 80, 24));
+    for (page, name) in [('2', "device-absent"), ('5', "sources")] {
+        let mut app = app(Some(absent()), FULL);
+        app.on(key(KeyCode::Char(page)));
         golden(&format!("{name}-80x24.txt"), &screen(&app, 80, 24));
     }
 }
 
 #[test]
 fn no_size_and_no_page_panics() {
-    for snapshot in [None, Some(Snapshot::default()), Some(troubled())] {
-        let mut app = app(snapshot, FULL);
+    let states = [None, Some(Snapshot::default()), Some(troubled()), Some(capped()), Some(absent())];
+    let mut apps: Vec<App> = states.into_iter().map(|snapshot| app(snapshot, FULL)).collect();
+    let mut draw = |which: usize, width: u16, height: u16| {
+        let count = apps.len();
+        let app = &mut apps[which % count];
+        let page = char::from_digit((which / count % 6) as u32 + 1, 10).unwrap();
+        app.on(key(KeyCode::Char(page)));
+        app.resize(Size::new(width, height));
+        app.on(key(KeyCode::PageDown));
+        Terminal::new(TestBackend::new(width, height)).unwrap().draw(|frame| app.draw(frame)).unwrap();
+    };
+    // No page lays out across both directions at once, so each width and each height is drawn beside several of the
+    // other, with state and page in turn; and every state and page at every small size, where panics live.
+    let heights: Vec<u16> = (1..=10).chain([24, 60]).collect();
+    let widths: Vec<u16> = (1..=16).chain([40, 80, 120, 220]).collect();
+    let wide = (1..=220).flat_map(|width| heights.iter().map(move |height| (width, *height)));
+    let high = (1..=60).flat_map(|height| widths.iter().map(move |width| (*width, height)));
+    for (turn, (width, height)) in wide.chain(high).enumerate() {
+        draw(turn, width, height);
+    }
+    for (width, height) in (1..=16).flat_map(|width| (1..=9).map(move |height| (width, height))) {
+        (0..30).for_each(|which| draw(which, width, height));
+    }
+}
+
+#[test]
+fn without_colour_and_block_characters_the_words_are_the_same() {
+    let words = |text: &str| -> Vec<String> {
+        let is_word = |word: &&str| word.len() > 2 && word.chars().all(|c| c.is_ascii_alphanumeric());
+        text.split_whitespace().filter(is_word).map(str::to_owned).collect()
+    };
+    for state in [node(), troubled(), capped(), absent()] {
+        let mut app = app(Some(state), FULL);
         for page in '1'..='6' {
             app.on(key(KeyCode::Char(page)));
-            for (width, height) in
-                (1..=220).step_by(13).flat_map(|width| (1..=60).step_by(9).map(move |height| (width, height)))
-            {
-                screen(&app, width, height);
-            }
+            (app.options, app.theme) = (FULL, Theme::new(FULL));
+            let full = screen(&app, 120, 40);
+            (app.options, app.theme) = (PLAIN, Theme::new(PLAIN));
+            let plain = screen(&app, 120, 40);
+            assert_eq!(words(&full), words(&plain));
+            assert!(plain.is_ascii(), "page {page}:\n{plain}");
         }
+    }
+}
+
+#[test]
+fn a_feed_that_stands_still_is_called_old_until_something_new_comes() {
+    let mut app = app(Some(node()), FULL);
+    app.wait(Duration::from_secs(5));
+    assert!(!screen(&app, 80, 24).contains("NO NEWS"));
+    app.wait(Duration::from_secs(7));
+    app.update(Feed { snapshot: Some(Arc::new(node())), ..Feed::default() });
+    assert!(screen(&app, 80, 24).contains("NO NEWS FOR 12 s"), "the same beat again is no news");
+    let mut next = node();
+    next.vitals.beats += 1;
+    app.update(Feed { snapshot: Some(Arc::new(next)), ..Feed::default() });
+    assert!(!screen(&app, 80, 24).contains("NO NEWS"));
+}
+
+#[test]
+fn a_remedy_is_shown_to_its_last_word() {
+    let mut app = app(Some(troubled()), FULL);
+    app.on(key(KeyCode::Char('3')));
+    for width in [60, 80, 200] {
+        let words = screen(&app, width, 24).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("reset the GPU, or drain and reboot the node."), "{width} columns");
+    }
+}
+
+#[test]
+fn scrolling_ends_with_the_page_and_turns_at_once() {
+    let mut app = app(Some(node()), FULL);
+    app.on(key(KeyCode::Char('2')));
+    let first = screen(&app, 80, 24);
+    for _ in 0..50 {
+        app.on(key(KeyCode::PageDown));
+    }
+    let last = screen(&app, 80, 24);
+    assert!(last.contains("performance state") && !last.contains("priority normal"), "{last}");
+    let end = app.line;
+    app.on(key(KeyCode::Up));
+    assert_eq!(app.line, end - 1, "the first key back moves the page");
+    for _ in 0..50 {
+        app.on(key(KeyCode::PageUp));
+    }
+    assert_eq!(screen(&app, 80, 24), first);
+}
+
+#[test]
+fn processor_share_is_what_was_not_idle_between_two_beats() {
+    let beat = |beat: u64, user: f64, idle: f64| {
+        let mut snapshot = node();
+        snapshot.vitals.beats = beat;
+        let core = Arc::make_mut(&mut snapshot.frame.devices)
+            .register(&Arc::new(DeviceInfo::new(DeviceKind::Core, "0")))
+            .unwrap();
+        for metric in snapshot.frame.readings(core).map(|(metric, _)| metric).collect::<Vec<_>>() {
+            snapshot.frame.put(core, metric, Reading::Value(0.0));
+        }
+        snapshot.frame.put(core, Metric::CoreUser, Reading::Value(user));
+        snapshot.frame.put(core, Metric::CoreGuest, Reading::Value(user));
+        snapshot.frame.put(core, Metric::CoreIdle, Reading::Value(idle));
+        snapshot
+    };
+    let mut app = app(Some(beat(1, 10.0, 10.0)), FULL);
+    assert!(screen(&app, 80, 24).contains("cpu –"), "one beat says nothing");
+    app.update(Feed { snapshot: Some(Arc::new(beat(2, 10.25, 10.75))), ..Feed::default() });
+    assert!(screen(&app, 80, 24).contains("cpu 25 %"));
+    let mut odd = beat(3, 11.0, 11.0);
+    let core = odd.frame.devices.find(DeviceKind::Core, "0").unwrap();
+    odd.frame.put(core, Metric::CoreSystem, Reading::Absent(Absence::Late));
+    app.update(Feed { snapshot: Some(Arc::new(odd)), ..Feed::default() });
+    assert!(screen(&app, 80, 24).contains("cpu –"), "sums of different things say nothing");
+    app.update(Feed { snapshot: Some(Arc::new(beat(4, 11.0, 11.0))), ..Feed::default() });
+    app.update(Feed { snapshot: Some(Arc::new(beat(5, 0.5, 0.5))), ..Feed::default() });
+    assert!(screen(&app, 80, 24).contains("cpu –"), "counters that fell say nothing");
+}
+
+#[test]
+fn the_bar_marks_both_thresholds_and_the_budget_even_where_it_is_full() {
+    for snapshot in [node(), troubled()] {
+        let text = screen(&app(Some(snapshot), FULL), 120, 24);
+        let line = text.lines().find(|line| line.contains("power   ▕")).unwrap();
+        assert_eq!(line.matches('│').count(), 3, "{line}");
     }
 }
 
@@ -184,7 +405,9 @@ fn a_node_that_does_not_exist_is_called_simulated_on_every_page() {
     let mut app = app(Some(troubled()), PLAIN);
     for page in '1'..='6' {
         app.on(key(KeyCode::Char(page)));
-        assert!(screen(&app, 80, 24).contains("SIMULATED NODE"));
+        for (width, height) in [(80, 24), (200, 50), (20, 5), (18, 1)] {
+            assert!(screen(&app, width, height).contains("SIMULATED NODE"), "{width}x{height}");
+        }
     }
 }
 
@@ -221,5 +444,5 @@ fn the_short_memory_takes_each_beat_once() {
     for _ in 0..5 {
         app.update(Feed { snapshot: Some(Arc::new(node())), note: String::new(), ended: false });
     }
-    assert_eq!(app.past.line("GPU-0", 100), [Some(300.0)]);
+    assert_eq!(app.past.line("GPU-0", Track::Power, 100), [Some(300.0)]);
 }
