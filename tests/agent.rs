@@ -10,7 +10,7 @@ use std::path::Path;
 use tests::{Agent, eventually, fake_library, run};
 
 fn library() -> String {
-    format!("collectors.nvml.library={}", fake_library().display())
+    format!("collectors.libraries=[\"nvml={}\"]", fake_library().display())
 }
 
 #[test]

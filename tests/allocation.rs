@@ -82,8 +82,8 @@ fn simulated() {
 }
 
 fn hardware() {
-    let library = tests::fake_library().display().to_string();
-    let config = config(&[("collectors.nvml.library", &library), ("power.budget", "6 kW")]);
+    let library = format!("[\"nvml={}\"]", tests::fake_library().display());
+    let config = config(&[("collectors.libraries", &library), ("power.budget", "6 kW")]);
     let assembly = assemble(&config).unwrap();
     let clock = assembly.clock.clone();
     let mut beat = build(&config, assembly).unwrap();

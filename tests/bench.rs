@@ -25,7 +25,7 @@ fn pause(seconds: f64) {
 }
 
 fn start(file: &Path, interval: &str) -> Agent {
-    let library = format!("collectors.nvml.library={}", fake_library().display());
+    let library = format!("collectors.libraries=[\"nvml={}\"]", fake_library().display());
     let interval = format!("beat.interval={interval}");
     let set = [
         "--set",

@@ -25,7 +25,7 @@ impl Bench {
     }
 
     fn agent(&self, more: &[&str]) -> Agent {
-        let library = format!("collectors.nvml.library={}", fake_library().display());
+        let library = format!("collectors.libraries=[\"nvml={}\"]", fake_library().display());
         let state = format!("state.directory={}", self.state.display());
         let mut arguments = vec![
             "--set",

@@ -33,7 +33,7 @@ fn fleet() -> (tempfile::TempDir, Agent) {
     let file = home.path().join("node");
     let control = Control::open(&file).unwrap();
     control.load(0, "training").unwrap();
-    let library = format!("collectors.nvml.library={}", fake_library().display());
+    let library = format!("collectors.libraries=[\"nvml={}\"]", fake_library().display());
     let arguments = ["--set", &library, "--set", "power.budget=6 kW"];
     let agent = Agent::start(&arguments, &[("WATTKEEPER_FAKE_NVML", &file)]);
     (home, agent)

@@ -1,4 +1,5 @@
 //! The beat: collect, append, observe, decide, guard, act, publish, from left to right on one thread.
+use crate::attribution::Attribution;
 use crate::config::Config;
 use crate::feed::Feed;
 use crate::govern::Govern;
@@ -7,6 +8,7 @@ use crate::publish::Board;
 use crate::record::Recorder;
 use crate::vitals::Own;
 use crate::watch::Watch;
+use collectors::Roots;
 use model::snapshot::{Counts, NodeInfo, Vitals};
 use model::{Clock, Frame, History, Snapshot, Timestamp};
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Beat {
     feed: Feed,
+    attribution: Attribution,
     frame: Frame,
     history: History,
     watch: Watch,
@@ -46,6 +49,10 @@ impl Beat {
     pub fn new(config: &Config, parts: Parts) -> Self {
         Self {
             feed: parts.feed,
+            attribution: Attribution::new(&Roots {
+                proc: config.collectors.proc.clone(),
+                sys: config.collectors.sys.clone(),
+            }),
             frame: Frame::default(),
             history: History::new(config.history_points()),
             watch: parts.watch,
@@ -71,6 +78,7 @@ impl Beat {
     /// Reads every source and appends the frame to the history.
     pub fn collect(&mut self, now: Timestamp, clock: &dyn Clock) {
         self.feed.collect(now, &|| clock.now(), &mut self.frame);
+        self.attribution.attribute(&mut self.frame);
         self.history.append(&self.frame);
     }
 
@@ -112,6 +120,8 @@ impl Beat {
             mode: self.govern.mode(),
             priorities: self.priorities.last().to_vec(),
             signals: Vec::new(),
+            shares: Vec::new(),
+            holdings: Vec::new(),
             sources: self.feed.health(self.frame.at),
             vitals: self.vitals,
             counts: Counts {

@@ -103,7 +103,7 @@ pub fn demo(common: &Common, mut config: Config, flags: &Demo) -> Result<(), Fai
 /// The demonstration's own settings: simulated devices may be capped, and its journal is a temporary one.
 fn configure(config: &mut Config) -> Result<(), Failed> {
     config.rig.kind = Rig::Sim;
-    config.rig.sim_boards = sim::BOARDS_MAX;
+    config.rig.sim_boards = 8;
     config.power.budget_w = Some(sim::story::BUDGET_W);
     config.power.enforce = true;
     config.power.hold = Duration::from_secs(1);

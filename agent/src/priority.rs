@@ -78,7 +78,14 @@ mod tests {
             table.register(&Arc::new(info)).unwrap()
         };
         let ids = [add(0), add(1), add(2)];
-        frame.processes.push(ProcessUse { device: ids[1], pid: 7, name: "vllm".into(), memory_bytes: None });
+        frame.processes.push(ProcessUse {
+            device: ids[1],
+            pid: 7,
+            name: "vllm".into(),
+            memory_bytes: None,
+            utilization: None,
+            workload: None,
+        });
         let power = Power {
             priority_high: vec!["process:vllm".into()],
             priority_low: vec!["GPU-0".into(), "gpu1".into()],

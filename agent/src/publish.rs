@@ -157,6 +157,7 @@ mod tests {
             device,
             fault: FaultKind::Xid,
             code: 79,
+            detail: "".into(),
             severity: Severity::Critical,
             phase,
             since: at,

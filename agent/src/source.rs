@@ -242,8 +242,7 @@ mod tests {
             OPENED.fetch_add(1, Ordering::Relaxed);
             Ok(Some(Box::new(Dying)))
         }
-        let options =
-            Options { roots: collectors::Roots::default(), nvml_library: "x".into(), cgroups_max: 0 };
+        let options = Options::default();
         let clock = Arc::new(StillClock(Mutex::new(Timestamp::default())));
         let mut source = Opened::built_in("dying", open, options, clock);
         let mut batch = Batch::default();

@@ -5,19 +5,29 @@ pub mod replay;
 pub mod roots;
 pub mod workload;
 
-use model::{Actuator, Collector, OpenError};
+use model::{Actuator, Calls, Collector, OpenError};
 pub use roots::Roots;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// What sources are opened with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Where `/proc` and `/sys` are.
     pub roots: Roots,
-    /// Path or name of the NVML library, for `dlopen`.
-    pub nvml_library: PathBuf,
+    /// Paths of vendor libraries by the name of their source, where the operator chose one.
+    pub libraries: BTreeMap<String, PathBuf>,
     /// The most control groups followed at once.
     pub cgroups_max: usize,
+    /// Where the source accounts for its calls into drivers.
+    pub calls: Calls,
+}
+
+impl Options {
+    /// The library of a source, for `dlopen`: the operator's choice, else the entry's own.
+    pub fn library<'a>(&'a self, source: &str, own: &'a str) -> &'a Path {
+        self.libraries.get(source).map_or(Path::new(own), PathBuf::as_path)
+    }
 }
 
 /// Whether a source may run on the beat's own thread.
@@ -25,8 +35,19 @@ pub struct Options {
 pub enum Place {
     /// Reads the kernel's own files, which answer at once.
     Inline,
-    /// Calls a vendor library or something else that can hang.
+    /// Calls a vendor library or something else that can hang. The devices it meets may have workers of their own.
     Worker,
+}
+
+/// A right that a source needs, for the table of needs and for `wattkeeper doctor`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Need {
+    /// What is read or done with it.
+    pub what: &'static str,
+    /// The least right that suffices: "none", a group, a capability.
+    pub right: &'static str,
+    /// What is lost without it.
+    pub without: &'static str,
 }
 
 /// How a source is opened: `None` means that this host has no such device.
@@ -34,7 +55,7 @@ pub type OpenCollector = fn(&Options) -> Result<Option<Box<dyn Collector>>, Open
 /// How an actuator is opened: `None` means that this host has no such device.
 pub type OpenActuator = fn(&Options) -> Result<Option<Box<dyn Actuator>>, OpenError>;
 
-/// One source that wattkeeper knows how to open.
+/// One source that wattkeeper knows how to open. A vendor's entry is a constant of its own module.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
     /// The collector's name.
@@ -43,35 +64,41 @@ pub struct Entry {
     pub place: Place,
     /// Opens it.
     pub open: OpenCollector,
+    /// Opens a source that reads nothing but instantaneous power, for the reflex.
+    pub reflex: Option<OpenCollector>,
+    /// Opens what turns the devices' knobs.
+    pub actuator: Option<OpenActuator>,
+    /// The vendor library that it loads, if any; the operator may name another.
+    pub library: Option<&'static str>,
+    /// The rights that it needs.
+    pub needs: &'static [Need],
 }
 
-const fn inline(name: &'static str, open: OpenCollector) -> Entry {
-    Entry { name, place: Place::Inline, open }
+impl Entry {
+    /// A source on the beat's own thread.
+    pub const fn inline(name: &'static str, open: OpenCollector, needs: &'static [Need]) -> Self {
+        Self { name, place: Place::Inline, open, reflex: None, actuator: None, library: None, needs }
+    }
+
+    /// A source on a thread of its own.
+    pub const fn worker(name: &'static str, open: OpenCollector, needs: &'static [Need]) -> Self {
+        Self { place: Place::Worker, ..Self::inline(name, open, needs) }
+    }
 }
 
-const fn worker(name: &'static str, open: OpenCollector) -> Entry {
-    Entry { name, place: Place::Worker, open }
-}
-
-/// Every source, in the order in which a beat reads them.
+/// Every source, in the order in which a beat reads them. A new vendor is one folder and one line here.
 pub const BUILT_IN: &[Entry] = &[
-    inline("cpu", host::cpu::open),
-    inline("memory", host::memory::open),
-    inline("pressure", host::pressure::open),
-    inline("perf", host::perf::open),
-    inline("disk", host::disk::open),
-    inline("network", host::network::open),
-    inline("infiniband", host::infiniband::open),
-    inline("cgroup", host::cgroup::open),
-    inline("thermal", host::thermal::open),
-    inline("rapl", host::rapl::open),
-    inline("edac", host::edac::open),
-    worker("space", host::space::open),
-    worker("nvml", nvml::open),
+    Entry::inline("cpu", host::cpu::open, &[]),
+    Entry::inline("memory", host::memory::open, &[]),
+    Entry::inline("pressure", host::pressure::open, &[]),
+    Entry::inline("perf", host::perf::open, host::perf::NEEDS),
+    Entry::inline("disk", host::disk::open, &[]),
+    Entry::inline("network", host::network::open, &[]),
+    Entry::inline("infiniband", host::infiniband::open, &[]),
+    Entry::inline("cgroup", host::cgroup::open, &[]),
+    Entry::inline("thermal", host::thermal::open, &[]),
+    Entry::inline("rapl", host::rapl::open, host::rapl::NEEDS),
+    Entry::inline("edac", host::edac::open, &[]),
+    Entry::worker("space", host::space::open, &[]),
+    nvml::ENTRY,
 ];
-
-/// Sources that read nothing but instantaneous power, for the reflex.
-pub const REFLEX: &[Entry] = &[worker("nvml", nvml::open_reflex)];
-
-/// Everything that can turn a knob.
-pub const ACTUATORS: &[(&str, OpenActuator)] = &[("nvml", nvml::open_actuator)];

@@ -159,7 +159,13 @@ impl Replay {
         for process in &frame.processes {
             if let Some(&slot) = slots.get(&process.device) {
                 let (pid, name) = (process.pid, Arc::clone(&process.name));
-                batch.process(SlotProcess { slot, pid, name, memory_bytes: process.memory_bytes });
+                batch.process(SlotProcess {
+                    name,
+                    memory_bytes: process.memory_bytes,
+                    utilization: process.utilization,
+                    workload: process.workload.clone(),
+                    ..SlotProcess::new(slot, pid)
+                });
             }
         }
     }

@@ -48,7 +48,7 @@ fn allocations(source: &mut dyn Collector) -> u64 {
 }
 
 fn options(roots: Roots) -> Options {
-    Options { roots, nvml_library: "none".into(), cgroups_max: 16 }
+    Options { roots, cgroups_max: 16, ..Options::default() }
 }
 
 #[test]

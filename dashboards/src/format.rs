@@ -15,6 +15,7 @@ pub fn value(value: f64, unit: Unit) -> String {
         Unit::Watts => format!("{value:.0} W"),
         Unit::Celsius => format!("{value:.0} °C"),
         Unit::Rpm => format!("{value:.0} rpm"),
+        Unit::Volts => format!("{value:.2} V"),
         Unit::Seconds => seconds(value),
         Unit::Flag => (if value == 0.0 { "no" } else { "yes" }).to_owned(),
         Unit::Count => scaled(value, 1e3, &["", "k", "M", "G", "T"]).trim_end().to_owned(),

@@ -28,6 +28,7 @@ pub const BUILT_IN: &[Entry] = &[
     Entry { name: "xid", open: rules::xid::open },
     Entry { name: "lost", open: rules::lost::open },
     Entry { name: "hung", open: rules::hung::open },
+    Entry { name: "notice", open: rules::notice::open },
     Entry { name: "throttle", open: rules::throttle::open },
     Entry { name: "ecc", open: rules::ecc::open },
     Entry { name: "pcie", open: rules::pcie::open },

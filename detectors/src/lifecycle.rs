@@ -134,6 +134,7 @@ impl Lifecycle {
             device: finding.device,
             fault: finding.fault,
             code: finding.code,
+            detail: Cow::Borrowed(finding.detail),
             severity: finding.severity,
             phase: Phase::Raised,
             since,

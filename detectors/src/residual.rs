@@ -130,7 +130,16 @@ impl Residual {
         }
         let (device, fault) = (device.id, FaultKind::Residual);
         let severity = Severity::Info;
-        unusual.then_some(Finding { detector: "residual", device, fault, code: 0, severity, score, evidence })
+        unusual.then_some(Finding {
+            detector: "residual",
+            device,
+            fault,
+            code: 0,
+            detail: "",
+            severity,
+            score,
+            evidence,
+        })
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Thresholds {
 
     /// Lost device: at once; over when it has answered again for this long. DCGM and gpud fail on any.
     pub lost_pace: Pace,
+    /// At once, and for ten minutes: what a notice tells happens at an instant and must be seen. Ours, as for XIDs.
+    pub notice_pace: Pace,
 
     /// How long a collection must be past its deadline before its source counts as hung. Ours: twice the longest wait that
     /// a busy driver was allowed on the beat.
@@ -87,6 +89,9 @@ impl Thresholds {
         match fault {
             FaultKind::Xid => self.xid_pace,
             FaultKind::DeviceLost => self.lost_pace,
+            FaultKind::DeviceFault | FaultKind::DeviceChanged | FaultKind::DuplicateIdentity => {
+                self.notice_pace
+            }
             FaultKind::SourceHung => self.hung_pace,
             FaultKind::ThermalSlowdown | FaultKind::PowerBrake => self.slowdown_pace,
             FaultKind::EccUncorrectable => self.ecc_pace,
@@ -102,6 +107,7 @@ impl Default for Thresholds {
             xid_pace: Pace::at_once(600.0),
             xid_coalesce_s: 5.0,
             lost_pace: Pace::at_once(2.0),
+            notice_pace: Pace::at_once(600.0),
             hung_s: 1.0,
             hung_pace: Pace::at_once(2.0),
             slowdown_window_s: 60.0,

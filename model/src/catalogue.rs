@@ -5,6 +5,8 @@ use crate::units::Unit;
 use serde::{Deserialize, Serialize};
 
 const ACCELERATOR: &[DeviceKind] = &[DeviceKind::Gpu, DeviceKind::Npu];
+const PART: &[DeviceKind] = &[DeviceKind::Gpu, DeviceKind::Npu, DeviceKind::Partition];
+const LINK: &[DeviceKind] = &[DeviceKind::Link];
 const NODE: &[DeviceKind] = &[DeviceKind::Node];
 const PACKAGE: &[DeviceKind] = &[DeviceKind::Package];
 const CORE: &[DeviceKind] = &[DeviceKind::Core];
@@ -48,27 +50,44 @@ macro_rules! catalogue {
 
 catalogue! {
     // Accelerators
-    "accelerator_up" Flag Gauge 0.0..1.0 ACCELERATOR "Whether the driver answers for this accelerator." { Up; }
-    "accelerator_utilization_ratio" Ratio Gauge 0.0..1.0 ACCELERATOR "Share of the driver's last sample period in which an engine was busy." {
-        Utilization engine = "compute"; EncoderUtilization engine = "encoder"; DecoderUtilization engine = "decoder"; }
+    "accelerator_up" Flag Gauge 0.0..1.0 PART "Whether the driver answers for this accelerator." { Up; }
+    "accelerator_utilization_ratio" Ratio Gauge 0.0..1.0 PART "Share of the driver's last sample period in which an engine was busy." {
+        Utilization engine = "compute"; EncoderUtilization engine = "encoder"; DecoderUtilization engine = "decoder";
+        JpegUtilization engine = "jpeg"; OpticalFlowUtilization engine = "optical_flow"; VectorUtilization engine = "vector"; }
     "accelerator_memory_activity_ratio" Ratio Gauge 0.0..1.0 ACCELERATOR "Share of the driver's last sample period in which device memory was read or written." { MemoryActivity; }
-    "accelerator_memory_used_bytes" Bytes Gauge 0.0..1e15 ACCELERATOR "Device memory in use." { MemoryUsed; }
-    "accelerator_memory_size_bytes" Bytes Constant 0.0..1e15 ACCELERATOR "Device memory in all." { MemorySize; }
+    "accelerator_memory_used_bytes" Bytes Gauge 0.0..1e15 PART "Device memory in use." { MemoryUsed; }
+    "accelerator_memory_size_bytes" Bytes Constant 0.0..1e15 PART "Device memory in all." { MemorySize; }
+    "accelerator_memory_reserved_bytes" Bytes Gauge 0.0..1e15 PART "Device memory that driver and firmware keep for themselves." { MemoryReserved; }
+    "accelerator_bar1_used_bytes" Bytes Gauge 0.0..1e15 ACCELERATOR "Memory mapped through the BAR1 window." { Bar1Used; }
+    "accelerator_bar1_size_bytes" Bytes Constant 0.0..1e15 ACCELERATOR "Size of the BAR1 window." { Bar1Size; }
+    "accelerator_pipe_active_ratio" Ratio Gauge 0.0..1.0 PART "Share of cycles in which a pipe was at work, over all multiprocessors, by the device's profiling counters." {
+        GraphicsActive pipe = "graphics"; SmActive pipe = "sm"; TensorActive pipe = "tensor"; Fp64Active pipe = "fp64"; Fp32Active pipe = "fp32"; Fp16Active pipe = "fp16"; IntegerActive pipe = "integer"; }
+    "accelerator_sm_occupancy_ratio" Ratio Gauge 0.0..1.0 PART "Share of the multiprocessors' places for warps that were taken." { SmOccupancy; }
+    "accelerator_memory_bandwidth_ratio" Ratio Gauge 0.0..1.0 PART "Share of the device memory's bandwidth that was used, by the device's profiling counters." { DramActive; }
+    "accelerator_throughput_bytes_per_second" BytesPerSecond Gauge 0.0..1e14 PART "Data moved over a bus of the device." {
+        PcieReceive bus = "pcie" direction = "receive"; PcieTransmit bus = "pcie" direction = "transmit"; LinkReceive bus = "link" direction = "receive"; LinkTransmit bus = "link" direction = "transmit"; }
     "accelerator_power_watts" Watts Gauge 0.0..5000.0 ACCELERATOR "Electric power drawn by the board; the average is the driver's own over about one second." {
         PowerInstant reading = "instant"; PowerAverage reading = "average"; }
+    "accelerator_part_power_watts" Watts Gauge 0.0..10000.0 ACCELERATOR "Electric power of a part of the board, or of the module it stands on." { PowerModule part = "module"; PowerMemory part = "memory"; }
+    "accelerator_voltage_volts" Volts Gauge 0.0..100.0 ACCELERATOR "Supply voltage of the die." { Voltage; }
     "accelerator_energy_joules_total" Joules Counter 0.0..COUNTER_MAX ACCELERATOR "Energy used since the driver was loaded, by the device's own counter." { Energy; }
-    "accelerator_clock_hertz" Hertz Gauge 0.0..1e11 ACCELERATOR "Present clock of a domain." {
-        ClockSm domain = "sm"; ClockMemory domain = "memory"; ClockVideo domain = "video"; }
+    "accelerator_clock_hertz" Hertz Gauge 0.0..1e11 ACCELERATOR "Present clock of a domain; sm stands for the compute units of every vendor." {
+        ClockSm domain = "sm"; ClockMemory domain = "memory"; ClockVideo domain = "video"; ClockSoc domain = "soc"; }
     "accelerator_clock_max_hertz" Hertz Constant 0.0..1e11 ACCELERATOR "Highest clock of a domain." {
         ClockSmMax domain = "sm"; ClockMemoryMax domain = "memory"; }
-    "accelerator_temperature_celsius" Celsius Gauge -50.0..200.0 ACCELERATOR "Temperature of the die or of the device memory." {
-        Temperature sensor = "core"; TemperatureMemory sensor = "memory"; }
+    "accelerator_temperature_celsius" Celsius Gauge -50.0..200.0 ACCELERATOR "Temperature of the die, its hottest spot, the device memory, or the voltage regulators." {
+        Temperature sensor = "core"; TemperatureMemory sensor = "memory"; TemperatureHotspot sensor = "hotspot"; TemperatureRegulator sensor = "regulator"; }
+    "accelerator_temperature_margin_celsius" Celsius Gauge -100.0..200.0 ACCELERATOR "How far the die is below the temperature at which it slows down." { TemperatureMargin; }
     "accelerator_temperature_limit_celsius" Celsius Constant 0.0..200.0 ACCELERATOR "Temperature at which the device slows down, shuts down, or limits its memory." {
         TemperatureSlowdown limit = "slowdown"; TemperatureShutdown limit = "shutdown"; TemperatureMemoryMax limit = "memory_max"; }
     "accelerator_fan_speed_ratio" Ratio Gauge 0.0..2.0 ACCELERATOR "Fan speed as a share of its maximum." { FanSpeed; }
+    "accelerator_fan_rpm" Rpm Gauge 0.0..100000.0 ACCELERATOR "Speed of the fan." { FanRpm; }
     "accelerator_clock_event_active" Flag Gauge 0.0..1.0 ACCELERATOR "Whether a reason for a lower clock is in force." {
         EventIdle reason = "idle"; EventAppClocks reason = "application_clocks"; EventSwPowerCap reason = "sw_power_cap"; EventHwSlowdown reason = "hw_slowdown";
         EventSyncBoost reason = "sync_boost"; EventSwThermal reason = "sw_thermal"; EventHwThermal reason = "hw_thermal"; EventPowerBrake reason = "hw_power_brake"; }
+    "accelerator_violation_seconds_total" Seconds Counter 0.0..COUNTER_MAX ACCELERATOR "Time for which clocks were held below what was asked, by the driver's own account of why." {
+        ViolationPower reason = "power"; ViolationThermal reason = "thermal"; ViolationSyncBoost reason = "sync_boost"; ViolationBoardLimit reason = "board_limit";
+        ViolationLowUtilization reason = "low_utilization"; ViolationReliability reason = "reliability"; ViolationAppClocks reason = "application_clocks"; ViolationBaseClocks reason = "base_clocks"; }
     "accelerator_power_limit_watts" Watts Gauge 0.0..5000.0 ACCELERATOR "Power limit: as requested in band, and as enforced after every limiter, out-of-band ones included." {
         PowerLimitRequested limit = "requested"; PowerLimitEnforced limit = "enforced"; }
     "accelerator_power_limit_range_watts" Watts Constant 0.0..5000.0 ACCELERATOR "Smallest, largest and default power limit the device accepts." {
@@ -76,6 +95,36 @@ catalogue! {
     "accelerator_ecc_errors_total" Count Counter 0.0..COUNTER_MAX ACCELERATOR "Memory errors found by ECC; volatile counts restart with the driver." {
         EccCorrectedVolatile type = "corrected" counter = "volatile"; EccUncorrectedVolatile type = "uncorrected" counter = "volatile";
         EccCorrectedAggregate type = "corrected" counter = "aggregate"; EccUncorrectedAggregate type = "uncorrected" counter = "aggregate"; }
+    "accelerator_ecc_location_errors_total" Count Counter 0.0..COUNTER_MAX PART "Memory errors found by ECC since the driver was loaded, by where they were." {
+        EccCorrectedL1 type = "corrected" location = "l1_cache"; EccUncorrectedL1 type = "uncorrected" location = "l1_cache";
+        EccCorrectedL2 type = "corrected" location = "l2_cache"; EccUncorrectedL2 type = "uncorrected" location = "l2_cache";
+        EccCorrectedMemory type = "corrected" location = "device_memory"; EccUncorrectedMemory type = "uncorrected" location = "device_memory";
+        EccCorrectedRegisters type = "corrected" location = "register_file"; EccUncorrectedRegisters type = "uncorrected" location = "register_file";
+        EccCorrectedTexture type = "corrected" location = "texture"; EccUncorrectedTexture type = "uncorrected" location = "texture";
+        EccCorrectedSram type = "corrected" location = "sram"; EccUncorrectedSram type = "uncorrected" location = "sram";
+        EccCorrectedGraphics type = "corrected" location = "graphics"; EccUncorrectedGraphics type = "uncorrected" location = "graphics";
+        EccCorrectedCopy type = "corrected" location = "copy_engine"; EccUncorrectedCopy type = "uncorrected" location = "copy_engine";
+        EccCorrectedHub type = "corrected" location = "memory_hub"; EccUncorrectedHub type = "uncorrected" location = "memory_hub";
+        EccCorrectedFabric type = "corrected" location = "fabric"; EccUncorrectedFabric type = "uncorrected" location = "fabric"; }
+    "accelerator_rows_remapped_total" Count Counter 0.0..COUNTER_MAX ACCELERATOR "Rows of device memory replaced by spare ones." { RowsRemappedCorrectable cause = "correctable"; RowsRemappedUncorrectable cause = "uncorrectable"; }
+    "accelerator_row_remap_pending" Flag Gauge 0.0..1.0 ACCELERATOR "Whether a row is replaced at the next reset." { RowRemapPending; }
+    "accelerator_row_remap_failed" Flag Gauge 0.0..1.0 ACCELERATOR "Whether a row could not be replaced." { RowRemapFailed; }
+    "accelerator_row_remap_banks" Count Gauge 0.0..1e6 ACCELERATOR "Banks of device memory by how many spare rows they have left." {
+        RemapBanksMax spare = "max"; RemapBanksHigh spare = "high"; RemapBanksPartial spare = "partial"; RemapBanksLow spare = "low"; RemapBanksNone spare = "none"; }
+    "accelerator_pages_retired_total" Count Counter 0.0..COUNTER_MAX ACCELERATOR "Pages of device memory taken out of use." { PagesRetiredSingle cause = "single_bit"; PagesRetiredDouble cause = "double_bit"; }
+    "accelerator_page_retirement_pending" Flag Gauge 0.0..1.0 ACCELERATOR "Whether a page is taken out of use at the next reset." { PageRetirementPending; }
+    "accelerator_recovery_action" Count Gauge 0.0..100.0 ACCELERATOR "What the driver asks for: 0 nothing, 1 a reset, 2 a reboot of the node, 3 a drain of peers, 4 a drain and a reset." { RecoveryAction; }
+    "accelerator_health_code" Count Gauge 0.0..1e6 ACCELERATOR "The device's own verdict on its health: 0 well, larger is worse." { HealthCode; }
+    "accelerator_error_codes" Count Gauge 0.0..1e6 ACCELERATOR "Error codes that the device reports now." { ErrorCodes; }
+    "accelerator_error_last_code" Count Gauge 0.0..4.3e9 ACCELERATOR "The first of the error codes that the device reports now; absent when there is none." { ErrorLastCode; }
+    "accelerator_mode_enabled" Flag Gauge 0.0..1.0 ACCELERATOR "Whether a mode of the device is on." { PersistenceMode mode = "persistence"; EccMode mode = "ecc"; PartitionMode mode = "partition"; }
+    "accelerator_fabric_state" Count Gauge 0.0..100.0 ACCELERATOR "Registration with the fabric manager: 1 not begun, 2 under way, 3 done." { FabricState; }
+    "accelerator_fabric_status_code" Count Gauge 0.0..1e4 ACCELERATOR "How registration with the fabric manager ended: 0 well, else NVML's code." { FabricStatus; }
+    "accelerator_links" Count Gauge 0.0..1000.0 ACCELERATOR "Links to other accelerators: all, and those that are up." { Links state = "all"; LinksUp state = "up"; }
+    "accelerator_link_errors_total" Count Counter 0.0..COUNTER_MAX ACCELERATOR "Errors on all links of the accelerator together." {
+        LinkErrorsCrc type = "crc"; LinkErrorsReplay type = "replay"; LinkErrorsRecovery type = "recovery"; LinkErrorsOther type = "other"; }
+    "accelerator_numa_node" Count Constant 0.0..4096.0 ACCELERATOR "NUMA node that the accelerator is attached to." { NumaNode; }
+    "accelerator_late_seconds" Seconds Gauge 0.0..1e9 ACCELERATOR "How long the driver's present call for this accelerator has not returned; 0 when all is well." { CallLate; }
     "accelerator_pcie_generation" Count Gauge 0.0..16.0 ACCELERATOR "Present generation of the PCIe link." { PcieGeneration; }
     "accelerator_pcie_width_lanes" Count Gauge 0.0..64.0 ACCELERATOR "Present width of the PCIe link." { PcieWidth; }
     "accelerator_pcie_generation_max" Count Constant 0.0..16.0 ACCELERATOR "Highest PCIe generation that device and slot support." { PcieGenerationMax; }
@@ -83,8 +132,16 @@ catalogue! {
     "accelerator_pcie_replays_total" Count Counter 0.0..COUNTER_MAX ACCELERATOR "PCIe packets sent again." { PcieReplays; }
     "accelerator_xid_errors_total" Count Counter 0.0..COUNTER_MAX ACCELERATOR "XID errors that the driver reported while wattkeeper watched." { XidErrors; }
     "accelerator_xid_last_code" Count Gauge 0.0..100000.0 ACCELERATOR "Code of the last XID error; absent when none was seen." { XidLastCode; }
-    "accelerator_processes" Count Gauge 0.0..100000.0 ACCELERATOR "Processes that hold a context on the accelerator." { Processes; }
+    "accelerator_processes" Count Gauge 0.0..100000.0 PART "Processes that hold a context on the accelerator." { Processes; }
     "accelerator_performance_state" Count Gauge 0.0..15.0 ACCELERATOR "Performance state, 0 the highest." { PerformanceState; }
+
+    // Links between accelerators
+    "link_up" Flag Gauge 0.0..1.0 LINK "Whether the link is up." { LinkUp; }
+    "link_speed_bytes_per_second" BytesPerSecond Gauge 0.0..1e13 LINK "Speed of the link in one direction." { LinkSpeed; }
+    "link_bytes_total" Bytes Counter 0.0..COUNTER_MAX LINK "Data moved over the link." { LinkReceived direction = "receive"; LinkSent direction = "transmit"; }
+    "link_errors_total" Count Counter 0.0..COUNTER_MAX LINK "Errors on the link." {
+        LinkCrcFlit type = "crc_flit"; LinkCrcData type = "crc_data"; LinkReplay type = "replay"; LinkRecovery type = "recovery"; LinkEcc type = "ecc"; LinkSymbol type = "symbol";
+        LinkMalformed type = "malformed"; LinkOverrun type = "buffer_overrun"; LinkRemote type = "remote"; LinkLocal type = "local"; LinkIntegrity type = "integrity"; LinkDowned type = "link_down"; }
 
     // Node
     "node_load" Count Gauge 0.0..1e6 NODE "Mean number of tasks running, runnable or in uninterruptible sleep." {
@@ -189,6 +246,8 @@ catalogue! {
     "source_late_seconds" Seconds Gauge 0.0..1e9 SOURCE "How long the present collection has been past its deadline." { SourceLate; }
     "source_collections_total" Count Counter 0.0..COUNTER_MAX SOURCE "Collections that ended well." { SourceCollections; }
     "source_reopens_total" Count Counter 0.0..COUNTER_MAX SOURCE "Times the source was opened anew." { SourceReopens; }
+    "source_driver_calls" Count Gauge 0.0..1e9 SOURCE "Calls into the driver or its library that the last collection made." { SourceCalls; }
+    "source_driver_calls_total" Count Counter 0.0..COUNTER_MAX SOURCE "Calls into the driver or its library since the start." { SourceCallsAll; }
     "source_readings" Count Gauge 0.0..1e6 SOURCE "Readings of the last collection: with a value, and absent." { SourceReadings outcome = "value"; SourceAbsences outcome = "absent"; }
 }
 

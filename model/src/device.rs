@@ -49,13 +49,17 @@ pub enum DeviceKind {
     Gpu,
     /// A neural accelerator.
     Npu,
+    /// A part of an accelerator with engines and memory of its own, such as a MIG instance; the whole is its parent.
+    Partition,
+    /// A link between accelerators as one of them sees it (NVLink, XGMI, a Gaudi port); that one is its parent.
+    Link,
     /// One opened collector: wattkeeper measures its own sources like any other device.
     Source,
 }
 
 impl DeviceKind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Node,
         Self::Package,
         Self::Core,
@@ -69,6 +73,8 @@ impl DeviceKind {
         Self::Sensor,
         Self::Gpu,
         Self::Npu,
+        Self::Partition,
+        Self::Link,
         Self::Source,
     ];
 
@@ -88,11 +94,18 @@ impl DeviceKind {
             Self::Sensor => "sensor",
             Self::Gpu => "gpu",
             Self::Npu => "npu",
+            Self::Partition => "partition",
+            Self::Link => "link",
             Self::Source => "source",
         }
     }
 
-    /// Whether this is a GPU or an NPU.
+    /// Whether the history keeps its series. Links are many, and what they add up to is kept with their accelerator.
+    pub const fn is_remembered(self) -> bool {
+        !matches!(self, Self::Link)
+    }
+
+    /// Whether this is a whole GPU or NPU, and not a part of one.
     pub const fn is_accelerator(self) -> bool {
         matches!(self, Self::Gpu | Self::Npu)
     }
@@ -108,7 +121,7 @@ pub enum Vendor {
     Amd,
     /// Intel.
     Intel,
-    /// Huawei Ascend.
+    /// Huawei, who makes Ascend.
     Huawei,
     /// Not known or not applicable.
     #[default]
@@ -143,6 +156,9 @@ pub struct DeviceInfo {
     /// The maker.
     #[serde(default)]
     pub vendor: Vendor,
+    /// The key of the accelerator that this is a part of; empty where it stands for itself.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub parent: String,
     /// Further identity for labels of the info series (`pci`, `driver`, `serial`, `container`), sorted by name.
     #[serde(default)]
     pub attributes: BTreeMap<String, String>,
@@ -158,6 +174,7 @@ impl DeviceInfo {
             key,
             model: String::new(),
             vendor: Vendor::Unknown,
+            parent: String::new(),
             attributes: BTreeMap::new(),
         }
     }
@@ -264,7 +281,17 @@ impl DeviceTable {
         self.devices.iter().filter(move |d| d.info.kind == kind && !d.gone)
     }
 
-    /// The accelerators that are there.
+    /// The device that this one is a part of; itself where it is a whole, or where the whole is not known.
+    pub fn whole(&self, id: DeviceId) -> DeviceId {
+        let parent = self.get(id).info.parent.as_str();
+        if parent.is_empty() {
+            return id;
+        }
+        let found = [DeviceKind::Gpu, DeviceKind::Npu].into_iter().find_map(|kind| self.find(kind, parent));
+        found.unwrap_or(id)
+    }
+
+    /// The whole accelerators that are there.
     pub fn accelerators(&self) -> impl Iterator<Item = &Device> {
         self.devices.iter().filter(|d| d.info.kind.is_accelerator() && !d.gone)
     }

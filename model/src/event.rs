@@ -43,6 +43,12 @@ faults! {
     DeviceLost "device_lost" "Device lost" "Drain the node and reboot it; if the device does not return, have it inspected.";
     /// A call into a driver or library has not returned.
     SourceHung "source_hung" "Driver call does not return" "Check the kernel log for a hung driver; drain the node before restarting the driver.";
+    /// The device reports an error code of its own; the event's code is the vendor's.
+    DeviceFault "device_fault" "Device error code" "Look the code up in the vendor's list; drain the node if the device's own health is bad.";
+    /// After a hang or a loss the device is not what it was before.
+    DeviceChanged "device_changed" "Device changed" "Check whether board, firmware, driver or slot were changed on purpose; compare the device's attributes.";
+    /// Two devices give one identity, so only the first is read.
+    DuplicateIdentity "duplicate_identity" "Identity given twice" "Power-cycle the node; if two devices still give one identity, have the boards inspected.";
     /// The device lowers its clocks for heat.
     ThermalSlowdown "thermal_slowdown" "Thermal slowdown" "Check inlet temperature, fans and the cooler's seat.";
     /// An external brake or the hardware lowers clocks for want of power.
@@ -101,6 +107,8 @@ pub struct Finding {
     pub fault: FaultKind,
     /// A number that tells faults of one kind apart (the XID), 0 where there is none.
     pub code: u32,
+    /// What the fault is about where the kind alone does not say: the driver call that hangs. Empty for nothing.
+    pub detail: &'static str,
     /// How bad.
     pub severity: Severity,
     /// How sure or how strong, 1 at the detector's own threshold.
@@ -157,6 +165,9 @@ pub struct Event {
     pub fault: FaultKind,
     /// A number that tells faults of one kind apart (the XID), 0 where there is none.
     pub code: u32,
+    /// What the fault is about where the kind alone does not say; empty for nothing.
+    #[serde(default)]
+    pub detail: std::borrow::Cow<'static, str>,
     /// How bad; never falls while the event lasts.
     pub severity: Severity,
     /// Where it is in its life.
@@ -181,12 +192,13 @@ impl Event {
         self.phase != Phase::Cleared
     }
 
-    /// A few words for a screen, with the code where there is one.
+    /// A few words for a screen, with the code or the detail where there is one.
     pub fn title(&self) -> String {
-        if self.code == 0 {
-            self.fault.title().to_owned()
-        } else {
-            format!("{} {}", self.fault.title(), self.code)
+        let title = self.fault.title();
+        match (self.code, &*self.detail) {
+            (0, "") => title.to_owned(),
+            (0, detail) => format!("{title}: {detail}"),
+            (code, _) => format!("{title} {code}"),
         }
     }
 }

@@ -3,6 +3,7 @@ use crate::catalogue::Metric;
 use crate::clock::Timestamp;
 use crate::device::{DeviceId, DeviceTable};
 use crate::source::{Batch, SourceMap};
+use crate::workload::Workload;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -81,6 +82,12 @@ pub enum NoticeKind {
     Gone,
     /// The device came back.
     Back,
+    /// The device reported an error of its own; the code is the vendor's.
+    Fault,
+    /// The device is not what it was before it was opened again: another firmware, driver, slot or product.
+    Changed,
+    /// Another device gives the same identity; it is not read.
+    Duplicate,
 }
 
 /// One notice about one device.
@@ -96,10 +103,21 @@ pub struct Notice {
     pub at: Timestamp,
 }
 
+/// A driver call that has not returned within its deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LateCall {
+    /// The device that it was made for.
+    pub device: DeviceId,
+    /// The function, as the vendor names it; empty when the source does not say.
+    pub call: &'static str,
+    /// When the collection began that made it.
+    pub since: Timestamp,
+}
+
 /// One process on one accelerator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProcessUse {
-    /// The accelerator.
+    /// The accelerator, or the partition of one.
     pub device: DeviceId,
     /// The process id in the host's namespace.
     pub pid: u32,
@@ -107,6 +125,12 @@ pub struct ProcessUse {
     pub name: Arc<str>,
     /// Device memory it holds, in bytes; `None` where the driver does not say.
     pub memory_bytes: Option<u64>,
+    /// Share of the device's compute time that it used, 0 to 1; `None` where the driver does not say.
+    #[serde(default)]
+    pub utilization: Option<f64>,
+    /// What it is part of; `None` where that is not known.
+    #[serde(default)]
+    pub workload: Option<Arc<Workload>>,
 }
 
 /// What one beat saw.
@@ -122,6 +146,8 @@ pub struct Frame {
     pub notices: Vec<Notice>,
     /// Who uses the accelerators.
     pub processes: Vec<ProcessUse>,
+    /// Driver calls that have not returned.
+    pub late: Vec<LateCall>,
     /// Notices and processes dropped at their limits since the start.
     pub dropped: u64,
     cells: Vec<Reading>,
@@ -134,6 +160,7 @@ impl Frame {
         self.at = at;
         self.notices.clear();
         self.processes.clear();
+        self.late.clear();
         self.cells.clear();
         self.cells.resize(self.devices.cells(), Reading::Absent(Absence::Unsupported));
         for device in self.devices.iter().filter(|d| d.gone) {
@@ -209,6 +236,8 @@ impl Frame {
                     pid: process.pid,
                     name: Arc::clone(&process.name),
                     memory_bytes: process.memory_bytes,
+                    utilization: process.utilization,
+                    workload: process.workload.clone(),
                 }),
                 Some(_) => self.dropped += 1,
                 None => {}

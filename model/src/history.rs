@@ -7,7 +7,7 @@ use crate::series::Series;
 
 /// Every series of the node.
 ///
-/// A series exists from the first value on; metrics that a device never has cost nothing. Constants have no series.
+/// A series exists from the first value on; metrics that a device never has cost nothing. Constants and links have no series.
 #[derive(Debug)]
 pub struct History {
     points: usize,
@@ -31,6 +31,9 @@ impl History {
             let first = device.base as usize;
             let renamed = self.generations[device.id.index()] != device.generation;
             self.generations[device.id.index()] = device.generation;
+            if !device.info.kind.is_remembered() {
+                continue;
+            }
             for (offset, metric) in columns(device.info.kind).iter().enumerate() {
                 let kind = metric.row().kind;
                 let (cell, reading) = (&mut self.cells[first + offset], frame.cells()[first + offset]);

@@ -10,6 +10,7 @@
 //! | reflex | the fast tick that may only tighten a cap |
 //! | rig | where data come from: hardware, simulator or recording |
 //! | source | one opened collector |
+//! | arrival | a device that a source met and that is read by a source of its own |
 //! | device | anything with an identity that is measured: a board, a core, a disk, a cgroup, the node |
 //! | reading | one value of one metric of one device at one beat, or the [`Absence`] of it |
 //! | frame | every reading of one beat |
@@ -20,10 +21,15 @@
 //! | order | a decision the guard has let through: inside the device's own range |
 //! | outcome | what became of an order: asked, ordered, set, read back |
 //! | brake | the emergency cut to the floor when power passes the budget |
+//! | partition | a part of an accelerator with engines and memory of its own, such as a MIG instance |
+//! | workload | what processes belong to and power is accounted to: a pod's container, a Slurm job, a unit |
+//! | share | what one workload has of one accelerator; the shares of an accelerator add up to it |
+//! | holding | an accelerator given to a workload, whether or not it works there |
 //! | signal | a number an autoscaler reads |
 //! | snapshot | the immutable picture of one beat that every reader sees |
 #![forbid(unsafe_code)]
 
+pub mod calls;
 pub mod catalogue;
 pub mod clock;
 pub mod decision;
@@ -40,18 +46,21 @@ pub mod snapshot;
 pub mod source;
 pub mod stages;
 pub mod units;
+pub mod workload;
 
+pub use calls::Calls;
 pub use catalogue::Metric;
 pub use clock::{Clock, Timestamp};
 pub use decision::{Action, Decision, Knob, Mode, Order, Outcome, Priority, Proposal, Range, Verdict, Why};
 pub use device::{Device, DeviceId, DeviceInfo, DeviceKind, DeviceTable, Vendor};
 pub use error::{ActuateError, CollectError, OpenError, Reason};
 pub use event::{Event, EventId, Evidence, FaultKind, Finding, Phase, Severity};
-pub use frame::{Absence, Frame, Notice, NoticeKind, ProcessUse, Reading};
+pub use frame::{Absence, Frame, LateCall, Notice, NoticeKind, ProcessUse, Reading};
 pub use history::History;
 pub use series::{Odometer, Series};
 pub use signal::Signal;
 pub use snapshot::Snapshot;
 pub use source::{Batch, Slot};
-pub use stages::{Actuator, Collector, Detector, EventSink, Policy, ProposalSink, View};
+pub use stages::{Actuator, Arrival, Collector, Detector, EventSink, Policy, ProposalSink, View};
 pub use units::{Unit, Watts};
+pub use workload::{Holding, Share, Workload, WorkloadKind};

@@ -8,6 +8,7 @@ use crate::event::{Event, FaultKind, Health, Severity};
 use crate::frame::{Absence, Frame, Notice, ProcessUse, Reading};
 use crate::signal::Signal;
 use crate::units::Watts;
+use crate::workload::{Holding, Share};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -211,6 +212,12 @@ pub struct Snapshot {
     pub priorities: Vec<Priority>,
     /// What autoscalers read.
     pub signals: Vec<Signal>,
+    /// What each workload has of each accelerator.
+    #[serde(default)]
+    pub shares: Vec<Share>,
+    /// Which workloads were given which accelerators.
+    #[serde(default)]
+    pub holdings: Vec<Holding>,
     /// The sources, those that could not be opened included.
     pub sources: Vec<SourceHealth>,
     /// The agent itself.

@@ -3,6 +3,7 @@ use crate::catalogue::Metric;
 use crate::clock::Timestamp;
 use crate::device::{DeviceId, DeviceInfo, TableFull};
 use crate::frame::{Absence, Frame, Notice, NoticeKind, Reading};
+use crate::workload::Workload;
 use std::sync::Arc;
 
 /// A source's own handle to one of its devices; the agent maps it to a [`DeviceId`].
@@ -34,16 +35,27 @@ pub struct SlotNotice {
 }
 
 /// A process on an accelerator, as a source sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SlotProcess {
     /// The device.
     pub slot: Slot,
     /// The process id in the host's namespace.
     pub pid: u32,
-    /// Its command name, empty when not known.
+    /// Its command name; empty when it is to be looked up by pid.
     pub name: Arc<str>,
     /// Device memory it holds, in bytes; `None` where the driver does not say.
     pub memory_bytes: Option<u64>,
+    /// Share of the device's compute time that it used, 0 to 1; `None` where the driver does not say.
+    pub utilization: Option<f64>,
+    /// What it is part of, where the source knows; else it is looked up by pid.
+    pub workload: Option<Arc<Workload>>,
+}
+
+impl SlotProcess {
+    /// A process of which no more is known than that it is there; its name is looked up by pid.
+    pub fn new(slot: Slot, pid: u32) -> Self {
+        Self { slot, pid, name: Arc::from(""), memory_bytes: None, utilization: None, workload: None }
+    }
 }
 
 #[derive(Debug, Clone)]

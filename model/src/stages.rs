@@ -1,8 +1,9 @@
 //! The whole contract on one screen: four stages, what each is given, and what it gives back.
+use crate::calls::Calls;
 use crate::clock::Timestamp;
 use crate::decision::{Mode, Order, Outcome, Priority, Proposal};
 use crate::device::DeviceId;
-use crate::error::{ActuateError, CollectError};
+use crate::error::{ActuateError, CollectError, Reason};
 use crate::event::{Event, Finding};
 use crate::frame::Frame;
 use crate::history::History;
@@ -20,6 +21,34 @@ pub trait Collector: Send {
     /// # Errors
     /// When nothing at all could be read; the agent counts it, and reopens the source if the reason is `Lost`.
     fn collect(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError>;
+
+    /// Hands over the devices met since the last time that are to be read by a source of their own, so that a call for
+    /// one cannot hold up another. Asked after each collection.
+    fn arrivals(&mut self) -> Vec<Arrival> {
+        Vec::new()
+    }
+
+    /// Makes sure, after a collection that came back past its deadline, that the devices are what they were: opens them
+    /// again and compares. A `Changed` notice tells what is different.
+    ///
+    /// # Errors
+    /// When that cannot be done; the source is then opened anew, as by default.
+    fn reopen(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
+        let _ = (now, batch);
+        Err(CollectError::new("open the device again", Reason::Lost))
+    }
+}
+
+/// A device that a source met and that is read by a source of its own, where the library allows it.
+pub struct Arrival {
+    /// The device's identity, unique on the node.
+    pub key: String,
+    /// A short name for the source: `nvml/gpu3`.
+    pub name: String,
+    /// Reads that device alone. An `Err` with [`Reason::Lost`] ends it; the source that met the device looks for it again.
+    pub collector: Box<dyn Collector>,
+    /// The account of its calls.
+    pub calls: Calls,
 }
 
 /// Finds what is wrong: a deterministic function of what it has seen.

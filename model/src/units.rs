@@ -24,6 +24,8 @@ pub enum Unit {
     Ratio,
     /// A speed of rotation, as fans report it.
     Rpm,
+    /// Electric potential.
+    Volts,
     /// A number of things, or a code.
     Count,
     /// Truth: 0 or 1.
@@ -43,6 +45,7 @@ impl Unit {
             Self::Seconds => "seconds",
             Self::Ratio => "ratio",
             Self::Rpm => "rpm",
+            Self::Volts => "volts",
             Self::Count | Self::Flag => "",
         }
     }
@@ -58,6 +61,7 @@ impl Unit {
             Self::BytesPerSecond => "B/s",
             Self::Seconds => "s",
             Self::Rpm => "rpm",
+            Self::Volts => "V",
             Self::Ratio | Self::Count | Self::Flag => "",
         }
     }

@@ -56,8 +56,8 @@ keys! {
     "rig.kind" = r#""hardware""# => rig.kind: rig;
     /// The simulated board: "h100" or "a100".
     "rig.sim.board" = r#""h100""# => rig.sim_board: word(&["h100", "a100"]);
-    /// The number of simulated boards: 1 to 8.
-    "rig.sim.boards" = "8" => rig.sim_boards: count(1, 8);
+    /// The number of simulated boards: 1 to 16.
+    "rig.sim.boards" = "8" => rig.sim_boards: count(1, 16);
     /// The seed of the simulation. The same seed gives the same bytes.
     "rig.sim.seed" = "1" => rig.sim_seed: seed;
     /// The recording to replay, written by record.path; needed with rig.kind = "replay".
@@ -71,8 +71,9 @@ keys! {
     "collectors.sys" = r#""/sys""# => collectors.sys: path;
     /// The most control groups followed at once: 0 to 512. Containers go first.
     "collectors.cgroup.max" = "32" => collectors.cgroups_max: count(0, 512);
-    /// The NVML library: a bare name is looked up by the loader and may be missing, a path must be there.
-    "collectors.nvml.library" = r#""libnvidia-ml.so.1""# => collectors.nvml_library: path;
+    /// Vendor libraries in place of the usual ones, as "SOURCE=PATH": a bare name is looked up by the loader, a path must be
+    /// there. Such as ["nvml=/run/nvidia/driver/lib64/libnvidia-ml.so.1"].
+    "collectors.libraries" = "[]" => collectors.libraries: libraries(LIBRARIES);
 
     /// Detectors that are switched off, by name.
     "detectors.disabled" = "[]" => detectors_disabled: names(DETECTORS);
@@ -121,6 +122,12 @@ fn detectors() -> Vec<&'static str> {
     detectors::BUILT_IN.iter().map(|entry| entry.name).collect()
 }
 
+/// The sources that load a library.
+fn libraries() -> Vec<&'static str> {
+    collectors::BUILT_IN.iter().filter(|entry| entry.library.is_some()).map(|entry| entry.name).collect()
+}
+
+const LIBRARIES: fn() -> Vec<&'static str> = libraries;
 const SOURCES: fn() -> Vec<&'static str> = sources;
 const DETECTORS: fn() -> Vec<&'static str> = detectors;
 

@@ -7,6 +7,7 @@ pub mod load;
 pub mod parse;
 
 use model::snapshot::Rig;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -82,8 +83,8 @@ pub struct Collectors {
     pub sys: PathBuf,
     /// The most control groups followed at once.
     pub cgroups_max: usize,
-    /// The NVML library.
-    pub nvml_library: PathBuf,
+    /// Vendor libraries in place of the usual ones, by source.
+    pub libraries: BTreeMap<String, PathBuf>,
 }
 
 /// The power budget.

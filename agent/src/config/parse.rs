@@ -1,5 +1,6 @@
 //! Values of keys: each function checks one kind of value and says what would be right.
 use model::snapshot::Rig;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -100,6 +101,21 @@ pub(super) fn names(value: &Value, known: fn() -> Vec<&'static str>) -> Result<V
         )),
         None => Ok(names),
     }
+}
+
+/// Texts `NAME=PATH`, each name one of the known ones.
+pub(super) fn libraries(
+    value: &Value,
+    known: fn() -> Vec<&'static str>,
+) -> Result<BTreeMap<String, PathBuf>, Problem> {
+    let remedy = || format!("write \"SOURCE=PATH\" for each; sources: {}", known().join(", "));
+    let pair = |text: &String| match text.split_once('=') {
+        Some((name, path)) if known().contains(&name) && !path.is_empty() => {
+            Ok((name.to_owned(), PathBuf::from(path)))
+        }
+        _ => Err(Problem::new(format!("holds {text:?}, which names no library of a source"), remedy())),
+    };
+    texts(value)?.iter().map(pair).collect()
 }
 
 pub(super) fn duration(value: &Value, low: Duration, high: Duration) -> Result<Duration, Problem> {

@@ -5,15 +5,16 @@ use crate::config::Config;
 use crate::feed::{Feed, Place};
 use crate::source::Opened;
 use crate::worker::Worker;
-use collectors::{ACTUATORS, BUILT_IN, Entry, Options, REFLEX, Roots};
-use model::Clock;
+use collectors::{BUILT_IN, Entry, Options, Roots};
+use model::{Calls, Clock};
 use std::sync::Arc;
 
 pub(super) fn assemble(config: &Config) -> Result<Assembly, RigError> {
     let options = Options {
         roots: Roots { proc: config.collectors.proc.clone(), sys: config.collectors.sys.clone() },
-        nvml_library: config.collectors.nvml_library.clone(),
+        libraries: config.collectors.libraries.clone(),
         cgroups_max: config.collectors.cgroups_max,
+        calls: Calls::default(),
     };
     let clock: Arc<dyn Clock> = Arc::new(MachineClock);
     let enabled = |entry: &&Entry| !config.collectors.disabled.iter().any(|name| name == entry.name);
@@ -48,18 +49,16 @@ fn place(entry: &Entry, source: Opened) -> Result<Place, RigError> {
 
 fn open_hands(options: &Options, disabled: &[String]) -> Hands {
     let mut hands = Hands::default();
-    for (name, open) in ACTUATORS.iter().filter(|(name, _)| !disabled.iter().any(|d| d == name)) {
-        match open(options) {
-            Ok(Some(actuator)) => hands.actuators.push(actuator),
-            Ok(None) => {}
-            Err(error) => tracing::warn!(actuator = name, reason = error.reason(), "{error}"),
+    for entry in BUILT_IN.iter().filter(|entry| !disabled.iter().any(|d| d == entry.name)) {
+        match entry.actuator.map(|open| open(options)) {
+            Some(Ok(Some(actuator))) => hands.actuators.push(actuator),
+            Some(Err(error)) => tracing::warn!(actuator = entry.name, reason = error.reason(), "{error}"),
+            None | Some(Ok(None)) => {}
         }
-    }
-    for entry in REFLEX.iter().filter(|entry| !disabled.iter().any(|d| d == entry.name)) {
-        match (entry.open)(options) {
-            Ok(Some(source)) => hands.fast.push(source),
-            Ok(None) => {}
-            Err(error) => tracing::warn!(source = entry.name, reason = error.reason(), "{error}"),
+        match entry.reflex.map(|open| open(options)) {
+            Some(Ok(Some(source))) => hands.fast.push(source),
+            Some(Err(error)) => tracing::warn!(source = entry.name, reason = error.reason(), "{error}"),
+            None | Some(Ok(None)) => {}
         }
     }
     hands

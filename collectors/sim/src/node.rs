@@ -3,9 +3,10 @@ use crate::board::{Board, QUANTUM_S};
 use crate::fault::Fault;
 use crate::load::Workload;
 use crate::profile::Profile;
+use model::{DeviceKind, Vendor};
 
 /// The most boards of a node.
-pub const BOARDS_MAX: usize = 8;
+pub const BOARDS_MAX: usize = 16;
 /// Logical processors of the simulated host.
 pub const CORES: usize = 16;
 /// Nanoseconds of a quantum.
@@ -13,7 +14,7 @@ pub const QUANTUM_NS: u64 = 10_000_000;
 /// Memory of the simulated host, in bytes.
 pub const MEMORY_BYTES: u64 = 2 << 40;
 /// The layout of the state; a shared file with another number is refused.
-pub const LAYOUT: u64 = 0x574b_0001;
+pub const LAYOUT: u64 = 0x574b_0002;
 /// Time that is caught up in one go; after a longer pause the rest is skipped, so that no call takes long.
 const CATCH_UP_QUANTA: u64 = 6_000;
 
@@ -54,8 +55,14 @@ pub struct Node {
 impl Node {
     /// A node of idle boards whose time starts at `now_ns` of the driving clock.
     pub fn new(profile: &Profile, boards: usize, seed: u64, now_ns: u64) -> Self {
+        Self::of(&vec![profile; boards.clamp(1, BOARDS_MAX)], seed, now_ns)
+    }
+
+    /// A node of idle boards of these products, at most [`BOARDS_MAX`] of them; none makes one H100.
+    pub fn of(profiles: &[&Profile], seed: u64, now_ns: u64) -> Self {
+        let profile = |index: usize| profiles.get(index).copied().unwrap_or(&crate::profile::H100);
         // At most BOARDS_MAX, so that the position fits.
-        let board = |index: usize| Board::new(profile, index as u32, seed);
+        let board = |index: usize| Board::new(profile(index), index as u32, seed);
         Self {
             layout: LAYOUT,
             seed,
@@ -66,7 +73,7 @@ impl Node {
             busy: 0.0,
             core_s: [[0.0; 3]; CORES],
             boards: std::array::from_fn(board),
-            count: boards.clamp(1, BOARDS_MAX) as u64,
+            count: profiles.len().clamp(1, BOARDS_MAX) as u64,
         }
     }
 
@@ -128,12 +135,34 @@ impl Node {
         }
     }
 
-    /// The identity of a board, as its driver gives it: made from the seed and the position.
+    /// The positions of the boards of one vendor and kind, in order: what that vendor's driver sees.
+    pub fn of_vendor(&self, vendor: Vendor, kind: DeviceKind) -> impl Iterator<Item = usize> + '_ {
+        let is = move |board: &Board| (board.profile().vendor, board.profile().kind) == (vendor, kind);
+        self.boards().iter().enumerate().filter(move |(_, board)| is(board)).map(|(index, _)| index)
+    }
+
+    /// The PCI address of a board.
+    pub fn pci(&self, index: usize) -> String {
+        format!("0000:{:02x}:00.0", 0x10 + 8 * index)
+    }
+
+    /// The identity of a board, in the form of its vendor: made from the seed and the position.
     pub fn uuid(&self, index: usize) -> String {
         let (a, b) =
             (crate::noise::word(self.seed, index as u64, 1), crate::noise::word(self.seed, index as u64, 2));
         let (w0, w1, w2) = (a >> 32, (a >> 16) & 0xffff, a & 0xffff);
-        format!("GPU-{w0:08x}-{w1:04x}-{w2:04x}-{:04x}-{:012x}", b >> 48, b & 0xffff_ffff_ffff)
+        let profile = self.boards[index].profile();
+        match (profile.vendor, profile.kind) {
+            (Vendor::Amd, _) => format!("{a:016x}"),
+            (Vendor::Intel, DeviceKind::Gpu) => self.pci(index),
+            (Vendor::Intel, _) => {
+                format!("01P4-HL2080A0-18-U4V{:03}-{:02}-{:02}-{:02}", w1 % 1000, w2 % 24, w0 % 20, b % 20)
+            }
+            (Vendor::Huawei, _) => {
+                format!("{w0:08X}-{:08X}-{:08X}-{:08X}-{:08X}", a & 0xffff_ffff, b >> 32, b & 0xffff_ffff, w1)
+            }
+            _ => format!("GPU-{w0:08x}-{w1:04x}-{w2:04x}-{:04x}-{:012x}", b >> 48, b & 0xffff_ffff_ffff),
+        }
     }
 }
 

@@ -114,7 +114,11 @@ fn report_process(slot: Slot, state: &mut BoardSlot, board: &Board, batch: &mut 
     }
     if let Some(name) = &state.name {
         let memory_bytes = Some(board.memory_used_bytes);
-        batch.process(SlotProcess { slot, pid: 4000 + board.index, name: Arc::clone(name), memory_bytes });
+        batch.process(SlotProcess {
+            name: Arc::clone(name),
+            memory_bytes,
+            ..SlotProcess::new(slot, 4000 + board.index)
+        });
     }
 }
 

@@ -1,6 +1,6 @@
 //! RAPL energy of packages and memory with wraps undone, and their limits, Documentation/power/powercap/powercap.rst.
 use super::file::{Gauge, Kept, absence, names, numbered, word};
-use crate::Options;
+use crate::{Need, Options};
 use model::error::OpenError;
 use model::{
     Absence, Batch, CollectError, Collector, DeviceInfo, DeviceKind, Metric, Odometer, Slot, Timestamp,
@@ -10,6 +10,13 @@ use std::path::{Path, PathBuf};
 const MICRO: f64 = 1e-6;
 /// Zones followed at most.
 const ZONES_MAX: usize = 64;
+
+/// What reading energy needs.
+pub const NEEDS: &[Need] = &[Need {
+    what: "RAPL energy",
+    right: "root, or CAP_DAC_READ_SEARCH",
+    without: "power of the processor packages and their memory; the budget counts power.packages instead",
+}];
 
 /// Opens the source; a host without RAPL has none.
 ///

@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_disks_of_this_machine_have_room() {
-        let options = Options { roots: Roots::default(), nvml_library: "none".into(), cgroups_max: 0 };
+        let options = Options::default();
         let mut source = open(&options).unwrap().unwrap();
         let mut batch = Batch::default();
         source.collect(Timestamp::default(), &mut batch).unwrap();
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn a_fixture_tree_has_no_mounts() {
         let roots = Roots::below(Path::new("/nowhere"));
-        let options = Options { roots, nvml_library: "none".into(), cgroups_max: 0 };
+        let options = Options { roots, ..Options::default() };
         assert!(open(&options).unwrap().is_none());
     }
 }

@@ -11,7 +11,7 @@ fn capture(name: &str) -> PathBuf {
 }
 
 fn options(roots: Roots) -> Options {
-    Options { roots, nvml_library: "libnvidia-ml.so.1".into(), cgroups_max: 16 }
+    Options { roots, cgroups_max: 16, ..Options::default() }
 }
 
 /// Every inline source over a tree, read into one frame.

@@ -7,7 +7,6 @@ use super::processes::Users;
 use super::raw::Handle;
 use super::roster::Arrival;
 use super::session::Session;
-use crate::workload::Names;
 use model::source::SlotProcess;
 use model::{Absence, Batch, DeviceInfo, DeviceKind, Metric, NoticeKind, Reading, Slot, Timestamp, Vendor};
 use nvml_wrapper::Device;
@@ -18,7 +17,6 @@ const SLOW: Duration = Duration::from_secs(10);
 
 /// What boards share: caches and memory that is kept from board to board and beat to beat.
 pub(super) struct Desk {
-    pub(super) names: Names,
     pub(super) users: Users,
 }
 
@@ -165,13 +163,10 @@ impl Board {
             batch.set(self.slot, Metric::XidLastCode, f64::from(self.last_xid));
         }
         batch.put(self.slot, Metric::Processes, processes);
-        let Desk { names, users } = desk;
-        for user in users.users() {
+        for user in desk.users.users() {
             batch.process(SlotProcess {
-                slot: self.slot,
-                pid: user.pid,
-                name: names.name(user.pid),
                 memory_bytes: user.memory_bytes,
+                ..SlotProcess::new(self.slot, user.pid)
             });
         }
     }

@@ -20,8 +20,7 @@ mod reflex;
 mod roster;
 mod session;
 
-use crate::Options;
-use crate::workload::Names;
+use crate::{Entry, Need, Options};
 use board::{Board, Desk};
 use events::{News, Watcher};
 use model::{Absence, Actuator, Batch, CollectError, Collector, OpenError, Timestamp};
@@ -30,14 +29,42 @@ use roster::Roster;
 use session::Session;
 use std::sync::Arc;
 
+/// The library as the loader finds it; a host without NVIDIA's driver may lack it.
+const LIBRARY: &str = "libnvidia-ml.so.1";
+
+/// NVIDIA's line in the table of sources.
+pub const ENTRY: Entry = Entry {
+    reflex: Some(open_reflex),
+    actuator: Some(open_actuator),
+    library: Some(LIBRARY),
+    ..Entry::worker(
+        "nvml",
+        open,
+        &[
+            Need {
+                what: "NVML readings",
+                right: "access to the driver's device files (/dev/nvidiactl, /dev/nvidia*)",
+                without: "every reading of NVIDIA GPUs",
+            },
+            Need {
+                what: "NVML power limits (only with power.enforce = true)",
+                right: "root, or CAP_SYS_ADMIN",
+                without: "enforcement; caps stay advice",
+            },
+        ],
+    )
+};
+
 /// Opens the source of the beat; `None` on a host without NVIDIA's driver.
 ///
 /// # Errors
 /// When the library is there but does not start, or a configured path is not there.
 pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> {
-    let Some(session) = Session::open(&options.nvml_library)?.map(Arc::new) else { return Ok(None) };
+    let Some(session) = Session::open(options.library("nvml", LIBRARY))?.map(Arc::new) else {
+        return Ok(None);
+    };
     let watcher = Watcher::start(&session);
-    let desk = Desk { names: Names::new(&options.roots), users: Users::default() };
+    let desk = Desk { users: Users::default() };
     Ok(Some(Box::new(Nvml { watcher, session, desk, boards: Roster::default() })))
 }
 
@@ -46,7 +73,7 @@ pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> 
 /// # Errors
 /// As [`open`].
 pub fn open_reflex(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> {
-    let session = Session::open(&options.nvml_library)?;
+    let session = Session::open(options.library("nvml", LIBRARY))?;
     Ok(session.map(|session| Box::new(reflex::Reflex::new(session)) as Box<dyn Collector>))
 }
 
@@ -55,7 +82,7 @@ pub fn open_reflex(options: &Options) -> Result<Option<Box<dyn Collector>>, Open
 /// # Errors
 /// As [`open`].
 pub fn open_actuator(options: &Options) -> Result<Option<Box<dyn Actuator>>, OpenError> {
-    let session = Session::open(&options.nvml_library)?;
+    let session = Session::open(options.library("nvml", LIBRARY))?;
     Ok(session.map(|session| Box::new(actuator::NvmlActuator::new(session)) as Box<dyn Actuator>))
 }
 
@@ -101,7 +128,6 @@ impl Collector for Nvml {
         })?;
         self.listen(now, batch);
         let Self { session, desk, boards, .. } = self;
-        desk.names.turn();
         boards.visit(now, |board| board.read(session, now, desk, batch));
         boards.check()
     }

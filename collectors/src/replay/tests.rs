@@ -86,7 +86,14 @@ fn full() -> Snapshot {
     frame.put(group, Metric::CgroupCpu, Reading::Value(1e-300));
     frame.put(node, Metric::Load1, Reading::Value(3.0));
     frame.notices.push(Notice { device: gpu, kind: NoticeKind::Xid, code: 79, at: second(2) });
-    let process = |pid, memory_bytes| ProcessUse { device: gpu, pid, name: Arc::from("train"), memory_bytes };
+    let process = |pid, memory_bytes| ProcessUse {
+        device: gpu,
+        pid,
+        name: Arc::from("train"),
+        memory_bytes,
+        utilization: None,
+        workload: None,
+    };
     frame.processes = vec![process(7, Some(1 << 40)), process(8, None)];
     snapshot
 }

@@ -136,6 +136,7 @@ fn troubled() -> Snapshot {
         device: lost,
         fault: FaultKind::Xid,
         code: 79,
+        detail: "".into(),
         severity: Severity::Critical,
         phase: Phase::Held,
         since: at(90),

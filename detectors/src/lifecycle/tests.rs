@@ -17,6 +17,7 @@ fn finding(device: DeviceId, fault: FaultKind, score: f64) -> Finding {
         device,
         fault,
         code: 0,
+        detail: "",
         severity: Severity::Warning,
         score,
         evidence: [None; 4],

@@ -2,6 +2,7 @@
 pub mod ecc;
 pub mod hung;
 pub mod lost;
+pub mod notice;
 pub mod pcie;
 pub mod throttle;
 pub mod xid;
@@ -17,7 +18,16 @@ fn finding(
     evidence: Evidence,
 ) -> Finding {
     let score = if evidence.expected > 0.0 { evidence.observed / evidence.expected } else { 1.0 };
-    Finding { detector, device, fault, code: 0, severity, score, evidence: Finding::evidence(&[evidence]) }
+    Finding {
+        detector,
+        device,
+        fault,
+        code: 0,
+        detail: "",
+        severity,
+        score,
+        evidence: Finding::evidence(&[evidence]),
+    }
 }
 
 fn evidence(metric: Metric, observed: f64, expected: f64) -> Evidence {

@@ -48,6 +48,7 @@ impl Detector for Xid {
                 device: notice.device,
                 fault: FaultKind::Xid,
                 code: notice.code,
+                detail: "",
                 severity: severity(notice.code),
                 score: 1.0,
                 evidence: Finding::evidence(&[evidence]),

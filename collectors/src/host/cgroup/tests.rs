@@ -16,7 +16,7 @@ struct Host {
 impl Host {
     fn new(tree: &FsPath, groups_max: usize) -> Self {
         let roots = Roots::below(tree);
-        let options = Options { roots, nvml_library: "none".into(), cgroups_max: groups_max };
+        let options = Options { roots, cgroups_max: groups_max, ..Options::default() };
         Self { source: open(&options).unwrap().expect("control groups"), batch: Batch::default() }
     }
 
@@ -356,7 +356,7 @@ fn damaged_files_are_implausible_and_stop_nothing() {
 
 #[test]
 fn the_groups_of_this_machine_can_be_walked() {
-    let options = Options { roots: Roots::default(), nvml_library: "none".into(), cgroups_max: 16 };
+    let options = Options { cgroups_max: 16, ..Options::default() };
     let Some(mut source) = open(&options).unwrap() else {
         return eprintln!("NOTICE: skipped, because there are no control groups here");
     };

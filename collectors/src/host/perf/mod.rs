@@ -4,7 +4,7 @@ mod counter;
 mod group;
 
 use super::file::{Kept, absence};
-use crate::{Options, Roots};
+use crate::{Need, Options, Roots};
 use counter::Scaled;
 use group::{Group, HARDWARE, Kernel, MEMBERS_MAX, Machine, SOFTWARE, Wanted, lacks};
 use model::error::{OpenError, Reason};
@@ -20,6 +20,13 @@ const FILES_SHARE: u64 = 2;
 const FIT_BEATS: u32 = 10;
 /// Members below which a group is not made smaller: cycles and instructions.
 const MEMBERS_MIN: usize = 2;
+
+/// What counting needs.
+pub const NEEDS: &[Need] = &[Need {
+    what: "performance counters",
+    right: "CAP_PERFMON, or perf_event_paranoid of -1",
+    without: "cycles, instructions, cache misses, context switches of each core",
+}];
 
 /// Opens the source. Counters are the machine's own, so a fixture tree has none; nor has a kernel that cannot count.
 ///

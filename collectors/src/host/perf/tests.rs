@@ -313,7 +313,7 @@ fn a_list_of_processors_is_read() {
 
 /// The real source, or `None` with a notice where this machine does not let anyone count.
 fn real() -> Option<(Box<dyn Collector>, Batch)> {
-    let options = Options { roots: Roots::default(), nvml_library: "none".into(), cgroups_max: 0 };
+    let options = Options::default();
     let mut batch = Batch::default();
     let Some(mut source) = open(&options).expect("the counters of this machine") else {
         eprintln!("NOTICE: skipped, because this machine has no counters");
