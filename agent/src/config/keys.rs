@@ -69,11 +69,11 @@ keys! {
     "collectors.proc" = r#""/proc""# => collectors.proc: path;
     /// Where sysfs is mounted.
     "collectors.sys" = r#""/sys""# => collectors.sys: path;
-    /// The most control groups followed at once: 0 to 512. Containers go first.
-    "collectors.cgroup.max" = "32" => collectors.cgroups_max: count(0, 512);
     /// Vendor libraries in place of the usual ones, as "SOURCE=PATH": a bare name is looked up by the loader, a path must be
     /// there. Such as ["nvml=/run/nvidia/driver/lib64/libnvidia-ml.so.1"].
     "collectors.libraries" = "[]" => collectors.libraries: libraries(LIBRARIES);
+    /// The most control groups followed at once: 0 to 512. Containers go first.
+    "collectors.cgroup.max" = "32" => collectors.cgroups_max: count(0, 512);
 
     /// Detectors that are switched off, by name.
     "detectors.disabled" = "[]" => detectors_disabled: names(DETECTORS);

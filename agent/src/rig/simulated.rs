@@ -3,7 +3,8 @@ use super::stepped::SteppedClock;
 use super::{Assembly, Hands, Pace, node};
 use crate::config::Config;
 use crate::engine::beginning;
-use crate::feed::{Feed, Place};
+use crate::feed::Feed;
+use crate::line::Place;
 use crate::source::Opened;
 use model::Clock;
 use sim::rig::{SharedNode, SimActuator, SimCollector, SimReflex};
@@ -39,7 +40,7 @@ pub fn idle(config: &Config) -> Assembly {
     let note =
         format!("{} x {}, simulated, seed {}", config.rig.sim_boards, profile.model, config.rig.sim_seed);
     Assembly {
-        feed: Feed::new(vec![Place::Inline(Box::new(source))], config.beat.deadline()),
+        feed: Feed::new(vec![Place::Inline(Box::new(source))], config.beat.deadline(), Arc::clone(&any)),
         hands: Box::new(move || hands),
         clock: any,
         pace: Pace::Stepped(clock),
