@@ -118,6 +118,9 @@ impl Line {
     pub fn collect(&mut self, now: Timestamp, patience: Duration, frame: &mut Frame) -> Vec<Arrival> {
         let arrivals = match &mut self.place {
             Place::Inline(source) => {
+                if self.late_since.is_some() {
+                    source.overdue();
+                }
                 let arrivals = source.collect(now, &mut self.batch);
                 self.account.clone_from(source.account());
                 // How a simulated driver hangs: it says so, where a real one says nothing.

@@ -174,6 +174,8 @@ impl Opened {
         let Some(collector) = self.collector.as_mut() else { return };
         match collector.reopen(now, batch) {
             Ok(()) => self.account.reopens += 1,
+            // The driver is as deaf as before: the comparison is still to be made.
+            Err(error) if error.reason == Reason::Late => self.overdue = true,
             Err(_) => {
                 self.lose(now, batch);
                 // The driver answers again, so there is nothing to wait for.

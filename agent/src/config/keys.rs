@@ -54,9 +54,10 @@ keys! {
 
     /// Where data come from: "hardware", "sim" (a node that does not exist; every screen says so) or "replay".
     "rig.kind" = r#""hardware""# => rig.kind: rig;
-    /// The simulated board: "h100" or "a100".
-    "rig.sim.board" = r#""h100""# => rig.sim_board: word(&["h100", "a100"]);
-    /// The number of simulated boards: 1 to 16.
+    /// The simulated board: "h100", "a100", "mi300x", "max1550", "gaudi2" or "ascend910b"; or "mixed" for 4 h100, 4 mi300x,
+    /// 2 gaudi2 and 2 ascend910b.
+    "rig.sim.board" = r#""h100""# => rig.sim_board: word(BOARDS);
+    /// The number of simulated boards, unless they are mixed: 1 to 16.
     "rig.sim.boards" = "8" => rig.sim_boards: count(1, 16);
     /// The seed of the simulation. The same seed gives the same bytes.
     "rig.sim.seed" = "1" => rig.sim_seed: seed;
@@ -127,6 +128,8 @@ fn libraries() -> Vec<&'static str> {
     collectors::BUILT_IN.iter().filter(|entry| entry.library.is_some()).map(|entry| entry.name).collect()
 }
 
+/// The simulated boards.
+const BOARDS: &[&str] = &["h100", "a100", "mi300x", "max1550", "gaudi2", "ascend910b", "mixed"];
 const LIBRARIES: fn() -> Vec<&'static str> = libraries;
 const SOURCES: fn() -> Vec<&'static str> = sources;
 const DETECTORS: fn() -> Vec<&'static str> = detectors;
