@@ -104,6 +104,7 @@ mod tests {
             let after = word.strip_prefix("nvml").and_then(|rest| rest.chars().next());
             after.is_some_and(|c| c.is_ascii_uppercase())
                 && !word.ends_with("_t")
+                && *word != "nvmlReturn"
                 && !word.contains("_bindgen")
         };
         words.filter(is_function).map(str::to_owned)
