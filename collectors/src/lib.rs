@@ -1,5 +1,6 @@
 //! Collectors: the only production code that touches devices. Opening is apart from reading; each source is one file.
 pub mod host;
+mod library;
 pub mod nvml;
 pub mod replay;
 pub mod roots;
