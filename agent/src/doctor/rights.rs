@@ -48,6 +48,14 @@ fn named(right: &str) -> Vec<&str> {
     words.filter(|word| word.starts_with("CAP_")).collect()
 }
 
+/// The group that a right names: `group render`.
+fn group(right: &str) -> Option<&str> {
+    let (_, rest) = right.split_once("group ")?;
+    rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'))
+        .next()
+        .filter(|name| !name.is_empty())
+}
+
 /// Whether the right is held; `None` where capabilities do not decide it.
 pub(super) fn is_held(right: &str, facts: &Facts) -> Option<bool> {
     if right == "none" {
@@ -71,6 +79,10 @@ pub(super) fn grants(right: &str) -> Vec<String> {
         .unwrap_or_default();
     if right.contains("perf_event_paranoid") {
         lines.push("on the host instead: sysctl kernel.perf_event_paranoid=-1".into());
+    }
+    if let Some(group) = group(right) {
+        lines.push(format!("systemd: SupplementaryGroups={group}"));
+        lines.push(format!("Kubernetes: securityContext.supplementalGroups with the number of {group}"));
     }
     if right.contains("/dev/") {
         lines

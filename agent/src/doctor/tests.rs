@@ -38,6 +38,15 @@ fn a_refused_reading_names_the_capability_for_systemd_and_for_kubernetes() {
 }
 
 #[test]
+fn a_group_and_device_files_are_named_as_such() {
+    let grant = rights::grants("group render (/dev/dri/*)").join("\n");
+    assert!(grant.contains("SupplementaryGroups=render\n"), "{grant}");
+    assert!(grant.contains("/dev/dri/*"), "{grant}");
+    assert_eq!(rights::is_held("group render", &facts(u64::MAX)), None, "a capability is no group");
+    assert_eq!(rights::is_held("none", &facts(0)), Some(true));
+}
+
+#[test]
 fn a_capability_that_is_held_is_not_asked_for_again() {
     let check = judge(&RAPL, refused(), &facts(1 << 2), Path::new("/nonexistent"));
     assert_eq!(check.verdict, Verdict::Denied);
