@@ -1,5 +1,7 @@
 //! Support for whole-program tests: a running `wattkeeper` of our own, and the least HTTP that is needed to ask it things.
 #![allow(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+pub mod kubelet;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};

@@ -1,0 +1,2 @@
+//! What attribution costs.
+fn main() {}
