@@ -42,8 +42,10 @@ fn counts_go_on_after_a_restart_and_what_was_not_written_is_forgotten_not_double
         assert_eq!(tally.account("GPU-a", at(2).wall_ms).total_j(), 107.0);
         assert_eq!(tally.account("GPU-a", at(2).wall_ms).idle.lowest_w, Some(60.0));
         add(&mut tally, "GPU-a", "x.service", 5.0, at(3));
-        // Killed: nothing is written at the end.
-        tally.writer = None;
+        // Killed: nothing is written at the end, and the lock is given up.
+        let writer = tally.writer.take().unwrap();
+        drop(writer.queue);
+        writer.ended.recv().unwrap();
     }
 }
 

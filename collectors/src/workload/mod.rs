@@ -141,17 +141,19 @@ impl Processes {
         self.workloads.retain(|workload| Arc::strong_count(workload) > 1 && used(workload));
     }
 
-    /// Reads a process for the first time. The start time is read before and after its groups, so that they are not
-    /// those of a process that took over the number meanwhile.
+    /// Reads a process for the first time. On procfs its groups are read last, through a file opened first: they can be
+    /// read only if the process whose `stat` was read in between has not ended. A copy has its start time read again, so
+    /// that groups are not those of a process that took over the number meanwhile.
     fn meet(&mut self, pid: u32) -> Option<()> {
+        let file = self.files.open(pid);
         let (started, name) = {
             let stat = self.files.stat(pid)?;
             (stat.started, Arc::<str>::from(stat.name))
         };
-        let file = self.files.open(pid);
         let groups = file.as_ref().and_then(|file| self.files.groups(file));
         let member = groups.and_then(|_| member::workload_of(&self.files.text()));
-        if self.files.stat(pid)?.started != started {
+        let proven = self.files.bound && groups.is_some();
+        if !proven && self.files.stat(pid)?.started != started {
             return None;
         }
         let itself = || Workload {
@@ -159,8 +161,8 @@ impl Processes {
             ..Workload::new(WorkloadKind::Process, format!("{name}:{pid}:{started}"))
         };
         let workload = self.share(member.unwrap_or_else(itself));
-        let kept = file.filter(|_| self.files.bound && self.open < OPEN_MAX && groups.is_some());
         self.make_room();
+        let kept = file.filter(|_| proven && self.open < OPEN_MAX);
         self.open += usize::from(kept.is_some());
         let (process, turn) = (Process { name, workload }, self.turn);
         let known = Known { started, groups: groups.unwrap_or(0), process, kept, asked: turn, looked: turn };
