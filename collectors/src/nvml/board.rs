@@ -1,138 +1,271 @@
-//! One device: who it is, what it can say, and its readings of a beat.
+//! The source of one GPU: who it is, what it can say, and its readings of a beat. It runs on a thread of its own.
 use super::able::Able;
 use super::calls::{CALLS, Cadence};
 use super::codes::Fault;
-use super::fields::{FIELDS, Fields};
-use super::processes::Users;
+use super::fields::{BEAT_FIELDS, Fields, SLOW_FIELDS, usage};
+use super::gpm::Gpm;
+use super::identity::{changed, identity};
+use super::links::Links;
+use super::parts::Parts;
+use super::post::Ticket;
+use super::processes::{User, Users};
 use super::raw::Handle;
-use super::roster::Arrival;
-use super::session::Session;
+use super::session::{Gpu, Session};
+use model::error::Reason;
 use model::source::SlotProcess;
-use model::{Absence, Batch, DeviceInfo, DeviceKind, Metric, NoticeKind, Reading, Slot, Timestamp, Vendor};
-use nvml_wrapper::Device;
+use model::{
+    Batch, Calls, CollectError, Collector, DeviceInfo, Metric, NoticeKind, Reading, Slot, Timestamp,
+};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long the answers of slow calls stand.
 const SLOW: Duration = Duration::from_secs(10);
+/// How long a lost board waits for the errors that tell why: an XID comes up to one wait of the watcher after the loss.
+const FAREWELL: Duration = Duration::from_secs(2);
 
-/// What boards share: caches and memory that is kept from board to board and beat to beat.
-pub(super) struct Desk {
-    pub(super) users: Users,
-}
-
-/// A device that was met.
-#[derive(Debug)]
+/// A GPU that the bus met.
 pub(super) struct Board {
+    /// Dropped first: the bus may then look for the board.
+    ticket: Ticket,
     uuid: String,
     handle: Handle,
+    calls: Calls,
+    met: Option<Met>,
+    lost: Option<Timestamp>,
+    session: Arc<Session>,
+}
+
+/// What is known of a board once it has been asked who it is.
+struct Met {
     slot: Slot,
-    fields: Fields,
-    calls: [Able; CALLS.len()],
-    lists: [Able; 2],
-    fresh: Vec<(Metric, Reading)>,
-    slow: Vec<(Metric, Reading)>,
-    slow_due: Timestamp,
+    info: DeviceInfo,
+    beat: Fields,
+    slow: Fields,
+    links: Links,
+    parts: Parts,
+    gpm: Option<Gpm>,
+    users: Users,
+    able: [Able; CALLS.len()],
+    /// What the calls of this beat gave.
+    fresh: Vec<(Slot, Metric, Reading)>,
+    /// What the last slow calls gave.
+    kept: Vec<(Slot, Metric, Reading)>,
+    due: Timestamp,
     /// By how much the second round of slow calls comes early, so that boards take turns.
     turn: Duration,
-    /// XID errors since the source was opened; why they are not known, where nobody can watch for them.
-    xids: Result<u64, Absence>,
-    last_xid: u32,
 }
 
 impl Board {
-    /// Meets a device, for the first time or again. What it can do is found out anew, as it may have changed with a reset.
-    pub(super) fn meet(arrival: Arrival<'_>, before: Option<Self>, batch: &mut Batch) -> Self {
-        let slot = batch.device(identity(&arrival));
-        let Arrival { session, index, handle, uuid } = arrival;
-        let before = before.filter(|board| board.uuid == uuid);
-        let (xids, last_xid) = before.map_or((Ok(0), 0), |board| (board.xids, board.last_xid));
-        Self {
-            uuid,
-            handle,
+    /// A board that the bus met; it is asked nothing yet.
+    pub(super) fn new(
+        session: &Arc<Session>,
+        ticket: Ticket,
+        uuid: &str,
+        handle: Handle,
+        calls: &Calls,
+    ) -> Self {
+        let (session, uuid, calls) = (Arc::clone(session), uuid.to_owned(), calls.clone());
+        Self { ticket, uuid, handle, calls, met: None, lost: None, session }
+    }
+
+    /// Asks the board who it is, for the first time or again. What it can do is found out anew, as it may have changed.
+    fn meet(&self, gpu: &Gpu<'_>, now: Timestamp, batch: &mut Batch) -> Result<Met, Fault> {
+        let (index, before) = {
+            let mail = self.ticket.post().open();
+            (mail.index, mail.identity.clone())
+        };
+        let info = identity(&self.session, gpu, index, &self.uuid);
+        let slot = batch.device(info.clone());
+        if before.is_some_and(|before| changed(&before, &info)) {
+            batch.notice(slot, NoticeKind::Changed, 0, now);
+        }
+        self.ticket.post().open().identity = Some(info.clone());
+        let usage = usage(gpu);
+        let (mut beat, mut slow) = (Fields::new(usage), Fields::new(usage));
+        beat.add(slot, BEAT_FIELDS.iter().copied());
+        slow.add(slot, SLOW_FIELDS.iter().copied());
+        let links = Links::meet(gpu, &info, &mut slow, batch)?;
+        Ok(Met {
             slot,
-            fields: Fields::new(&session.device(handle), FIELDS),
-            calls: [Able::Untried; CALLS.len()],
-            lists: [Able::Untried; 2],
+            info,
+            beat,
+            slow,
+            links,
+            parts: Parts::default(),
+            gpm: Gpm::meet(&self.session, gpu, None)?,
+            users: Users::default(),
+            able: [Able::Untried; CALLS.len()],
             fresh: Vec::new(),
-            slow: Vec::new(),
-            slow_due: Timestamp::default(),
+            kept: Vec::new(),
+            due: now,
             turn: Duration::from_secs(u64::from(index) % SLOW.as_secs()),
-            xids,
-            last_xid,
+        })
+    }
+
+    /// Tells what came by post: errors, another device with this identity, another place in the driver's list.
+    fn tell_mail(&mut self, now: Timestamp, batch: &mut Batch) {
+        let Some(met) = &mut self.met else { return };
+        let mut mail = self.ticket.post().open();
+        for code in mail.xids.drain(..) {
+            batch.notice(met.slot, NoticeKind::Xid, code, now);
         }
-    }
-
-    /// By which events tell whose they are.
-    pub(super) fn handle(&self) -> Handle {
-        self.handle
-    }
-
-    /// Takes an XID error that the driver reported, also when the device is lost by now.
-    pub(super) fn xid(&mut self, code: u32, now: Timestamp, batch: &mut Batch) {
-        self.xids = Ok(self.xids.unwrap_or(0) + 1);
-        self.last_xid = code;
-        // The slot of a device that is gone may have been given to another one.
-        if batch.info(self.slot).key == self.uuid {
-            batch.notice(self.slot, NoticeKind::Xid, code, now);
+        if std::mem::take(&mut mail.duplicate) {
+            batch.notice(met.slot, NoticeKind::Duplicate, 0, now);
         }
-    }
-
-    /// Nobody can watch this device for XID errors.
-    pub(super) fn unwatched(&mut self, absence: Absence) {
-        self.xids = Err(absence);
+        if self.lost.is_some() {
+            return;
+        }
+        match mail.unwatched {
+            Some(absence) => batch.absent(met.slot, Metric::XidErrors, absence),
+            None => batch.set(met.slot, Metric::XidErrors, mail.total as f64),
+        }
+        if mail.total > 0 {
+            batch.set(met.slot, Metric::XidLastCode, f64::from(mail.last));
+        }
+        let name = format_if(mail.index, &met.info.name);
+        if let Some(name) = name {
+            met.info.name = name;
+            batch.device(met.info.clone());
+        }
     }
 
     /// Reads everything that is due into the batch.
-    ///
-    /// # Errors
-    /// When the device is lost; it is gone from the batch, which has no readings of it.
-    pub(super) fn read(
-        &mut self,
-        session: &Session,
-        now: Timestamp,
-        desk: &mut Desk,
-        batch: &mut Batch,
-    ) -> Result<(), Fault> {
-        let device = session.device(self.handle);
-        let read = self.ask(&device, now).and_then(|()| desk.users.read(&device, &mut self.lists));
-        match read {
-            Ok(processes) => {
-                self.tell(processes, desk, batch);
-                Ok(())
+    fn read(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), Fault> {
+        let session = Arc::clone(&self.session);
+        let calls = self.calls.clone();
+        let gpu = session.gpu(self.handle, &calls);
+        let met = match &mut self.met {
+            Some(met) => met,
+            None => {
+                let met = self.meet(&gpu, now, batch)?;
+                self.met.insert(met)
             }
-            Err(fault) => {
-                batch.gone(self.slot, now);
-                Err(fault)
+        };
+        let read = met.read(&session, &gpu, now, batch);
+        if gpu.orphaned() {
+            session.confirm(&calls);
+        }
+        read
+    }
+
+    /// The board is lost: its devices are gone, and it stays only to tell why.
+    fn lose(&mut self, now: Timestamp, batch: &mut Batch) {
+        self.lost = Some(now);
+        let Some(met) = &self.met else { return };
+        let parts = met.links.slots().chain(met.parts.slots());
+        parts.chain([met.slot]).for_each(|slot| batch.gone(slot, now));
+    }
+
+    fn failed(&self, reason: Reason) -> CollectError {
+        CollectError::new(format!("read GPU {}", self.uuid), reason)
+    }
+}
+
+/// The name of a board at a position, when it is not the one it has.
+fn format_if(index: u32, name: &str) -> Option<String> {
+    let known = name.strip_prefix("gpu").and_then(|number| number.parse().ok());
+    (known != Some(index)).then(|| format!("gpu{index}"))
+}
+
+impl Collector for Board {
+    fn name(&self) -> &'static str {
+        "nvml"
+    }
+
+    fn collect(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
+        if self.session.condemned() {
+            return Err(self.failed(Reason::Lost));
+        }
+        if let Some(lost) = self.lost {
+            self.tell_mail(now, batch);
+            return if now.since(lost) < FAREWELL { Ok(()) } else { Err(self.failed(Reason::Lost)) };
+        }
+        match self.read(now, batch) {
+            Ok(()) => self.tell_mail(now, batch),
+            Err(fault) if self.met.is_none() => {
+                return Err(self.failed(Reason::Lost).because(fault));
+            }
+            Err(_) => {
+                self.lose(now, batch);
+                self.tell_mail(now, batch);
             }
         }
+        if self.session.condemned() { Err(self.failed(Reason::Lost)) } else { Ok(()) }
+    }
+
+    fn reopen(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
+        let failed = |fault: Fault| {
+            CollectError::new(format!("open GPU {} again", self.uuid), Reason::Lost).because(fault)
+        };
+        self.handle = self.session.find(&self.uuid, &self.calls).map_err(failed)?;
+        let gpu = self.session.gpu(self.handle, &self.calls);
+        let found = gpu.call("nvmlDeviceGetUUID", |device| device.uuid()).map_err(failed)?;
+        if found != self.uuid {
+            return Err(self.failed(Reason::Mismatch));
+        }
+        if self.met.is_some() {
+            self.met = Some(self.meet(&gpu, now, batch).map_err(failed)?);
+        }
+        Ok(())
+    }
+}
+
+impl Met {
+    fn read(
+        &mut self,
+        session: &Arc<Session>,
+        gpu: &Gpu<'_>,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) -> Result<(), Fault> {
+        let slow = now >= self.due;
+        if slow {
+            self.kept.clear();
+            self.due = now.after(SLOW - std::mem::take(&mut self.turn));
+            self.parts.look(session, gpu, &self.info, now, batch)?;
+        }
+        self.ask(gpu, slow)?;
+        let processes = self.users.read(gpu, now)?;
+        if let Some(gpm) = &mut self.gpm
+            && !gpm.read(gpu, now)?
+        {
+            self.gpm = None;
+        }
+        self.parts.read(gpu, now, slow, batch)?;
+        self.tell(processes, batch);
+        Ok(())
     }
 
     /// Asks the device for all but its processes.
-    fn ask(&mut self, device: &Device<'_>, now: Timestamp) -> Result<(), Fault> {
-        let slow = now >= self.slow_due;
-        if slow {
-            self.slow.clear();
-            self.slow_due = now.after(SLOW - std::mem::take(&mut self.turn));
-        }
+    fn ask(&mut self, gpu: &Gpu<'_>, slow: bool) -> Result<(), Fault> {
         self.fresh.clear();
-        let fresh = &mut self.fresh;
-        let doubts = self.fields.read(device, |metric, reading| fresh.push((metric, reading)))?;
-        let doubts = doubts + self.call(device, slow)?;
-        let silent = self.fresh.iter().all(|(_, reading)| reading.value().is_none());
+        let Self { fresh, kept, .. } = self;
+        let mut doubts = self.beat.read(gpu, |slot, metric, reading| fresh.push((slot, metric, reading)))?;
+        if slow {
+            doubts += self.slow.read(gpu, |slot, metric, reading| kept.push((slot, metric, reading)))?;
+            self.links.read(gpu, |slot, metric, reading| kept.push((slot, metric, reading)))?;
+            let mut sums = Vec::new();
+            self.links.sum(kept, |metric, sum| sums.push((self.slot, metric, metric.reading(sum))));
+            kept.append(&mut sums);
+        }
+        doubts += self.call(gpu, slow)?;
+        let silent = self.fresh.iter().all(|(_, _, reading)| reading.value().is_none());
         if silent && doubts > 0 { Err(Fault::GPU_IS_LOST) } else { Ok(()) }
     }
 
     /// Makes the calls that are due; gives how many answers cast doubt on the device.
-    fn call(&mut self, device: &Device<'_>, slow: bool) -> Result<u32, Fault> {
-        let mut doubts = 0;
-        for (call, able) in CALLS.iter().zip(&mut self.calls) {
+    fn call(&mut self, gpu: &Gpu<'_>, slow: bool) -> Result<u32, Fault> {
+        let (mut doubts, slot) = (0, self.slot);
+        for (call, able) in CALLS.iter().zip(&mut self.able) {
             let due = call.cadence == Cadence::Beat || slow;
             if !due || *able == Able::Lacks {
                 continue;
             }
-            let kept = if call.cadence == Cadence::Beat { &mut self.fresh } else { &mut self.slow };
+            let kept = if call.cadence == Cadence::Beat { &mut self.fresh } else { &mut self.kept };
             let first = kept.len();
-            let answer = (call.read)(device, &mut |metric, value| kept.push((metric, metric.reading(value))));
+            let answer =
+                (call.read)(gpu, &mut |metric, value| kept.push((slot, metric, metric.reading(value))));
             able.learn(&answer, Fault::never);
             let Err(fault) = answer else { continue };
             if fault.lost() {
@@ -141,8 +274,8 @@ impl Board {
             doubts += u32::from(fault.doubtful());
             let put = kept.len();
             for metric in call.metrics {
-                if !kept[first..put].iter().any(|(known, _)| known == metric) {
-                    kept.push((*metric, Reading::Absent(fault.absence())));
+                if !kept[first..put].iter().any(|(_, known, _)| known == metric) {
+                    kept.push((slot, *metric, Reading::Absent(fault.absence())));
                 }
             }
         }
@@ -150,48 +283,26 @@ impl Board {
     }
 
     /// Puts everything that was read into the batch.
-    fn tell(&self, processes: Reading, desk: &mut Desk, batch: &mut Batch) {
-        for (metric, reading) in self.fresh.iter().chain(&self.slow) {
-            batch.put(self.slot, *metric, *reading);
+    fn tell(&self, processes: Reading, batch: &mut Batch) {
+        for (slot, metric, reading) in self.fresh.iter().chain(&self.kept) {
+            batch.put(*slot, *metric, *reading);
         }
+        let profile = self.gpm.iter().flat_map(Gpm::readings);
+        profile.for_each(|(metric, reading)| batch.put(self.slot, *metric, *reading));
         batch.flag(self.slot, Metric::Up, true);
-        match self.xids {
-            Ok(xids) => batch.set(self.slot, Metric::XidErrors, xids as f64),
-            Err(absence) => batch.absent(self.slot, Metric::XidErrors, absence),
-        }
-        if self.xids.is_ok_and(|xids| xids > 0) {
-            batch.set(self.slot, Metric::XidLastCode, f64::from(self.last_xid));
-        }
         batch.put(self.slot, Metric::Processes, processes);
-        for user in desk.users.users() {
-            batch.process(SlotProcess {
-                memory_bytes: user.memory_bytes,
-                ..SlotProcess::new(self.slot, user.pid)
-            });
+        if processes.value().is_some() {
+            self.parts.count(self.users.users(), batch);
         }
+        self.users.users().iter().for_each(|user| batch.process(self.process(user)));
     }
-}
 
-/// Who a device is; what cannot be read of it is left out.
-fn identity(arrival: &Arrival<'_>) -> DeviceInfo {
-    let Arrival { session, index, handle, uuid } = arrival;
-    let device = session.device(*handle);
-    let architecture = || device.architecture().map(|known| format!("{known:?}").to_lowercase());
-    let attributes = [
-        ("pci", device.pci_info().map(|pci| pci.bus_id)),
-        ("serial", device.serial()),
-        ("vbios", device.vbios_version()),
-        ("driver", session.nvml().sys_driver_version()),
-        ("architecture", architecture()),
-    ];
-    let known = |(name, value): (&str, Result<String, _>)| {
-        value.ok().filter(|value| !value.is_empty()).map(|value| (name.to_owned(), value))
-    };
-    DeviceInfo {
-        name: format!("gpu{index}"),
-        model: device.name().unwrap_or_default(),
-        vendor: Vendor::Nvidia,
-        attributes: attributes.into_iter().filter_map(known).collect(),
-        ..DeviceInfo::new(DeviceKind::Gpu, uuid.as_str())
+    fn process(&self, user: &User) -> SlotProcess {
+        let slot = self.parts.of(user).unwrap_or(self.slot);
+        SlotProcess {
+            memory_bytes: user.memory_bytes,
+            utilization: user.utilization,
+            ..SlotProcess::new(slot, user.pid)
+        }
     }
 }

@@ -1,18 +1,16 @@
-//! The table of calls: which getter of the safe wrapper gives which metrics, and how often it is worth asking.
+//! The table of calls: which getter gives which metrics, and how often it is worth asking.
 use super::codes::Fault;
-use super::raw;
+use super::raw::{getters, parts};
+use super::session::Gpu;
 use model::Metric;
-use nvml_wrapper::Device;
-use nvml_wrapper::enum_wrappers::device::{
-    Clock, EccCounter, MemoryError, TemperatureSensor, TemperatureThreshold,
-};
+use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor, TemperatureThreshold};
 
 /// Where a call puts its values, in base units.
-pub type Put<'a> = &'a mut dyn FnMut(Metric, f64);
+pub(super) type Put<'a> = &'a mut dyn FnMut(Metric, f64);
 
 /// How often a call is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cadence {
+pub(super) enum Cadence {
     /// On every beat: whatever moves.
     Beat,
     /// Every ten seconds: what is constant, or moves over hours. In between the last answer stands.
@@ -21,13 +19,13 @@ pub enum Cadence {
 
 /// One row.
 #[derive(Debug, Clone, Copy)]
-pub struct Call {
+pub(super) struct Call {
     /// What it gives.
-    pub metrics: &'static [Metric],
+    pub(super) metrics: &'static [Metric],
     /// How often.
-    pub cadence: Cadence,
+    pub(super) cadence: Cadence,
     /// The call. What it puts before it fails is taken; what it does not put is absent for the reason of the fault.
-    pub read: fn(&Device<'_>, Put<'_>) -> Result<(), Fault>,
+    pub(super) read: fn(&Gpu<'_>, Put<'_>) -> Result<(), Fault>,
 }
 
 /// Bits of the clock event reasons in `nvml.h` with their flags.
@@ -43,12 +41,12 @@ const EVENTS: [(u64, Metric); 8] = [
 ];
 
 macro_rules! calls {
-    ($( $cadence:ident [$($metric:ident),+] |$device:ident, $put:ident| $body:expr; )+) => {
-        /// Every call. Power, energy, the memory's temperature and the limits in force are fields, see `fields.rs`.
-        pub const CALLS: &[Call] = &[$( Call {
+    ($( $cadence:ident [$($metric:ident),+] |$gpu:ident, $put:ident| $body:expr; )+) => {
+        /// Every call. Power, energy, ECC, violations and the limits in force are fields, see `fields.rs`.
+        pub(super) const CALLS: &[Call] = &[$( Call {
             metrics: &[$(Metric::$metric),+],
             cadence: Cadence::$cadence,
-            read: |$device: &Device<'_>, $put: Put<'_>| { $body; Ok(()) },
+            read: |$gpu: &Gpu<'_>, $put: Put<'_>| { $body; Ok(()) },
         }, )+];
     };
 }
@@ -59,97 +57,152 @@ fn share(percent: u32) -> f64 {
     f64::from(percent) / 100.0
 }
 
-/// Memory used and in all, in bytes. The newer call does not count what the driver keeps for itself as used.
-fn memory(device: &Device<'_>) -> Result<(u64, u64), Fault> {
-    match device.memory_info().map_err(Fault::from) {
-        Ok(memory) => Ok((memory.used, memory.total)),
-        Err(fault) if fault.never() || fault == Fault::ARGUMENT_VERSION_MISMATCH => {
-            raw::memory_of_old(device)
-        }
-        Err(fault) => Err(fault),
-    }
+fn clock(gpu: &Gpu<'_>, clock: Clock) -> Result<f64, Fault> {
+    Ok(f64::from(gpu.call("nvmlDeviceGetClockInfo", |device| device.clock_info(clock))?) * MEGAHERTZ)
 }
 
+fn clock_max(gpu: &Gpu<'_>, clock: Clock) -> Result<f64, Fault> {
+    Ok(f64::from(gpu.call("nvmlDeviceGetMaxClockInfo", |device| device.max_clock_info(clock))?) * MEGAHERTZ)
+}
+
+fn threshold(gpu: &Gpu<'_>, which: TemperatureThreshold) -> Result<f64, Fault> {
+    Ok(f64::from(
+        gpu.call("nvmlDeviceGetTemperatureThreshold", |device| device.temperature_threshold(which))?,
+    ))
+}
+
+/// Reads memory in bytes: used, in all, and what the driver keeps for itself. The newer call does not count that as used.
+pub(super) fn memory(gpu: &Gpu<'_>, put: Put<'_>) -> Result<(), Fault> {
+    let (used, total) = match gpu.call("nvmlDeviceGetMemoryInfo_v2", |device| device.memory_info()) {
+        Ok(memory) => {
+            put(Metric::MemoryReserved, memory.reserved as f64);
+            (memory.used, memory.total)
+        }
+        Err(fault) if fault.never() || fault == Fault::ARGUMENT_VERSION_MISMATCH => {
+            getters::memory_of_old(gpu)?
+        }
+        Err(fault) => return Err(fault),
+    };
+    put(Metric::MemoryUsed, used as f64);
+    put(Metric::MemorySize, total as f64);
+    Ok(())
+}
+
+/// Puts what the fabric manager made of the device. State 0 says that the device is on no fabric.
+fn fabric(gpu: &Gpu<'_>, put: Put<'_>) -> Result<(), Fault> {
+    let (state, status, _) = getters::fabric(gpu)?;
+    if state == 0 {
+        return Err(Fault::NOT_SUPPORTED);
+    }
+    put(Metric::FabricState, f64::from(state));
+    put(Metric::FabricStatus, f64::from(status));
+    Ok(())
+}
+
+/// The location of `nvml.h` that no field has.
+const SRAM: u32 = 7;
+
 calls! {
-    Beat [Utilization, MemoryActivity] |device, put| {
-        let rates = device.utilization_rates()?;
+    Beat [Utilization, MemoryActivity] |gpu, put| {
+        let rates = gpu.call("nvmlDeviceGetUtilizationRates", |device| device.utilization_rates())?;
         put(Metric::Utilization, share(rates.gpu));
         put(Metric::MemoryActivity, share(rates.memory));
     };
-    Beat [EncoderUtilization] |device, put| put(Metric::EncoderUtilization, share(device.encoder_utilization()?.utilization));
-    Beat [DecoderUtilization] |device, put| put(Metric::DecoderUtilization, share(device.decoder_utilization()?.utilization));
-    Beat [MemoryUsed, MemorySize] |device, put| {
-        let (used, total) = memory(device)?;
-        put(Metric::MemoryUsed, used as f64);
-        put(Metric::MemorySize, total as f64);
+    Beat [EncoderUtilization] |gpu, put| {
+        let encoder = gpu.call("nvmlDeviceGetEncoderUtilization", |device| device.encoder_utilization())?;
+        put(Metric::EncoderUtilization, share(encoder.utilization));
     };
-    Beat [ClockSm] |device, put| put(Metric::ClockSm, f64::from(device.clock_info(Clock::SM)?) * MEGAHERTZ);
-    Beat [ClockMemory] |device, put| put(Metric::ClockMemory, f64::from(device.clock_info(Clock::Memory)?) * MEGAHERTZ);
-    Beat [ClockVideo] |device, put| put(Metric::ClockVideo, f64::from(device.clock_info(Clock::Video)?) * MEGAHERTZ);
-    Slow [ClockSmMax] |device, put| put(Metric::ClockSmMax, f64::from(device.max_clock_info(Clock::SM)?) * MEGAHERTZ);
-    Slow [ClockMemoryMax] |device, put| put(Metric::ClockMemoryMax, f64::from(device.max_clock_info(Clock::Memory)?) * MEGAHERTZ);
-    Beat [Temperature] |device, put| put(Metric::Temperature, f64::from(device.temperature(TemperatureSensor::Gpu)?));
-    Slow [TemperatureSlowdown] |device, put|
-        put(Metric::TemperatureSlowdown, f64::from(device.temperature_threshold(TemperatureThreshold::Slowdown)?));
-    Slow [TemperatureShutdown] |device, put|
-        put(Metric::TemperatureShutdown, f64::from(device.temperature_threshold(TemperatureThreshold::Shutdown)?));
-    Slow [TemperatureMemoryMax] |device, put|
-        put(Metric::TemperatureMemoryMax, f64::from(device.temperature_threshold(TemperatureThreshold::MemoryMax)?));
-    Beat [FanSpeed] |device, put| put(Metric::FanSpeed, share(device.fan_speed(0)?));
+    Beat [DecoderUtilization] |gpu, put| {
+        let decoder = gpu.call("nvmlDeviceGetDecoderUtilization", |device| device.decoder_utilization())?;
+        put(Metric::DecoderUtilization, share(decoder.utilization));
+    };
+    Beat [JpegUtilization] |gpu, put| put(Metric::JpegUtilization, share(getters::jpeg_utilization(gpu)?));
+    Beat [OpticalFlowUtilization] |gpu, put|
+        put(Metric::OpticalFlowUtilization, share(getters::optical_flow_utilization(gpu)?));
+    Beat [MemoryUsed, MemorySize] |gpu, put| memory(gpu, put)?;
+    Slow [Bar1Used, Bar1Size] |gpu, put| {
+        let window = gpu.call("nvmlDeviceGetBAR1MemoryInfo", |device| device.bar1_memory_info())?;
+        put(Metric::Bar1Used, window.used as f64);
+        put(Metric::Bar1Size, window.total as f64);
+    };
+    Beat [ClockSm] |gpu, put| put(Metric::ClockSm, clock(gpu, Clock::SM)?);
+    Beat [ClockMemory] |gpu, put| put(Metric::ClockMemory, clock(gpu, Clock::Memory)?);
+    Beat [ClockVideo] |gpu, put| put(Metric::ClockVideo, clock(gpu, Clock::Video)?);
+    Slow [ClockSmMax] |gpu, put| put(Metric::ClockSmMax, clock_max(gpu, Clock::SM)?);
+    Slow [ClockMemoryMax] |gpu, put| put(Metric::ClockMemoryMax, clock_max(gpu, Clock::Memory)?);
+    Beat [Temperature] |gpu, put| {
+        let degrees = gpu.call("nvmlDeviceGetTemperature", |device| device.temperature(TemperatureSensor::Gpu))?;
+        put(Metric::Temperature, f64::from(degrees));
+    };
+    Beat [TemperatureMargin] |gpu, put| put(Metric::TemperatureMargin, f64::from(getters::margin_temperature(gpu)?));
+    Slow [TemperatureSlowdown] |gpu, put| put(Metric::TemperatureSlowdown, threshold(gpu, TemperatureThreshold::Slowdown)?);
+    Slow [TemperatureShutdown] |gpu, put| put(Metric::TemperatureShutdown, threshold(gpu, TemperatureThreshold::Shutdown)?);
+    Slow [TemperatureMemoryMax] |gpu, put|
+        put(Metric::TemperatureMemoryMax, threshold(gpu, TemperatureThreshold::MemoryMax)?);
+    Beat [FanSpeed] |gpu, put| put(Metric::FanSpeed, share(gpu.call("nvmlDeviceGetFanSpeed_v2", |device| device.fan_speed(0))?));
+    Beat [FanRpm] |gpu, put| put(Metric::FanRpm, f64::from(getters::fan_rpm(gpu)?));
     Beat [EventIdle, EventAppClocks, EventSwPowerCap, EventHwSlowdown, EventSyncBoost, EventSwThermal, EventHwThermal, EventPowerBrake]
-        |device, put| {
+        |gpu, put| {
         // Bits that this table does not know are left out.
-        let reasons = raw::clock_event_reasons(device)?;
+        let reasons = getters::clock_event_reasons(gpu)?;
         EVENTS.iter().for_each(|(bit, metric)| put(*metric, f64::from(u8::from(reasons & bit != 0))));
     };
-    Slow [PowerLimitMin, PowerLimitMax] |device, put| {
-        let range = device.power_management_limit_constraints()?;
+    Slow [PowerLimitMin, PowerLimitMax] |gpu, put| {
+        let range = gpu.call("nvmlDeviceGetPowerManagementLimitConstraints", |device| {
+            device.power_management_limit_constraints()
+        })?;
         put(Metric::PowerLimitMin, f64::from(range.min_limit) / 1e3);
         put(Metric::PowerLimitMax, f64::from(range.max_limit) / 1e3);
     };
-    Slow [PowerLimitDefault] |device, put| put(Metric::PowerLimitDefault, f64::from(device.power_management_limit_default()?) / 1e3);
-    Beat [EccCorrectedVolatile] |device, put|
-        put(Metric::EccCorrectedVolatile, device.total_ecc_errors(MemoryError::Corrected, EccCounter::Volatile)? as f64);
-    Beat [EccUncorrectedVolatile] |device, put|
-        put(Metric::EccUncorrectedVolatile, device.total_ecc_errors(MemoryError::Uncorrected, EccCounter::Volatile)? as f64);
-    Slow [EccCorrectedAggregate] |device, put|
-        put(Metric::EccCorrectedAggregate, device.total_ecc_errors(MemoryError::Corrected, EccCounter::Aggregate)? as f64);
-    Slow [EccUncorrectedAggregate] |device, put|
-        put(Metric::EccUncorrectedAggregate, device.total_ecc_errors(MemoryError::Uncorrected, EccCounter::Aggregate)? as f64);
-    Beat [PcieGeneration] |device, put| put(Metric::PcieGeneration, f64::from(device.current_pcie_link_gen()?));
-    Beat [PcieWidth] |device, put| put(Metric::PcieWidth, f64::from(device.current_pcie_link_width()?));
-    Slow [PcieGenerationMax] |device, put| put(Metric::PcieGenerationMax, f64::from(device.max_pcie_link_gen()?));
-    Slow [PcieWidthMax] |device, put| put(Metric::PcieWidthMax, f64::from(device.max_pcie_link_width()?));
-    Beat [PcieReplays] |device, put| put(Metric::PcieReplays, f64::from(device.pcie_replay_counter()?));
-    Beat [PerformanceState] |device, put| put(Metric::PerformanceState, f64::from(device.performance_state()?.as_c()));
+    Slow [PowerLimitDefault] |gpu, put| {
+        let limit = gpu.call("nvmlDeviceGetPowerManagementDefaultLimit", |device| device.power_management_limit_default())?;
+        put(Metric::PowerLimitDefault, f64::from(limit) / 1e3);
+    };
+    Slow [EccCorrectedSram] |gpu, put| put(Metric::EccCorrectedSram, getters::memory_errors(gpu, 0, SRAM)? as f64);
+    Slow [EccUncorrectedSram] |gpu, put| put(Metric::EccUncorrectedSram, getters::memory_errors(gpu, 1, SRAM)? as f64);
+    Slow [RemapBanksMax, RemapBanksHigh, RemapBanksPartial, RemapBanksLow, RemapBanksNone] |gpu, put| {
+        let banks = getters::remap_histogram(gpu)?;
+        let metrics = [
+            Metric::RemapBanksMax, Metric::RemapBanksHigh, Metric::RemapBanksPartial, Metric::RemapBanksLow, Metric::RemapBanksNone,
+        ];
+        metrics.into_iter().zip(banks).for_each(|(metric, banks)| put(metric, f64::from(banks)));
+    };
+    Slow [PersistenceMode] |gpu, put| {
+        let on = gpu.call("nvmlDeviceGetPersistenceMode", |device| device.is_in_persistent_mode())?;
+        put(Metric::PersistenceMode, f64::from(u8::from(on)));
+    };
+    Slow [PartitionMode] |gpu, put| put(Metric::PartitionMode, f64::from(u8::from(parts::mode(gpu)?)));
+    Slow [FabricState, FabricStatus] |gpu, put| fabric(gpu, put)?;
+    Slow [NumaNode] |gpu, put|
+        put(Metric::NumaNode, f64::from(getters::numa_node(gpu)?.ok_or(Fault::NOT_SUPPORTED)?));
+    Beat [PcieGeneration] |gpu, put| put(Metric::PcieGeneration, f64::from(
+        gpu.call("nvmlDeviceGetCurrPcieLinkGeneration", |device| device.current_pcie_link_gen())?));
+    Beat [PcieWidth] |gpu, put| put(Metric::PcieWidth, f64::from(
+        gpu.call("nvmlDeviceGetCurrPcieLinkWidth", |device| device.current_pcie_link_width())?));
+    Slow [PcieGenerationMax] |gpu, put| put(Metric::PcieGenerationMax, f64::from(
+        gpu.call("nvmlDeviceGetMaxPcieLinkGeneration", |device| device.max_pcie_link_gen())?));
+    Slow [PcieWidthMax] |gpu, put| put(Metric::PcieWidthMax, f64::from(
+        gpu.call("nvmlDeviceGetMaxPcieLinkWidth", |device| device.max_pcie_link_width())?));
+    Beat [PerformanceState] |gpu, put| put(Metric::PerformanceState, f64::from(
+        gpu.call("nvmlDeviceGetPerformanceState", |device| device.performance_state())?.as_c()));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nvml::fields::FIELDS;
+    use crate::nvml::fields::{BEAT_FIELDS, SLOW_FIELDS};
+    use crate::nvml::gpm::GPM_METRICS;
     use model::DeviceKind;
 
     #[test]
     fn every_metric_has_one_source() {
         let mut seen: Vec<Metric> = CALLS.iter().flat_map(|call| call.metrics).copied().collect();
-        seen.extend(FIELDS.iter().map(|field| field.metric));
+        seen.extend(BEAT_FIELDS.iter().chain(SLOW_FIELDS).map(|field| field.metric));
+        seen.extend(GPM_METRICS.iter().map(|row| row.metric));
         let count = seen.len();
         seen.sort();
         seen.dedup();
         assert_eq!(seen.len(), count);
         assert!(seen.iter().all(|metric| metric.column(DeviceKind::Gpu).is_some()));
-    }
-
-    #[test]
-    fn what_moves_is_read_on_every_beat() {
-        use model::metric::MetricKind;
-        for call in CALLS.iter().filter(|call| call.cadence == Cadence::Slow) {
-            for metric in call.metrics {
-                let aggregate =
-                    matches!(metric, Metric::EccCorrectedAggregate | Metric::EccUncorrectedAggregate);
-                assert!(metric.row().kind == MetricKind::Constant || aggregate, "{metric}");
-            }
-        }
     }
 }

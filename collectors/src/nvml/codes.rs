@@ -75,6 +75,7 @@ impl Fault {
     pub(super) const INVALID_ARGUMENT: Self = Self(2);
     pub(super) const NOT_SUPPORTED: Self = Self(3);
     pub(super) const INSUFFICIENT_SIZE: Self = Self(7);
+    pub(super) const NOT_FOUND: Self = Self(6);
     pub(super) const TIMEOUT: Self = Self(10);
     pub(super) const GPU_IS_LOST: Self = Self(15);
     pub(super) const ARGUMENT_VERSION_MISMATCH: Self = Self(25);
@@ -112,6 +113,11 @@ impl Fault {
     /// Whether the device itself is gone.
     pub fn lost(self) -> bool {
         matches!(self.0, 15 | 16 | 28)
+    }
+
+    /// Whether it says that there is no driver behind the library any more, or another one than it was made for.
+    pub fn library_gone(self) -> bool {
+        matches!(self.0, 1 | 9 | 18)
     }
 
     /// Whether the driver may no longer know the device: one such answer says nothing, nothing but such answers does.
@@ -198,6 +204,7 @@ mod tests {
         let which = |test: fn(Fault) -> bool| -> Vec<u32> { (1..=30).filter(|c| test(Fault(*c))).collect() };
         assert_eq!(which(Fault::never), [3, 13]);
         assert_eq!(which(Fault::lost), [15, 16, 28]);
+        assert_eq!(which(Fault::library_gone), [1, 9, 18]);
         assert!(Fault::INVALID_ARGUMENT.doubtful() && Fault(999).doubtful());
         assert!(!Fault::NOT_SUPPORTED.doubtful() && !Fault(4).doubtful() && !Fault::TIMEOUT.doubtful());
     }

@@ -1,16 +1,19 @@
-//! Field values: the table of fields, all read in one call, each with the getter that an older driver has in its stead.
+//! Field values: the tables of fields, all of one cadence read in one call, each with the getter that an older driver has in
+//! its stead.
 //!
 //! The wrapper's own form of the call renumbers fields and cuts values off, so the raw one is used.
 use super::able::Able;
 use super::codes::Fault;
 use super::raw;
-use model::{Metric, Reading};
-use nvml_wrapper::Device;
+use super::session::Gpu;
+use model::{Metric, Reading, Slot};
+use nvml_wrapper::enum_wrappers::device::{EccCounter, MemoryError, PerformancePolicy};
 use nvml_wrapper::enums::device::DeviceArchitecture;
+use nvml_wrapper_sys::bindings::nvmlFieldValue_t;
 
 /// What `nvmlDeviceGetPowerUsage` means on a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Usage {
+pub(super) enum Usage {
     /// The power of the moment: GA100 and older.
     Instant,
     /// A mean over a second: other Ampere boards and newer (`nvml.h`).
@@ -18,72 +21,130 @@ pub enum Usage {
 }
 
 /// Reads in base units what a field would have given.
-pub type Instead = fn(&Device<'_>, Usage) -> Result<f64, Fault>;
+pub(super) type Instead = fn(&Gpu<'_>, Usage) -> Result<f64, Fault>;
 
 /// A field number of `nvml.h` and what it gives.
 #[derive(Debug, Clone, Copy)]
-pub struct Field {
+pub(super) struct Field {
     /// The number.
-    pub number: u32,
+    pub(super) number: u32,
+    /// The part of the board, or the link.
+    pub(super) scope: u32,
     /// The metric.
-    pub metric: Metric,
+    pub(super) metric: Metric,
     /// What its raw value is multiplied with to be in base units.
-    pub scale: f64,
+    pub(super) scale: f64,
     /// What is called where the driver or the board does not have the field.
-    pub instead: Option<Instead>,
+    pub(super) instead: Option<Instead>,
 }
 
 const MILLI: f64 = 1e-3;
+const NANO: f64 = 1e-9;
+const MODULE: u32 = 1;
+const MEMORY: u32 = 2;
+
+const fn plain(number: u32, metric: Metric) -> Field {
+    Field { number, scope: 0, metric, scale: 1.0, instead: None }
+}
+
+const fn or(number: u32, metric: Metric, scale: f64, instead: Instead) -> Field {
+    Field { number, scope: 0, metric, scale, instead: Some(instead) }
+}
 
 /// Every field that is read on a beat. Power 186 is instantaneous, 185 a mean over a second; limit 190 is what is enforced
-/// after every limiter, out-of-band ones included, 192 what was requested in band. Instantaneous power comes first: the
-/// reflex reads that row alone.
-pub const FIELDS: &[Field] = &[
-    Field {
-        number: 186,
-        metric: Metric::PowerInstant,
-        scale: MILLI,
-        instead: Some(|device, usage| power_usage(device, usage == Usage::Instant)),
-    },
-    Field {
-        number: 185,
-        metric: Metric::PowerAverage,
-        scale: MILLI,
-        instead: Some(|device, usage| power_usage(device, usage == Usage::Mean)),
-    },
-    Field {
-        number: 83,
-        metric: Metric::Energy,
-        scale: MILLI,
-        instead: Some(|device, _| Ok(device.total_energy_consumption()? as f64 * MILLI)),
-    },
-    Field { number: 82, metric: Metric::TemperatureMemory, scale: 1.0, instead: None },
-    Field {
-        number: 190,
-        metric: Metric::PowerLimitEnforced,
-        scale: MILLI,
-        instead: Some(|device, _| Ok(f64::from(device.enforced_power_limit()?) * MILLI)),
-    },
-    Field {
-        number: 192,
-        metric: Metric::PowerLimitRequested,
-        scale: MILLI,
-        instead: Some(|device, _| Ok(f64::from(device.power_management_limit()?) * MILLI)),
-    },
+/// after every limiter, out-of-band ones included, 192 what was requested in band; 74 to 81 count nanoseconds. Instantaneous
+/// power comes first: the reflex reads that row alone.
+pub(super) const BEAT_FIELDS: &[Field] = &[
+    or(186, Metric::PowerInstant, MILLI, |gpu, usage| power_usage(gpu, usage == Usage::Instant)),
+    or(185, Metric::PowerAverage, MILLI, |gpu, usage| power_usage(gpu, usage == Usage::Mean)),
+    Field { scope: MODULE, scale: MILLI, ..plain(186, Metric::PowerModule) },
+    Field { scope: MEMORY, scale: MILLI, ..plain(186, Metric::PowerMemory) },
+    or(83, Metric::Energy, MILLI, |gpu, _| {
+        let call =
+            gpu.call("nvmlDeviceGetTotalEnergyConsumption", |device| device.total_energy_consumption());
+        Ok(call? as f64 * MILLI)
+    }),
+    plain(82, Metric::TemperatureMemory),
+    or(190, Metric::PowerLimitEnforced, MILLI, |gpu, _| {
+        let call = gpu.call("nvmlDeviceGetEnforcedPowerLimit", |device| device.enforced_power_limit());
+        Ok(f64::from(call?) * MILLI)
+    }),
+    or(192, Metric::PowerLimitRequested, MILLI, |gpu, _| {
+        let call = gpu.call("nvmlDeviceGetPowerManagementLimit", |device| device.power_management_limit());
+        Ok(f64::from(call?) * MILLI)
+    }),
+    or(74, Metric::ViolationPower, NANO, |gpu, _| violation(gpu, PerformancePolicy::Power)),
+    or(75, Metric::ViolationThermal, NANO, |gpu, _| violation(gpu, PerformancePolicy::Thermal)),
+    or(76, Metric::ViolationSyncBoost, NANO, |gpu, _| violation(gpu, PerformancePolicy::SyncBoost)),
+    or(77, Metric::ViolationBoardLimit, NANO, |gpu, _| violation(gpu, PerformancePolicy::BoardLimit)),
+    or(78, Metric::ViolationLowUtilization, NANO, |gpu, _| violation(gpu, PerformancePolicy::LowUtilization)),
+    or(79, Metric::ViolationReliability, NANO, |gpu, _| violation(gpu, PerformancePolicy::Reliability)),
+    or(80, Metric::ViolationAppClocks, NANO, |gpu, _| violation(gpu, PerformancePolicy::TotalAppClocks)),
+    or(81, Metric::ViolationBaseClocks, NANO, |gpu, _| violation(gpu, PerformancePolicy::TotalBaseClocks)),
+    or(3, Metric::EccCorrectedVolatile, 1.0, |gpu, _| ecc(gpu, MemoryError::Corrected, EccCounter::Volatile)),
+    or(4, Metric::EccUncorrectedVolatile, 1.0, |gpu, _| {
+        ecc(gpu, MemoryError::Uncorrected, EccCounter::Volatile)
+    }),
+    or(94, Metric::PcieReplays, 1.0, |gpu, _| {
+        Ok(f64::from(gpu.call("nvmlDeviceGetPcieReplayCounter", |device| device.pcie_replay_counter())?))
+    }),
+];
+
+/// Every field of the whole GPU that is read every ten seconds: what moves over hours.
+pub(super) const SLOW_FIELDS: &[Field] = &[
+    plain(1, Metric::EccMode),
+    or(5, Metric::EccCorrectedAggregate, 1.0, |gpu, _| {
+        ecc(gpu, MemoryError::Corrected, EccCounter::Aggregate)
+    }),
+    or(6, Metric::EccUncorrectedAggregate, 1.0, |gpu, _| {
+        ecc(gpu, MemoryError::Uncorrected, EccCounter::Aggregate)
+    }),
+    plain(7, Metric::EccCorrectedL1),
+    plain(8, Metric::EccUncorrectedL1),
+    plain(9, Metric::EccCorrectedL2),
+    plain(10, Metric::EccUncorrectedL2),
+    plain(11, Metric::EccCorrectedMemory),
+    plain(12, Metric::EccUncorrectedMemory),
+    plain(13, Metric::EccCorrectedRegisters),
+    plain(14, Metric::EccUncorrectedRegisters),
+    plain(15, Metric::EccCorrectedTexture),
+    plain(16, Metric::EccUncorrectedTexture),
+    plain(29, Metric::PagesRetiredSingle),
+    plain(30, Metric::PagesRetiredDouble),
+    plain(31, Metric::PageRetirementPending),
+    plain(142, Metric::RowsRemappedCorrectable),
+    plain(143, Metric::RowsRemappedUncorrectable),
+    plain(144, Metric::RowRemapPending),
+    plain(145, Metric::RowRemapFailed),
+    plain(230, Metric::RecoveryAction),
 ];
 
 /// The row that the reflex reads.
-pub const POWER: &[Field] = FIELDS.split_at(1).0;
+pub(super) const POWER: &[Field] = BEAT_FIELDS.split_at(1).0;
 
 /// The getter of power stands in for one of two fields only: a mean is never shown as the power of the moment.
-fn power_usage(device: &Device<'_>, meant: bool) -> Result<f64, Fault> {
-    if meant { Ok(f64::from(device.power_usage()?) * MILLI) } else { Err(Fault::NOT_SUPPORTED) }
+fn power_usage(gpu: &Gpu<'_>, meant: bool) -> Result<f64, Fault> {
+    if !meant {
+        return Err(Fault::NOT_SUPPORTED);
+    }
+    Ok(f64::from(gpu.call("nvmlDeviceGetPowerUsage", |device| device.power_usage())?) * MILLI)
+}
+
+fn violation(gpu: &Gpu<'_>, policy: PerformancePolicy) -> Result<f64, Fault> {
+    let status = gpu.call("nvmlDeviceGetViolationStatus", |device| device.violation_status(policy))?;
+    Ok(status.violation_time as f64 * NANO)
+}
+
+fn ecc(gpu: &Gpu<'_>, kind: MemoryError, counter: EccCounter) -> Result<f64, Fault> {
+    let count = gpu.call("nvmlDeviceGetTotalEccErrors", |device| device.total_ecc_errors(kind, counter));
+    Ok(count? as f64)
 }
 
 /// What the getter of power means on this device.
-fn usage(device: &Device<'_>) -> Usage {
-    let pci_device = || device.pci_info().map(|pci| pci.pci_device_id);
-    match device.architecture().ok() {
+pub(super) fn usage(gpu: &Gpu<'_>) -> Usage {
+    let pci_device =
+        || gpu.call("nvmlDeviceGetPciInfo_v3", |device| device.pci_info()).map(|pci| pci.pci_device_id);
+    match gpu.call("nvmlDeviceGetArchitecture", |device| device.architecture()).ok() {
         // GA100 boards, and they alone, have PCI device identifiers 20xx (pci.ids).
         Some(DeviceArchitecture::Ampere) if pci_device().is_ok_and(|id| id >> 24 == 0x20) => Usage::Instant,
         Some(
@@ -98,70 +159,93 @@ fn usage(device: &Device<'_>) -> Usage {
     }
 }
 
-/// What one device has of a table of fields.
+/// A field of one device and what is known of it.
 #[derive(Debug)]
+struct Row {
+    slot: Slot,
+    field: Field,
+    able: Able,
+    instead: Able,
+    answer: Result<f64, Fault>,
+}
+
+/// What one board has of some fields, read together.
 pub(super) struct Fields {
-    rows: &'static [Field],
-    able: [Able; FIELDS.len()],
-    instead: [Able; FIELDS.len()],
+    rows: Vec<Row>,
+    values: Vec<nvmlFieldValue_t>,
     usage: Usage,
 }
 
+impl std::fmt::Debug for Fields {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fields").field("rows", &self.rows).finish_non_exhaustive()
+    }
+}
+
 impl Fields {
-    /// Nothing is known yet of what the device has. The table is [`FIELDS`] or a part of it.
-    pub(super) fn new(device: &Device<'_>, rows: &'static [Field]) -> Self {
-        let untried = [Able::Untried; FIELDS.len()];
-        Self { rows, able: untried, instead: untried, usage: usage(device) }
+    /// No fields yet.
+    pub(super) fn new(usage: Usage) -> Self {
+        Self { rows: Vec::new(), values: Vec::new(), usage }
     }
 
-    /// Reads every field in one call and hands the readings over; gives how many answers cast doubt on the device.
+    /// Adds fields of a device. Nothing is known yet of whether it has them.
+    pub(super) fn add(&mut self, slot: Slot, fields: impl IntoIterator<Item = Field>) {
+        let answer = Err(Fault::NOT_SUPPORTED);
+        let row = |field| Row { slot, field, able: Able::Untried, instead: Able::Untried, answer };
+        self.rows.extend(fields.into_iter().map(row));
+    }
+
+    /// Reads every field in one call and hands the readings over; gives how many answers cast doubt on the device. What a
+    /// device does not have is left out.
     ///
     /// # Errors
     /// When the device is lost.
     pub(super) fn read(
         &mut self,
-        device: &Device<'_>,
-        mut put: impl FnMut(Metric, Reading),
+        gpu: &Gpu<'_>,
+        mut put: impl FnMut(Slot, Metric, Reading),
     ) -> Result<u32, Fault> {
-        let mut values = [raw::ask(0); FIELDS.len()];
-        let mut asked = [0; FIELDS.len()];
-        let mut count = 0;
-        for row in (0..self.rows.len()).filter(|row| self.able[*row] != Able::Lacks) {
-            (values[count], asked[count]) = (raw::ask(self.rows[row].number), row);
-            count += 1;
-        }
-        let whole = if count == 0 { Ok(()) } else { raw::field_values(device, &mut values[..count]) };
-        let mut answers = [Err(Fault::NOT_SUPPORTED); FIELDS.len()];
-        for (value, row) in values.iter().zip(asked).take(count) {
-            let answer = whole.and_then(|()| raw::answer(value)).map(|number| number * self.rows[row].scale);
-            // A driver that does not know a field's number calls it an invalid argument.
-            let never = |fault: Fault| fault.never() || (whole.is_ok() && fault == Fault::INVALID_ARGUMENT);
-            self.able[row].learn(&answer, never);
-            answers[row] = answer;
-        }
-        let mut doubts = 0;
-        let rows = self.rows;
-        for (row, metric) in rows.iter().map(|field| field.metric).enumerate() {
-            let lacks = self.able[row] == Able::Lacks;
-            let answer = if lacks { self.instead(row, device) } else { answers[row] };
+        self.ask(gpu);
+        let (mut doubts, usage) = (0, self.usage);
+        for row in &mut self.rows {
+            let answer = if row.able == Able::Lacks { row.instead(gpu, usage) } else { row.answer };
+            let metric = row.field.metric;
             match answer {
-                Ok(value) => put(metric, metric.reading(value)),
+                Ok(value) => put(row.slot, metric, metric.reading(value)),
                 Err(fault) if fault.lost() => return Err(fault),
+                Err(fault) if fault.never() => {}
                 Err(fault) => {
                     doubts += u32::from(fault.doubtful());
-                    put(metric, Reading::Absent(fault.absence()));
+                    put(row.slot, metric, Reading::Absent(fault.absence()));
                 }
             }
         }
         Ok(doubts)
     }
 
-    /// What the getter gives that stands in for a field.
-    fn instead(&mut self, row: usize, device: &Device<'_>) -> Result<f64, Fault> {
-        match self.rows[row].instead {
-            Some(read) if self.instead[row] != Able::Lacks => {
-                let answer = read(device, self.usage);
-                self.instead[row].learn(&answer, Fault::never);
+    /// Makes the call and keeps the answers.
+    fn ask(&mut self, gpu: &Gpu<'_>) {
+        let Self { rows, values, .. } = self;
+        let worth = |row: &&mut Row| row.able != Able::Lacks;
+        values.clear();
+        values.extend(rows.iter_mut().filter(worth).map(|row| raw::ask(row.field.number, row.field.scope)));
+        let whole = if values.is_empty() { Ok(()) } else { raw::field_values(gpu, values) };
+        for (row, value) in rows.iter_mut().filter(worth).zip(values.iter()) {
+            row.answer = whole.and_then(|()| raw::answer(value)).map(|number| number * row.field.scale);
+            // A driver that does not know a field's number calls it an invalid argument.
+            let never = |fault: Fault| fault.never() || (whole.is_ok() && fault == Fault::INVALID_ARGUMENT);
+            row.able.learn(&row.answer, never);
+        }
+    }
+}
+
+impl Row {
+    /// What the getter gives that stands in for the field.
+    fn instead(&mut self, gpu: &Gpu<'_>, usage: Usage) -> Result<f64, Fault> {
+        match self.field.instead {
+            Some(read) if self.instead != Able::Lacks => {
+                let answer = read(gpu, usage);
+                self.instead.learn(&answer, Fault::never);
                 answer
             }
             _ => Err(Fault::NOT_SUPPORTED),
@@ -172,11 +256,17 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nvml::links;
+    use crate::nvml::used::FIELDS_USED;
+    use std::collections::BTreeSet;
 
     #[test]
-    fn no_field_is_one_of_those_that_changed_their_meaning() {
+    fn the_fields_used_are_those_listed_and_none_changed_its_meaning() {
+        let own = BEAT_FIELDS.iter().chain(SLOW_FIELDS).map(|field| field.number);
+        let used: BTreeSet<u32> = own.chain(links::numbers()).collect();
+        assert_eq!(used.into_iter().collect::<Vec<_>>(), FIELDS_USED);
         // Fields from 251 on mean other things before and after driver 580.82.
-        assert!(FIELDS.iter().all(|field| field.number < 251));
+        assert!(FIELDS_USED.iter().all(|number| *number < 251));
     }
 
     #[test]

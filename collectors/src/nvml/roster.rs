@@ -1,9 +1,10 @@
-//! Who is there: a place for each position of the driver's list; one that does not answer is looked for again with a backoff.
+//! Who is there: a place for each position of the driver's list. Identity is the UUID, never the position: a guest that the
+//! driver lists elsewhere moves with it. A device that does not answer is looked for again with a backoff.
 use super::codes::Fault;
 use super::raw::Handle;
 use super::session::Session;
 use model::error::Reason;
-use model::{CollectError, Timestamp};
+use model::{Calls, CollectError, Timestamp};
 use std::time::Duration;
 
 /// From one count of the devices to the next.
@@ -13,12 +14,21 @@ const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LAST: Duration = Duration::from_secs(60);
 
 /// A device that was missing and answers.
-#[derive(Debug)]
-pub(super) struct Arrival<'a> {
-    pub(super) session: &'a Session,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Arrival {
     pub(super) index: u32,
     pub(super) handle: Handle,
     pub(super) uuid: String,
+}
+
+/// Who is told what became of the places.
+pub(super) trait Host<T> {
+    /// Makes a guest of a device that answers.
+    fn meet(&mut self, arrival: Arrival, now: Timestamp) -> T;
+    /// The driver lists a guest elsewhere.
+    fn moved(&mut self, guest: &mut T, index: u32);
+    /// Another device has the identity of a guest; it is not met.
+    fn duplicate(&mut self, guest: &mut T);
 }
 
 /// Since when and why a place is empty, and when to look again.
@@ -30,6 +40,10 @@ struct Missing {
 }
 
 impl Missing {
+    fn new(due: Timestamp) -> Self {
+        Self { due, wait: Duration::ZERO, why: Reason::Lost }
+    }
+
     fn again(&mut self, now: Timestamp, why: Reason) {
         self.wait = (self.wait * 2).clamp(RETRY_FIRST, RETRY_LAST);
         (self.due, self.why) = (now.after(self.wait), why);
@@ -37,70 +51,134 @@ impl Missing {
 }
 
 #[derive(Debug)]
-struct Seat<T> {
-    /// Who is here, or was last.
-    guest: Option<T>,
-    missing: Option<Missing>,
+struct Guest<T> {
+    uuid: String,
+    guest: T,
+    met: Timestamp,
+    /// The wait before it was met: one that leaves soon is not looked for sooner than last time.
+    wait: Duration,
+}
+
+#[derive(Debug)]
+enum Seat<T> {
+    Taken(Guest<T>),
+    Empty(Missing),
 }
 
 /// Devices by position.
 #[derive(Debug)]
 pub(super) struct Roster<T> {
     seats: Vec<Seat<T>>,
+    /// Guests whose position is not known at the moment.
+    standing: Vec<Guest<T>>,
     /// How many devices the driver counted last.
     counted: usize,
     count_due: Option<Timestamp>,
+    /// Whether positions may have changed.
+    unsure: bool,
 }
 
 impl<T> Default for Roster<T> {
     fn default() -> Self {
-        Self { seats: Vec::new(), counted: 0, count_due: None }
+        Self { seats: Vec::new(), standing: Vec::new(), counted: 0, count_due: None, unsure: false }
     }
 }
 
 impl<T> Roster<T> {
-    /// Counts devices and looks for missing ones, where that is due; `meet` makes a guest of one that answers, and is
-    /// given the one that was there before.
+    /// Counts devices and looks for missing ones, where that is due.
     ///
     /// # Errors
     /// When the driver is gone, or does not count and nobody is there.
     pub(super) fn seek(
         &mut self,
         session: &Session,
+        calls: &Calls,
         now: Timestamp,
-        mut meet: impl FnMut(Arrival<'_>, Option<T>) -> T,
+        host: &mut impl Host<T>,
     ) -> Result<(), CollectError> {
         if self.count_due.is_none_or(|due| now >= due) {
-            self.count(session, now)?;
+            self.count(session.count(calls), now)?;
         }
-        for (seat, index) in self.seats.iter_mut().zip(0..).take(self.counted) {
-            let Some(missing) = seat.missing.as_mut().filter(|missing| now >= missing.due) else { continue };
-            match arrive(session, index) {
-                Ok(arrival) => {
-                    seat.guest = Some(meet(arrival, seat.guest.take()));
-                    seat.missing = None;
-                }
-                Err(fault) => missing.again(now, fault.reason()),
-            }
+        let mut ask = |index: u32| arrive(session, calls, index);
+        if std::mem::take(&mut self.unsure) {
+            self.check_positions(&mut ask, now);
         }
+        self.fill(&mut ask, now, host);
         Ok(())
     }
 
-    fn count(&mut self, session: &Session, now: Timestamp) -> Result<(), CollectError> {
-        match session.count() {
+    /// Looks at every empty place that is due.
+    fn fill(
+        &mut self,
+        ask: &mut impl FnMut(u32) -> Result<Arrival, Fault>,
+        now: Timestamp,
+        host: &mut impl Host<T>,
+    ) {
+        for place in 0..self.counted.min(self.seats.len()) {
+            let Seat::Empty(missing) = &mut self.seats[place] else { continue };
+            if now < missing.due {
+                continue;
+            }
+            // At most a few dozen devices.
+            let arrival = match ask(place as u32) {
+                Ok(arrival) => arrival,
+                Err(fault) => {
+                    missing.again(now, fault.reason());
+                    continue;
+                }
+            };
+            let wait = missing.wait;
+            self.seat(place, arrival, wait, now, host);
+        }
+    }
+
+    /// Seats a device that answered: somebody who stood about, a new guest, or nobody when it is there already.
+    fn seat(
+        &mut self,
+        place: usize,
+        arrival: Arrival,
+        wait: Duration,
+        now: Timestamp,
+        host: &mut impl Host<T>,
+    ) {
+        if let Some(found) = self.standing.iter().position(|guest| guest.uuid == arrival.uuid) {
+            let mut guest = self.standing.swap_remove(found);
+            host.moved(&mut guest.guest, arrival.index);
+            self.seats[place] = Seat::Taken(guest);
+            return;
+        }
+        let there = self.seats.iter_mut().find_map(|seat| match seat {
+            Seat::Taken(guest) if guest.uuid == arrival.uuid => Some(guest),
+            _ => None,
+        });
+        if let Some(guest) = there {
+            host.duplicate(&mut guest.guest);
+            if let Seat::Empty(missing) = &mut self.seats[place] {
+                missing.again(now, Reason::Busy);
+            }
+            return;
+        }
+        let uuid = arrival.uuid.clone();
+        let guest = host.meet(arrival, now);
+        self.seats[place] = Seat::Taken(Guest { uuid, guest, met: now, wait });
+    }
+
+    fn count(&mut self, counted: Result<u32, Fault>, now: Timestamp) -> Result<(), CollectError> {
+        match counted {
             Ok(count) => {
                 self.count_due = Some(now.after(COUNT_AGAIN));
-                self.counted = count as usize;
-                // A place beyond a smaller count is kept: whoever sat there says itself that it is lost.
+                let count = count as usize;
+                self.unsure |= count != self.counted && !self.seats.is_empty();
+                self.counted = count;
+                // A place beyond a smaller count is kept: whoever sits there says itself that it is lost.
                 while self.seats.len() < self.counted {
-                    let missing = Missing { due: now, wait: Duration::ZERO, why: Reason::Lost };
-                    self.seats.push(Seat { guest: None, missing: Some(missing) });
+                    self.seats.push(Seat::Empty(Missing::new(now)));
                 }
                 Ok(())
             }
             Err(fault) => {
-                let gone = matches!(fault.reason(), Reason::Lost | Reason::Missing);
-                if !gone && self.seats.iter().any(|seat| seat.missing.is_none()) {
+                let gone = matches!(fault.reason(), Reason::Lost | Reason::Missing) || fault.library_gone();
+                if !gone && self.seats.iter().any(|seat| matches!(seat, Seat::Taken(_))) {
                     self.count_due = Some(now.after(COUNT_AGAIN));
                     return Ok(());
                 }
@@ -110,20 +188,40 @@ impl<T> Roster<T> {
         }
     }
 
-    /// Visits everybody who is there. A guest for whom the visit fails is missing from now on.
-    pub(super) fn visit(&mut self, now: Timestamp, mut visit: impl FnMut(&mut T) -> Result<(), Fault>) {
-        for seat in self.seats.iter_mut().filter(|seat| seat.missing.is_none()) {
-            if let Some(Err(fault)) = seat.guest.as_mut().map(&mut visit) {
-                let mut missing = Missing { due: now, wait: Duration::ZERO, why: Reason::Lost };
-                missing.again(now, fault.reason());
-                seat.missing = Some(missing);
+    /// Lets guests stand up whose place has another device now. One that does not answer for itself keeps its place.
+    fn check_positions(&mut self, ask: &mut impl FnMut(u32) -> Result<Arrival, Fault>, now: Timestamp) {
+        for (seat, place) in self.seats.iter_mut().zip(0..) {
+            let Seat::Taken(guest) = seat else { continue };
+            let other =
+                place as usize >= self.counted || ask(place).is_ok_and(|arrival| arrival.uuid != guest.uuid);
+            if other && let Seat::Taken(guest) = std::mem::replace(seat, Seat::Empty(Missing::new(now))) {
+                self.standing.push(guest);
+            }
+        }
+        // Anybody may be anywhere now.
+        for seat in &mut self.seats {
+            if let Seat::Empty(missing) = seat
+                && !self.standing.is_empty()
+            {
+                missing.due = now;
             }
         }
     }
 
-    /// Everybody who is there or was.
-    pub(super) fn known(&mut self) -> impl Iterator<Item = &mut T> {
-        self.seats.iter_mut().filter_map(|seat| seat.guest.as_mut())
+    /// Visits everybody who is there. A guest for whom the visit fails has left; the place is looked at again later.
+    pub(super) fn visit(&mut self, now: Timestamp, mut visit: impl FnMut(&mut T) -> Result<(), Fault>) {
+        for seat in &mut self.seats {
+            let Seat::Taken(guest) = seat else { continue };
+            if let Err(fault) = visit(&mut guest.guest) {
+                let stayed = now.since(guest.met) > RETRY_LAST;
+                let mut missing = Missing::new(now);
+                missing.wait = if stayed { Duration::ZERO } else { guest.wait };
+                missing.again(now, fault.reason());
+                *seat = Seat::Empty(missing);
+                self.unsure = true;
+            }
+        }
+        self.standing.retain_mut(|guest| visit(&mut guest.guest).is_ok());
     }
 
     /// Whether anybody is there, or nobody is counted.
@@ -131,8 +229,11 @@ impl<T> Roster<T> {
     /// # Errors
     /// When devices are counted and none answers: [`Reason::Lost`] when one of them is lost, else why the first does not.
     pub(super) fn check(&self) -> Result<(), CollectError> {
-        let mut whys = self.seats.iter().map(|seat| seat.missing.map(|missing| missing.why));
-        if self.seats.is_empty() || whys.clone().any(|why| why.is_none()) {
+        let mut whys = self.seats.iter().map(|seat| match seat {
+            Seat::Taken(_) => None,
+            Seat::Empty(missing) => Some(missing.why),
+        });
+        if self.seats.is_empty() || !self.standing.is_empty() || whys.clone().any(|why| why.is_none()) {
             return Ok(());
         }
         let lost = whys.clone().any(|why| why == Some(Reason::Lost));
@@ -141,56 +242,11 @@ impl<T> Roster<T> {
     }
 }
 
-fn arrive(session: &Session, index: u32) -> Result<Arrival<'_>, Fault> {
-    let handle = session.handle(index)?;
-    let uuid = session.device(handle).uuid()?;
-    Ok(Arrival { session, index, handle, uuid })
+fn arrive(session: &Session, calls: &Calls, index: u32) -> Result<Arrival, Fault> {
+    let handle = session.handle(index, calls)?;
+    let uuid = session.gpu(handle, calls).call("nvmlDeviceGetUUID", |device| device.uuid())?;
+    Ok(Arrival { index, handle, uuid })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn second(n: u64) -> Timestamp {
-        Timestamp::default().after(Duration::from_secs(n))
-    }
-
-    fn roster(guests: &[&'static str]) -> Roster<&'static str> {
-        let seats = guests.iter().map(|name| Seat { guest: Some(*name), missing: None }).collect();
-        Roster { seats, counted: guests.len(), count_due: None }
-    }
-
-    #[test]
-    fn waits_double_from_a_second_to_a_minute() {
-        let mut missing = Missing { due: second(0), wait: Duration::ZERO, why: Reason::Lost };
-        let mut waits = Vec::new();
-        for _ in 0..8 {
-            missing.again(second(0), Reason::Lost);
-            waits.push(missing.due.since(second(0)).as_secs());
-        }
-        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
-    }
-
-    #[test]
-    fn who_fails_a_visit_is_not_visited_again_and_stays_known() {
-        let mut roster = roster(&["a", "b"]);
-        let fails = |name: &mut &str| if *name == "a" { Err(Fault::GPU_IS_LOST) } else { Ok(()) };
-        roster.visit(second(0), fails);
-        let mut seen = Vec::new();
-        roster.visit(second(1), |name| {
-            seen.push(*name);
-            Ok(())
-        });
-        assert_eq!(seen, ["b"]);
-        assert_eq!(roster.known().count(), 2);
-        assert!(roster.check().is_ok());
-    }
-
-    #[test]
-    fn a_roster_in_which_nobody_answers_fails_for_the_reason_of_the_loss() {
-        let mut roster = roster(&["a", "b"]);
-        roster.visit(second(0), |_| Err(Fault::UNINITIALIZED));
-        assert_eq!(roster.check().map_err(|error| error.reason), Err(Reason::Lost));
-        assert!(Roster::<()>::default().check().is_ok(), "a node without GPUs is well");
-    }
-}
+mod tests;

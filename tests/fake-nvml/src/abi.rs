@@ -17,6 +17,8 @@ pub const NOT_FOUND: c_uint = 6;
 pub const INSUFFICIENT_SIZE: c_uint = 7;
 /// Nothing happened within the time given.
 pub const TIMEOUT: c_uint = 10;
+/// The driver is another one than the library was made for.
+pub const LIB_RM_VERSION_MISMATCH: c_uint = 18;
 /// The board has fallen off the bus.
 pub const GPU_IS_LOST: c_uint = 15;
 

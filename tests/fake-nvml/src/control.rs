@@ -45,6 +45,11 @@ impl Control {
         *self.world.enter() = Shared::new(profile, boards, seed);
     }
 
+    /// The state behind it.
+    pub(crate) fn world(&self) -> &World {
+        &self.world
+    }
+
     fn board<R>(&self, index: usize, work: impl FnOnce(&mut Board) -> R) -> Result<R> {
         let mut shared: Entered<'_> = self.world.enter();
         let board =

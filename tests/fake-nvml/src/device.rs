@@ -1,11 +1,10 @@
 //! Readers: what a board says of itself, in the units of `nvml.h`.
-use crate::abi::{GPU_IS_LOST, INSUFFICIENT_SIZE, INVALID_ARGUMENT, NOT_SUPPORTED, SUCCESS};
-use crate::world::{Shared, call, put};
-use nvml_wrapper_sys::bindings::{
-    nvmlDevice_t, nvmlMemory_t, nvmlMemory_v2_t, nvmlProcessInfo_t, nvmlUtilization_t,
-};
+use crate::abi::{GPU_IS_LOST, INVALID_ARGUMENT, NOT_SUPPORTED};
+use crate::extra::PARTS;
+use crate::world::{Group, Shared, call, pause, put, world};
+use nvml_wrapper_sys::bindings::{nvmlDevice_t, nvmlMemory_t, nvmlMemory_v2_t, nvmlUtilization_t};
+use sim::Fault;
 use sim::board::reason;
-use sim::{Fault, Workload};
 use std::ffi::{c_uint, c_ulonglong};
 
 /// Every clock event reason that a board can give.
@@ -21,8 +20,26 @@ pub(crate) fn handle(index: usize) -> nvmlDevice_t {
     std::ptr::without_provenance_mut(index + 1)
 }
 
+/// The board of a handle; of an instance's handle, the board that it is part of.
 pub(crate) fn index_of(device: nvmlDevice_t) -> usize {
-    device.addr().wrapping_sub(1)
+    (device.addr() & 0xffff).wrapping_sub(1)
+}
+
+/// The handle of an instance of a board.
+pub(crate) fn part_handle(index: usize, part: usize) -> nvmlDevice_t {
+    std::ptr::without_provenance_mut((index + 1) | (part + 1) << 16)
+}
+
+/// The instance of a handle.
+pub(crate) fn part_of(device: nvmlDevice_t) -> Option<usize> {
+    (device.addr() >> 16).checked_sub(1)
+}
+
+/// Waits while calls on a board hang. Events are told all the same.
+fn wait_while_hung(function: &str, index: usize) {
+    while world().enter().extra.hung & (1 << (index & 63)) != 0 && Group::of(function) != Group::Events {
+        pause();
+    }
 }
 
 /// Runs a call on a board that is there and not lost.
@@ -31,10 +48,12 @@ pub(crate) fn on_board(
     device: nvmlDevice_t,
     work: impl FnOnce(&mut Shared) -> c_uint,
 ) -> c_uint {
-    call(function, |shared| match shared.node.boards().get(index_of(device)) {
+    let index = index_of(device);
+    wait_while_hung(function, index);
+    call(function, |shared| match shared.node.boards().get(index) {
         None => INVALID_ARGUMENT,
         Some(board) if board.has(Fault::Lost) => GPU_IS_LOST,
-        Some(_) => work(shared),
+        Some(_) => shared.extra.failure(index, function).unwrap_or_else(|| work(shared)),
     })
 }
 
@@ -62,8 +81,6 @@ macro_rules! readers {
 }
 
 readers! {
-    /// Position.
-    nvmlDeviceGetIndex() -> c_uint = |board| Some(board.index);
     /// Minor number.
     nvmlDeviceGetMinorNumber() -> c_uint = |board| Some(board.index);
     /// Architecture: 9 is Hopper, 7 is Ampere.
@@ -143,11 +160,9 @@ readers! {
     nvmlDeviceGetFanSpeed_v2(_fan: c_uint) -> c_uint = |_board| None;
     /// How many fans.
     nvmlDeviceGetNumFans() -> c_uint = |_board| Some(0);
-    /// Whether it is a MIG instance.
-    nvmlDeviceIsMigDeviceHandle() -> c_uint = |_board| Some(0);
 }
 
-/// Memory with its version, bytes.
+/// Memory with its version, bytes; of an instance its own.
 ///
 /// # Safety
 /// `out` is null or valid for reads and writes.
@@ -158,10 +173,13 @@ pub unsafe extern "C" fn nvmlDeviceGetMemoryInfo_v2(
 ) -> c_uint {
     on_board("nvmlDeviceGetMemoryInfo_v2", device, |shared| {
         let board = &shared.node.boards()[index_of(device)];
-        let (total, used) = (board.profile().memory_bytes, board.memory_used_bytes);
+        let share = if part_of(device).is_some() { PARTS as u64 + 1 } else { 1 };
+        let (total, used) = (board.profile().memory_bytes / share, board.memory_used_bytes / share);
         let version = size_of::<nvmlMemory_v2_t>() as c_uint | (2 << 24);
         // SAFETY: by the contract of this function.
-        unsafe { put(out, nvmlMemory_v2_t { version, total, reserved: 0, free: total - used, used }) }
+        unsafe {
+            put(out, nvmlMemory_v2_t { version, total, reserved: total / 128, free: total - used, used })
+        }
     })
 }
 
@@ -195,58 +213,6 @@ two_outs! {
     nvmlDeviceGetEccMode(c_uint, c_uint) = |_board| (1, 1);
 }
 
-/// The compute processes on a board.
-///
-/// # Safety
-/// `count` is valid for reads and writes; `infos` is null or valid for writes of `count` entries.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
-    device: nvmlDevice_t,
-    count: *mut c_uint,
-    infos: *mut nvmlProcessInfo_t,
-) -> c_uint {
-    on_board("nvmlDeviceGetComputeRunningProcesses_v3", device, |shared| {
-        let board = &shared.node.boards()[index_of(device)];
-        let there = c_uint::from(board.workload() != Workload::Idle);
-        if count.is_null() {
-            return INVALID_ARGUMENT;
-        }
-        // SAFETY: not null, and valid by the contract of this function.
-        let room = unsafe { *count };
-        // SAFETY: by the contract of this function.
-        unsafe { *count = there };
-        if room < there || (there == 1 && infos.is_null()) {
-            return INSUFFICIENT_SIZE;
-        }
-        if there == 1 {
-            let none = c_uint::MAX;
-            let info = nvmlProcessInfo_t {
-                pid: 4_194_000 + board.index,
-                usedGpuMemory: board.memory_used_bytes,
-                gpuInstanceId: none,
-                computeInstanceId: none,
-            };
-            // SAFETY: there is room for one entry, as checked above.
-            unsafe { infos.write(info) };
-        }
-        SUCCESS
-    })
-}
-
-/// The graphics processes on a board: none.
-///
-/// # Safety
-/// `count` is valid for writes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvmlDeviceGetGraphicsRunningProcesses_v3(
-    device: nvmlDevice_t,
-    count: *mut c_uint,
-    _infos: *mut nvmlProcessInfo_t,
-) -> c_uint {
-    // SAFETY: by the contract of this function.
-    on_board("nvmlDeviceGetGraphicsRunningProcesses_v3", device, |_| unsafe { put(count, 0) })
-}
-
 /// PCIe throughput, kilobytes a second: some of what the board is busy with. Blocks for the time that a real driver samples.
 ///
 /// # Safety
@@ -267,17 +233,4 @@ pub unsafe extern "C" fn nvmlDeviceGetPcieThroughput(
         // SAFETY: by the contract of this function.
         unsafe { put(out, kilobytes as c_uint) }
     })
-}
-
-/// MIG mode, which these boards are without.
-///
-/// # Safety
-/// Both pointers are null or valid for writes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvmlDeviceGetMigMode(
-    device: nvmlDevice_t,
-    _current: *mut c_uint,
-    _pending: *mut c_uint,
-) -> c_uint {
-    on_board("nvmlDeviceGetMigMode", device, |_| NOT_SUPPORTED)
 }

@@ -1,7 +1,9 @@
 //! Field values: many readings in one call, each with a type and a return code of its own.
 use crate::abi::{INVALID_ARGUMENT, NOT_SUPPORTED, SUCCESS, field};
 use crate::device::{index_of, milliwatts, on_board};
+use crate::extra::Bad;
 use crate::time::wall_us;
+use crate::{links, more};
 use nvml_wrapper_sys::bindings::{nvmlDevice_t, nvmlFieldValue_t, nvmlValue_t};
 use sim::Board;
 use std::ffi::{c_int, c_longlong, c_uint, c_ulonglong};
@@ -23,7 +25,7 @@ fn distance(board: &Board, limit_c: f64) -> (nvmlValue_t, c_uint) {
 }
 
 /// The value of a field with its type code.
-fn value_of(board: &Board, number: u32, scope: u32) -> Option<(nvmlValue_t, c_uint)> {
+fn value_of(board: &Board, bad: &Bad, number: u32, scope: u32) -> Option<(nvmlValue_t, c_uint)> {
     let profile = board.profile();
     let unsigned = |value: c_uint| Some((nvmlValue_t { uiVal: value }, UNSIGNED_INT));
     if field::SCOPED.contains(&number) && scope != SCOPE_GPU {
@@ -43,7 +45,10 @@ fn value_of(board: &Board, number: u32, scope: u32) -> Option<(nvmlValue_t, c_ui
         field::DISTANCE_SHUTDOWN => Some(distance(board, profile.shutdown_c)),
         field::DISTANCE_SLOWDOWN => Some(distance(board, profile.slowdown_c)),
         field::DISTANCE_MEMORY_MAX | field::DISTANCE_GPU_MAX => Some((nvmlValue_t { siVal: 0 }, SIGNED_INT)),
-        _ => None,
+        _ => {
+            let more = more::health(board, bad, number).or_else(|| links::field(board, bad, number, scope));
+            more.map(|count| (nvmlValue_t { ullVal: count }, UNSIGNED_LONG_LONG))
+        }
     }
 }
 
@@ -58,7 +63,8 @@ pub unsafe extern "C" fn nvmlDeviceGetFieldValues(
     values: *mut nvmlFieldValue_t,
 ) -> c_uint {
     on_board("nvmlDeviceGetFieldValues", device, |shared| {
-        let board = &shared.node.boards()[index_of(device)];
+        let index = index_of(device);
+        let (board, bad) = (&shared.node.boards()[index], &shared.extra.boards[index]);
         let Ok(count) = usize::try_from(count) else { return INVALID_ARGUMENT };
         if values.is_null() {
             return INVALID_ARGUMENT;
@@ -68,7 +74,7 @@ pub unsafe extern "C" fn nvmlDeviceGetFieldValues(
         let timestamp = c_longlong::try_from(wall_us()).unwrap_or(0);
         for value in values {
             (value.timestamp, value.latencyUsec) = (timestamp, 0);
-            match value_of(board, value.fieldId, value.scopeId) {
+            match value_of(board, bad, value.fieldId, value.scopeId) {
                 Some((number, kind)) => {
                     (value.value, value.valueType, value.nvmlReturn) = (number, kind, SUCCESS)
                 }

@@ -1,9 +1,10 @@
 //! Handles: how many boards there are, and how each is found.
 use crate::abi::{GPU_IS_LOST, INVALID_ARGUMENT, NOT_FOUND};
 use crate::device::{handle, index_of, on_board};
-use crate::world::{call, put};
+use crate::strings::identity;
+use crate::world::{Shared, call, put};
 use nvml_wrapper_sys::bindings::{nvmlDevice_t, nvmlPciInfo_t};
-use sim::{Fault, Node};
+use sim::Fault;
 use std::ffi::{CStr, c_char, c_uint};
 
 /// How many boards there are; a lost one still counts, as with a real driver.
@@ -22,11 +23,30 @@ pub unsafe extern "C" fn nvmlDeviceGetCount_v2(count: *mut c_uint) -> c_uint {
 /// `device` is null or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetHandleByIndex_v2(index: c_uint, device: *mut nvmlDevice_t) -> c_uint {
-    call("nvmlDeviceGetHandleByIndex_v2", |shared| match shared.node.boards().get(index as usize) {
-        None => INVALID_ARGUMENT,
-        Some(board) if board.has(Fault::Lost) => GPU_IS_LOST,
+    call("nvmlDeviceGetHandleByIndex_v2", |shared| {
+        if index as usize >= shared.node.boards().len() {
+            return INVALID_ARGUMENT;
+        }
+        let board = shared.extra.order[index as usize] as usize;
+        if shared.node.boards()[board].has(Fault::Lost) {
+            return GPU_IS_LOST;
+        }
         // SAFETY: by the contract of this function.
-        Some(_) => unsafe { put(device, handle(index as usize)) },
+        unsafe { put(device, handle(board)) }
+    })
+}
+
+/// The position in the driver's list.
+///
+/// # Safety
+/// `out` is null or valid for writes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetIndex(device: nvmlDevice_t, out: *mut c_uint) -> c_uint {
+    on_board("nvmlDeviceGetIndex", device, |shared| {
+        let board = index_of(device) as u64;
+        let place = shared.extra.order.iter().position(|listed| *listed == board);
+        // SAFETY: by the contract of this function.
+        place.map_or(NOT_FOUND, |place| unsafe { put(out, place as c_uint) })
     })
 }
 
@@ -38,7 +58,7 @@ unsafe fn find(
     function: &str,
     text: *const c_char,
     device: *mut nvmlDevice_t,
-    is_it: impl Fn(&Node, usize, &str) -> bool,
+    is_it: impl Fn(&Shared, usize, &str) -> bool,
 ) -> c_uint {
     if text.is_null() {
         return INVALID_ARGUMENT;
@@ -46,7 +66,7 @@ unsafe fn find(
     // SAFETY: not null, and a C string by the contract above.
     let wanted = unsafe { CStr::from_ptr(text) }.to_string_lossy();
     call(function, |shared| {
-        let found = (0..shared.node.boards().len()).find(|&index| is_it(&shared.node, index, &wanted));
+        let found = (0..shared.node.boards().len()).find(|&index| is_it(shared, index, &wanted));
         match found {
             None => NOT_FOUND,
             Some(index) if shared.node.boards()[index].has(Fault::Lost) => GPU_IS_LOST,
@@ -62,7 +82,7 @@ unsafe fn find(
 /// `uuid` is null or a C string; `device` is null or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetHandleByUUID(uuid: *const c_char, device: *mut nvmlDevice_t) -> c_uint {
-    let is_it = |node: &Node, index: usize, text: &str| node.uuid(index) == text;
+    let is_it = |shared: &Shared, index: usize, text: &str| identity(shared, index) == text;
     // SAFETY: by the contract of this function.
     unsafe { find("nvmlDeviceGetHandleByUUID", uuid, device, is_it) }
 }
@@ -76,7 +96,7 @@ pub unsafe extern "C" fn nvmlDeviceGetHandleByPciBusId_v2(
     bus_id: *const c_char,
     device: *mut nvmlDevice_t,
 ) -> c_uint {
-    let is_it = |_: &Node, index: usize, text: &str| {
+    let is_it = |_: &Shared, index: usize, text: &str| {
         text.eq_ignore_ascii_case(&address(index)) || text.eq_ignore_ascii_case(&address(index)[4..])
     };
     // SAFETY: by the contract of this function.
@@ -88,12 +108,12 @@ fn bus(index: usize) -> c_uint {
     0x10 + 8 * index as c_uint
 }
 
-fn address(index: usize) -> String {
+pub(crate) fn address(index: usize) -> String {
     format!("00000000:{:02X}:00.0", bus(index))
 }
 
 /// A text with zeroes behind it.
-fn padded<const N: usize>(text: &str) -> [c_char; N] {
+pub(crate) fn padded<const N: usize>(text: &str) -> [c_char; N] {
     let mut bytes = text.bytes().take(N - 1);
     std::array::from_fn(|_| bytes.next().map_or(0, u8::cast_signed))
 }

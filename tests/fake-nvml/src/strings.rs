@@ -1,7 +1,8 @@
 //! The library itself: start, end, versions, and the strings that name things.
 use crate::abi::{INSUFFICIENT_SIZE, INVALID_ARGUMENT, SUCCESS};
-use crate::device::{index_of, on_board};
-use crate::world::{call, ended, first_call, put, started};
+use crate::device::{index_of, on_board, part_of};
+use crate::mig::PROFILE;
+use crate::world::{Shared, call, ended, first_call, put, started};
 use nvml_wrapper_sys::bindings::nvmlDevice_t;
 use std::ffi::{c_char, c_int, c_uint};
 
@@ -82,10 +83,23 @@ macro_rules! system_text {
 }
 
 system_text! {
-    /// The driver's version.
-    nvmlSystemGetDriverVersion = "570.00.00";
     /// The library's version.
     nvmlSystemGetNVMLVersion = "12.570.00.00";
+}
+
+/// The driver's version.
+///
+/// # Safety
+/// `buffer` is null or valid for writes of `length` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlSystemGetDriverVersion(buffer: *mut c_char, length: c_uint) -> c_uint {
+    // SAFETY: by the contract of this function.
+    call("nvmlSystemGetDriverVersion", |shared| unsafe { copy(&shared.extra.driver_text(), buffer, length) })
+}
+
+/// The identity that a board gives.
+pub(crate) fn identity(shared: &Shared, index: usize) -> String {
+    shared.node.uuid(shared.extra.identity[index] as usize)
 }
 
 /// The CUDA version of the driver.
@@ -109,16 +123,16 @@ pub unsafe extern "C" fn nvmlSystemGetCudaDriverVersion(version: *mut c_int) -> 
 }
 
 macro_rules! device_text {
-    ($($(#[$doc:meta])* $name:ident = |$node:ident, $index:ident| $text:expr;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident = |$shared:ident, $device:ident, $index:ident| $text:expr;)+) => {$(
         $(#[$doc])*
         ///
         /// # Safety
         /// `buffer` is null or valid for writes of `length` bytes.
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name(device: nvmlDevice_t, buffer: *mut c_char, length: c_uint) -> c_uint {
-            let $index = index_of(device);
+            let ($device, $index) = (device, index_of(device));
             on_board(stringify!($name), device, |shared| {
-                let $node = &shared.node;
+                let $shared = &*shared;
                 // SAFETY: by the contract of this function.
                 unsafe { copy(&$text, buffer, length) }
             })
@@ -127,12 +141,24 @@ macro_rules! device_text {
 }
 
 device_text! {
-    /// The product's name.
-    nvmlDeviceGetName = |node, index| node.boards()[index].profile().model;
+    /// The product's name, with the profile of an instance.
+    nvmlDeviceGetName = |shared, device, index| {
+        let model = shared.node.boards()[index].profile().model;
+        if part_of(device).is_some() { format!("{model} MIG {PROFILE}") } else { model.to_owned() }
+    };
     /// The identity.
-    nvmlDeviceGetUUID = |node, index| node.uuid(index);
+    nvmlDeviceGetUUID = |shared, device, index| {
+        let whole = identity(shared, index);
+        part_of(device).map_or(whole.clone(), |part| format!("MIG-{part}{}", &whole[5..]))
+    };
     /// The serial number.
-    nvmlDeviceGetSerial = |node, index| format!("165{:010}", node.seed * 100 + index as u64);
+    nvmlDeviceGetSerial = |shared, device, index| {
+        let _ = device;
+        format!("165{:010}", shared.node.seed * 100 + index as u64)
+    };
     /// The version of the board's firmware.
-    nvmlDeviceGetVbiosVersion = |node, index| format!("96.00.{:02X}.00.01", node.boards()[index].index);
+    nvmlDeviceGetVbiosVersion = |shared, device, index| {
+        let _ = device;
+        format!("96.00.{index:02X}.00.{:02X}", shared.extra.boards[index].vbios)
+    };
 }

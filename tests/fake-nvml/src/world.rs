@@ -1,5 +1,6 @@
 //! The world behind the library: the node's state in a mapped file, one caller at a time, stepped to the present by each.
-use crate::abi::{INVALID_ARGUMENT, SUCCESS, UNINITIALIZED};
+use crate::abi::{INVALID_ARGUMENT, LIB_RM_VERSION_MISMATCH, SUCCESS, UNINITIALIZED};
+use crate::extra::Extra;
 use crate::time::{self, Time};
 use rustix::fs::{FlockOperation, flock};
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
@@ -84,6 +85,8 @@ pub(crate) struct Shared {
     pub(crate) read_only: u64,
     /// Pairs of a function's hash and the code it returns; a hash of 0 is a free place.
     pub(crate) failures: [[u64; 2]; FAILURES_MAX],
+    /// What the fake knows beyond the simulator.
+    pub(crate) extra: Extra,
 }
 
 impl Shared {
@@ -91,7 +94,15 @@ impl Shared {
     pub(crate) fn new(profile: &Profile, boards: usize, seed: u64) -> Self {
         let now_ns = time::real_ns();
         let (node, time) = (Node::new(profile, boards, seed, now_ns), Time::running(now_ns));
-        Self { node, time, hang: 0, slow_ns: 0, read_only: 0, failures: [[0; 2]; FAILURES_MAX] }
+        Self {
+            node,
+            time,
+            hang: 0,
+            slow_ns: 0,
+            read_only: 0,
+            failures: [[0; 2]; FAILURES_MAX],
+            extra: Extra::default(),
+        }
     }
 
     /// The code that a function was made to return.
@@ -218,7 +229,6 @@ impl World {
 
 /// The world of this process: the file that the environment names, or one of its own.
 pub(crate) fn world() -> &'static World {
-    static WORLD: OnceLock<World> = OnceLock::new();
     WORLD.get_or_init(|| {
         let path = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
         let opened = match path {
@@ -228,6 +238,27 @@ pub(crate) fn world() -> &'static World {
         opened.unwrap_or_else(|error| panic!("the fake NVML's state cannot be mapped: {error}"))
     })
 }
+
+/// The driver that this copy of the library was made for: the one that was there when it was loaded.
+static MADE_FOR: OnceLock<u64> = OnceLock::new();
+
+/// Gives mapping and file back when the library is unloaded. At the end of a process that has not ended the library first,
+/// threads may still be inside, and the kernel gives everything back.
+extern "C" fn unload() {
+    if STARTED.load(Ordering::SeqCst) > 0 {
+        return;
+    }
+    if let Some(world) = WORLD.get() {
+        // SAFETY: nobody calls a library that is ended and unloaded, and statics are not dropped otherwise.
+        unsafe { std::ptr::drop_in_place(std::ptr::from_ref(world).cast_mut()) };
+    }
+}
+
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static UNLOAD: extern "C" fn() = unload;
+
+static WORLD: OnceLock<World> = OnceLock::new();
 
 /// How often this process has started the library and not ended it.
 static STARTED: AtomicU32 = AtomicU32::new(0);
@@ -260,7 +291,9 @@ pub(crate) fn first_call(function: &str, work: impl FnOnce(&mut Shared) -> c_uin
             pause();
             continue;
         }
-        let code = shared.failure(function).unwrap_or_else(|| work(&mut shared));
+        let known = *MADE_FOR.get_or_init(|| shared.extra.driver) == shared.extra.driver;
+        let failure = if known { shared.failure(function) } else { Some(LIB_RM_VERSION_MISMATCH) };
+        let code = failure.unwrap_or_else(|| work(&mut shared));
         let slow_ns = shared.slow_ns;
         drop(shared);
         if slow_ns > 0 {

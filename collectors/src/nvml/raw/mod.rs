@@ -1,22 +1,25 @@
-//! Every raw call, and with it every `unsafe` block of this source: loading, handles, field values, process lists, events.
+//! Every raw call, and with it every `unsafe` block of this source: loading, handles, field values, getters, processes; below
+//! this file events, profiling and instances.
 //!
 //! Functions are taken from the wrapper's table of symbols, never through the binding's methods, which panic when a symbol
 //! is missing.
+pub(super) mod events;
+pub(super) mod getters;
+pub(super) mod gpm;
+pub(super) mod parts;
+
 use super::codes::Fault;
-use super::session::Session;
+use super::session::Gpu;
 use model::error::{Cause, Reason};
 use nvml_wrapper::error::nvml_sym;
 use nvml_wrapper::{Device, Nvml};
 use nvml_wrapper_sys::bindings::{
-    NvmlLib, nvmlDevice_t, nvmlEventData_t, nvmlEventSet_t, nvmlFieldValue_t, nvmlMemory_t,
-    nvmlProcessInfo_t, nvmlReturn_t, nvmlValue_t,
+    NvmlLib, nvmlDevice_t, nvmlFieldValue_t, nvmlProcessInfo_t, nvmlProcessUtilizationSample_t, nvmlReturn_t,
+    nvmlValue_t,
 };
-use std::ffi::{c_uint, c_ulonglong};
+use std::ffi::c_uint;
 use std::path::Path;
-use std::sync::Arc;
 
-/// The event type of an XID critical error in `nvml.h`.
-const XID_CRITICAL: c_ulonglong = 0x8;
 /// The most entries a process list may have; a longer one is not read.
 const PROCESSES_MAX: usize = 4096;
 /// Room for processes that start between two calls.
@@ -32,6 +35,17 @@ unsafe impl Send for Handle {}
 unsafe impl Sync for Handle {}
 
 impl Handle {
+    /// What the library calls it.
+    fn raw(self) -> nvmlDevice_t {
+        self.0
+    }
+
+    /// A handle of nothing, for tests of what never calls a library.
+    #[cfg(test)]
+    pub(super) fn nowhere() -> Self {
+        Self(std::ptr::null_mut())
+    }
+
     /// The handle of a device.
     pub(super) fn of(device: &Device<'_>) -> Self {
         // SAFETY: the raw handle is kept beside its session and used with that session only.
@@ -43,6 +57,27 @@ impl Handle {
         // SAFETY: the handle came from this library.
         unsafe { Device::new(self.0, nvml) }
     }
+}
+
+/// Calls a function that writes one plain value through its last argument, and accounts for it under its own name. The value
+/// handed in is what the function finds there, for those that look at a version.
+macro_rules! get {
+    ($gpu:expr, $function:ident($($argument:expr),*) => $blank:expr) => {{
+        let (gpu, mut value): (&Gpu<'_>, _) = ($gpu, $blank);
+        let function = nvml_sym(gpu.nvml().lib().$function.as_ref())?;
+        gpu.during(stringify!($function), || {
+            // SAFETY: the handle belongs to this library; the only pointer is to a value of the type that the binding names.
+            Fault::check(unsafe { function(gpu.handle().0, $($argument,)* &mut value) })
+        })?;
+        Ok(value)
+    }};
+}
+pub(super) use get;
+
+/// The version that a structure carries in front.
+const fn version<T>(number: c_uint) -> c_uint {
+    // Structures of NVML are smaller than 16 MiB.
+    size_of::<T>() as c_uint | (number << 24)
 }
 
 /// Why a library was not started.
@@ -97,11 +132,11 @@ fn unloadable(message: String) -> LoadError {
     }
 }
 
-/// A question for the field with this number, of the whole GPU.
-pub(super) fn ask(number: u32) -> nvmlFieldValue_t {
+/// A question for the field with this number in a scope: 0 for the whole GPU, else a part, or a link.
+pub(super) fn ask(number: u32, scope: u32) -> nvmlFieldValue_t {
     nvmlFieldValue_t {
         fieldId: number,
-        scopeId: 0,
+        scopeId: scope,
         timestamp: 0,
         latencyUsec: 0,
         valueType: 0,
@@ -115,11 +150,13 @@ pub(super) fn ask(number: u32) -> nvmlFieldValue_t {
 ///
 /// # Errors
 /// The fault of the call as a whole.
-pub(super) fn field_values(device: &Device<'_>, values: &mut [nvmlFieldValue_t]) -> Result<(), Fault> {
-    let call = nvml_sym(device.nvml().lib().nvmlDeviceGetFieldValues.as_ref())?;
+pub(super) fn field_values(gpu: &Gpu<'_>, values: &mut [nvmlFieldValue_t]) -> Result<(), Fault> {
+    let call = nvml_sym(gpu.nvml().lib().nvmlDeviceGetFieldValues.as_ref())?;
     let count = i32::try_from(values.len()).map_err(|_| Fault::INVALID_ARGUMENT)?;
-    // SAFETY: the device belongs to this library, and the array has as many entries as said.
-    Fault::check(unsafe { call(device.handle(), count, values.as_mut_ptr()) })
+    gpu.during("nvmlDeviceGetFieldValues", || {
+        // SAFETY: the device belongs to this library, and the array has as many entries as said.
+        Fault::check(unsafe { call(gpu.handle().0, count, values.as_mut_ptr()) })
+    })
 }
 
 /// The number in an answered field, by the type it came with.
@@ -144,32 +181,6 @@ pub(super) fn answer(value: &nvmlFieldValue_t) -> Result<f64, Fault> {
     }
 }
 
-/// Memory used and in all, in bytes, as older drivers say it: what the driver keeps for itself counts as used.
-///
-/// # Errors
-/// The fault of the call.
-pub(super) fn memory_of_old(device: &Device<'_>) -> Result<(u64, u64), Fault> {
-    let call = nvml_sym(device.nvml().lib().nvmlDeviceGetMemoryInfo.as_ref())?;
-    let mut memory = nvmlMemory_t { total: 0, free: 0, used: 0 };
-    // SAFETY: the device belongs to this library, and the pointer is valid for the write.
-    Fault::check(unsafe { call(device.handle(), &mut memory) })?;
-    Ok((memory.used, memory.total))
-}
-
-/// The clock event reasons, under their present name or that of older drivers.
-///
-/// # Errors
-/// The fault of the call.
-pub(super) fn clock_event_reasons(device: &Device<'_>) -> Result<u64, Fault> {
-    let lib = device.nvml().lib();
-    let newer = lib.nvmlDeviceGetCurrentClocksEventReasons.as_ref();
-    let call = newer.or(lib.nvmlDeviceGetCurrentClocksThrottleReasons.as_ref());
-    let mut reasons = 0;
-    // SAFETY: the device belongs to this library, and the pointer is valid for the write.
-    Fault::check(unsafe { nvml_sym(call)?(device.handle(), &mut reasons) })?;
-    Ok(reasons)
-}
-
 /// Which processes a list holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum List {
@@ -184,22 +195,29 @@ pub(super) enum List {
 /// # Errors
 /// The fault of the call; `INSUFFICIENT_SIZE` when there are more than [`PROCESSES_MAX`].
 pub(super) fn processes<'a>(
-    device: &Device<'_>,
+    gpu: &Gpu<'_>,
     list: List,
     buffer: &'a mut Vec<nvmlProcessInfo_t>,
 ) -> Result<&'a [nvmlProcessInfo_t], Fault> {
-    let lib = device.nvml().lib();
-    let call = match list {
-        List::Compute => lib.nvmlDeviceGetComputeRunningProcesses_v3.as_ref(),
-        List::Graphics => lib.nvmlDeviceGetGraphicsRunningProcesses_v3.as_ref(),
+    let lib = gpu.nvml().lib();
+    let (call, name) = match list {
+        List::Compute => {
+            (lib.nvmlDeviceGetComputeRunningProcesses_v3.as_ref(), "nvmlDeviceGetComputeRunningProcesses_v3")
+        }
+        List::Graphics => (
+            lib.nvmlDeviceGetGraphicsRunningProcesses_v3.as_ref(),
+            "nvmlDeviceGetGraphicsRunningProcesses_v3",
+        ),
     };
     let call = nvml_sym(call)?;
     let blank = nvmlProcessInfo_t { pid: 0, usedGpuMemory: 0, gpuInstanceId: 0, computeInstanceId: 0 };
     buffer.resize(buffer.len().max(PROCESSES_SPARE), blank);
     loop {
         let mut count = c_uint::try_from(buffer.len()).map_err(|_| Fault::INSUFFICIENT_SIZE)?;
-        // SAFETY: the device belongs to this library, and the array has as many entries as said.
-        let result = Fault::check(unsafe { call(device.handle(), &mut count, buffer.as_mut_ptr()) });
+        let result = gpu.during(name, || {
+            // SAFETY: the device belongs to this library, and the array has as many entries as said.
+            Fault::check(unsafe { call(gpu.handle().0, &mut count, buffer.as_mut_ptr()) })
+        });
         let (count, room) = (count as usize, buffer.len());
         match result {
             Ok(()) => return Ok(&buffer[..count.min(room)]),
@@ -211,66 +229,39 @@ pub(super) fn processes<'a>(
     }
 }
 
-/// A set of devices whose XID errors are waited for together; freed on drop.
-pub(super) struct EventSet {
-    session: Arc<Session>,
-    raw: nvmlEventSet_t,
-}
-
-// SAFETY: the set is used by one thread at a time: made on the opener's, then moved to the watcher's.
-unsafe impl Send for EventSet {}
-
-impl Drop for EventSet {
-    fn drop(&mut self) {
-        if let Ok(free) = &self.session.nvml().lib().nvmlEventSetFree {
-            // SAFETY: the set came from nvmlEventSetCreate of this session and is not used afterwards.
-            unsafe { free(self.raw) };
-        }
-    }
-}
-
-impl EventSet {
-    /// An empty set.
-    ///
-    /// # Errors
-    /// The fault of the call, or that the library lacks what is needed to wait.
-    pub(super) fn create(session: &Arc<Session>) -> Result<Self, Fault> {
-        let lib = session.nvml().lib();
-        nvml_sym(lib.nvmlEventSetWait_v2.as_ref())?;
-        nvml_sym(lib.nvmlDeviceRegisterEvents.as_ref())?;
-        let create = nvml_sym(lib.nvmlEventSetCreate.as_ref())?;
-        let mut raw: nvmlEventSet_t = std::ptr::null_mut();
-        // SAFETY: the pointer is valid for the write of a handle.
-        Fault::check(unsafe { create(&mut raw) })?;
-        Ok(Self { session: Arc::clone(session), raw })
-    }
-
-    /// Adds a device.
-    ///
-    /// # Errors
-    /// The fault of the call: the device may have no events.
-    pub(super) fn register(&self, handle: Handle) -> Result<(), Fault> {
-        let register = nvml_sym(self.session.nvml().lib().nvmlDeviceRegisterEvents.as_ref())?;
-        // SAFETY: device and set belong to this session, and no other thread waits on the set.
-        Fault::check(unsafe { register(handle.0, XID_CRITICAL, self.raw) })
-    }
-
-    /// Waits for an XID error: the device and the code; `None` when none came in time.
-    ///
-    /// # Errors
-    /// The fault of the call. It may have come at once.
-    pub(super) fn wait(&self, wait_ms: u32) -> Result<Option<(Handle, u32)>, Fault> {
-        let wait = nvml_sym(self.session.nvml().lib().nvmlEventSetWait_v2.as_ref())?;
-        let device = std::ptr::null_mut();
-        let mut data =
-            nvmlEventData_t { device, eventType: 0, eventData: 0, gpuInstanceId: 0, computeInstanceId: 0 };
-        // SAFETY: the set belongs to this session and only this thread uses it; the pointer is valid for the write.
-        match Fault::check(unsafe { wait(self.raw, &mut data, wait_ms) }) {
-            Err(Fault::TIMEOUT) => Ok(None),
-            Err(fault) => Err(fault),
-            // XID numbers are below a thousand.
-            Ok(()) => Ok((data.eventType & XID_CRITICAL != 0)
-                .then(|| (Handle(data.device), u32::try_from(data.eventData).unwrap_or(u32::MAX)))),
+/// Reads how much of the device each process used since a moment of the driver's clock, in microseconds. A process that used
+/// nothing is not among them.
+///
+/// # Errors
+/// The fault of the call; `NOT_FOUND` when there are no samples since then.
+pub(super) fn process_utilization<'a>(
+    gpu: &Gpu<'_>,
+    since_us: u64,
+    buffer: &'a mut Vec<nvmlProcessUtilizationSample_t>,
+) -> Result<&'a [nvmlProcessUtilizationSample_t], Fault> {
+    let call = nvml_sym(gpu.nvml().lib().nvmlDeviceGetProcessUtilization.as_ref())?;
+    let blank = nvmlProcessUtilizationSample_t {
+        pid: 0,
+        timeStamp: 0,
+        smUtil: 0,
+        memUtil: 0,
+        encUtil: 0,
+        decUtil: 0,
+    };
+    buffer.resize(buffer.len().max(PROCESSES_SPARE), blank);
+    loop {
+        let mut count = c_uint::try_from(buffer.len()).map_err(|_| Fault::INSUFFICIENT_SIZE)?;
+        let result = gpu.during("nvmlDeviceGetProcessUtilization", || {
+            // SAFETY: the device belongs to this library, and the array has as many entries as said.
+            Fault::check(unsafe { call(gpu.handle().0, buffer.as_mut_ptr(), &mut count, since_us) })
+        });
+        let (count, room) = (count as usize, buffer.len());
+        match result {
+            Ok(()) => return Ok(&buffer[..count.min(room)]),
+            Err(Fault::INSUFFICIENT_SIZE) if (room + 1..=PROCESSES_MAX).contains(&count) => {
+                buffer.resize((count + PROCESSES_SPARE).min(PROCESSES_MAX), blank);
+            }
+            Err(fault) => return Err(fault),
         }
     }
 }
@@ -280,7 +271,7 @@ mod tests {
     use super::*;
 
     fn answered(kind: u32, value: nvmlValue_t) -> nvmlFieldValue_t {
-        nvmlFieldValue_t { valueType: kind, nvmlReturn: 0, value, ..ask(186) }
+        nvmlFieldValue_t { valueType: kind, nvmlReturn: 0, value, ..ask(186, 0) }
     }
 
     #[test]
@@ -305,7 +296,7 @@ mod tests {
         let mut value = answered(1, nvmlValue_t { uiVal: 5 });
         value.nvmlReturn = 3;
         assert_eq!(answer(&value), Err(Fault::NOT_SUPPORTED));
-        assert!(answer(&ask(186)).is_err());
+        assert!(answer(&ask(186, 0)).is_err());
     }
 
     #[test]
