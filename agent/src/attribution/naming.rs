@@ -51,7 +51,7 @@ impl Naming {
             list.iter().for_each(|raw| self.name(raw));
         }
         self.table = Arc::clone(&frame.devices);
-        self.holdings.clear();
+        let before = std::mem::take(&mut self.holdings);
         for held in &self.pods.held {
             if let Some(device) = find(&self.table, held) {
                 let workload = Arc::new(holder(&self.pods, held));
@@ -60,6 +60,14 @@ impl Naming {
         }
         self.holdings.sort_by(|a, b| (a.device, &a.workload).cmp(&(b.device, &b.workload)));
         self.holdings.dedup();
+        // A holder whose pod had no uid yet is counted on under its uid.
+        for (new, old) in self.holdings.iter().flat_map(|new| before.iter().map(move |old| (new, old))) {
+            let (new, old) = (&new.workload, &old.workload);
+            let same = (&new.namespace, &new.pod, &new.container) == (&old.namespace, &old.pod, &old.container);
+            if same && old.pod_uid.is_empty() && !new.pod_uid.is_empty() {
+                self.renamed.push((Arc::clone(old), Arc::clone(new)));
+            }
+        }
     }
 
     /// The workload under its best name.
@@ -149,11 +157,10 @@ impl Naming {
     }
 }
 
-/// The workload of a container that was given a device. Of several pods of one name, those of the past, the last uid in
-/// order stands in; where no uid is known, namespace and name do.
+/// The workload of a container that was given a device. Where the pod's uid is not known, namespace and name stand in.
 fn holder(pods: &Pods, held: &Held) -> Workload {
     let uid =
-        pods.names.iter().filter(|(_, name)| **name == held.pod).map(|(uid, _)| uid.as_str()).next_back();
+        pods.names.iter().filter(|(_, name)| **name == held.pod).map(|(uid, _)| uid.as_str()).next();
     let PodName { namespace, pod } = held.pod.clone();
     let owner = uid.map_or_else(|| format!("{namespace}/{pod}"), str::to_owned);
     Workload {

@@ -9,9 +9,22 @@ const ID_LENGTH: usize = 64;
 
 /// Names of pods by uid, and of containers by id. Folders that are not there name nobody.
 pub(super) fn scan(config: &ClusterConfig) -> (BTreeMap<String, PodName>, BTreeMap<String, String>) {
-    let pods = names(&config.pod_logs).into_iter().filter_map(|name| pod(&name)).collect();
     let containers = names(&config.container_logs).into_iter().filter_map(|name| container(&name)).collect();
-    (pods, containers)
+    (pods(&config.pod_logs), containers)
+}
+
+/// Of two pods of one name, the folder of one that is gone may still be there; the one made later counts.
+fn pods(folder: &Path) -> BTreeMap<String, PodName> {
+    let made = |name: &str| std::fs::metadata(folder.join(name)).and_then(|data| data.modified()).ok();
+    let mut latest: BTreeMap<PodName, (String, String)> = BTreeMap::new();
+    for file in names(folder) {
+        let Some((uid, name)) = pod(&file) else { continue };
+        match latest.get(&name) {
+            Some((_, other)) if made(other) >= made(&file) => {}
+            _ => drop(latest.insert(name, (uid, file))),
+        }
+    }
+    latest.into_iter().map(|(name, (uid, _))| (uid, name)).collect()
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -38,6 +51,20 @@ fn container(name: &str) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_pods_of_one_name_the_later_counts() {
+        let home = tempfile::tempdir().unwrap();
+        let made = |name: &str, second: u64| {
+            std::fs::create_dir(home.path().join(name)).unwrap();
+            let folder = std::fs::File::open(home.path().join(name)).unwrap();
+            folder.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(second)).unwrap();
+        };
+        made("a_web-0_uid-1", 100);
+        made("a_web-0_uid-0", 200);
+        made("a_web-1_uid-2", 100);
+        assert_eq!(pods(home.path()).into_keys().collect::<Vec<_>>(), ["uid-0", "uid-2"]);
+    }
 
     #[test]
     fn folders_and_links_name_pods_and_containers() {

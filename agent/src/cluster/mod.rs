@@ -153,7 +153,8 @@ async fn attend(shared: &Shared, config: &ClusterConfig) {
         }
         let (rest, then) = pace.after(failed, unknown);
         tokio::time::sleep(rest).await;
-        if tokio::time::timeout(then, shared.bell.notified()).await.is_ok() {
+        let rung = tokio::time::timeout(then, shared.bell.notified()).await.is_ok();
+        if rung && !failed {
             pace.changed();
         }
     }

@@ -4,7 +4,7 @@ use model::WorkloadKind;
 use std::fs;
 
 fn at(second: u64) -> Timestamp {
-    Timestamp { mono_ns: second * 1_000_000_000, wall_ms: 1_700_000_000_000 + second as i64 * 1000 }
+    Timestamp { mono_ns: second * 1_000_000_000, wall_ms: 1_700_000_000_000 + second.cast_signed() * 1000 }
 }
 
 fn unit(name: &str) -> Arc<Workload> {

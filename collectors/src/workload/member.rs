@@ -40,7 +40,7 @@ fn of_path(path: &str) -> Option<Workload> {
         above = part;
     }
     match (pod, owner) {
-        (Some(uid), owner) => Some(in_pod(uid, owner)),
+        (Some(uid), owner) => Some(in_pod(uid, owner.as_ref())),
         (None, Some(Owner::Container(id))) => Some(container(id)),
         (None, Some(Owner::Job(number))) => {
             Some(Workload { name: format!("job {number}"), ..Workload::new(WorkloadKind::Slurm, number) })
@@ -74,14 +74,14 @@ fn container(id: &str) -> Workload {
 }
 
 /// A pod's container, under its id until somebody knows its name. A process may also stand beside the containers.
-fn in_pod(uid: String, owner: Option<Owner<'_>>) -> Workload {
+fn in_pod(uid: String, owner: Option<&Owner<'_>>) -> Workload {
     let Some(Owner::Container(id)) = owner else {
         return Workload { pod_uid: uid.clone(), ..Workload::new(WorkloadKind::Pod, uid) };
     };
     let key = format!("{uid}/{id}");
     Workload {
         name: shown(id),
-        container: id.to_owned(),
+        container: (*id).to_owned(),
         pod_uid: uid,
         ..Workload::new(WorkloadKind::Pod, key)
     }

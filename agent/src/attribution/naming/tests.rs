@@ -110,3 +110,19 @@ fn holdings_of_a_device_are_found_by_device() {
     assert_eq!(naming.of_device(device("GPU-b")).len(), 1, "two replicas of one holder are one holding");
     assert_eq!(naming.holdings().len(), 1);
 }
+
+#[test]
+fn a_holder_is_counted_on_when_its_uid_becomes_known() {
+    let frame = frame(&[gpu("GPU-a")]);
+    let list = vec![held("r", "GPU-a")];
+    let mut naming =
+        Naming { pods: Arc::new(Pods { held: list.clone(), ..Pods::default() }), ..Naming::default() };
+    naming.begin(&frame);
+    assert_eq!(naming.holdings()[0].workload.key, "team/train/main");
+    assert_eq!(naming.end().count(), 0);
+    naming.pods = Arc::new(pods(list));
+    naming.table = Arc::default();
+    naming.begin(&frame);
+    let renamed: Vec<_> = naming.end().map(|(old, new)| (old.key.clone(), new.key.clone())).collect();
+    assert_eq!(renamed, [("team/train/main".to_owned(), format!("{UID}/main"))]);
+}
