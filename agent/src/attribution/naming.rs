@@ -63,7 +63,8 @@ impl Naming {
         // A holder whose pod had no uid yet is counted on under its uid.
         for (new, old) in self.holdings.iter().flat_map(|new| before.iter().map(move |old| (new, old))) {
             let (new, old) = (&new.workload, &old.workload);
-            let same = (&new.namespace, &new.pod, &new.container) == (&old.namespace, &old.pod, &old.container);
+            let same =
+                (&new.namespace, &new.pod, &new.container) == (&old.namespace, &old.pod, &old.container);
             if same && old.pod_uid.is_empty() && !new.pod_uid.is_empty() {
                 self.renamed.push((Arc::clone(old), Arc::clone(new)));
             }
@@ -159,8 +160,7 @@ impl Naming {
 
 /// The workload of a container that was given a device. Where the pod's uid is not known, namespace and name stand in.
 fn holder(pods: &Pods, held: &Held) -> Workload {
-    let uid =
-        pods.names.iter().filter(|(_, name)| **name == held.pod).map(|(uid, _)| uid.as_str()).next();
+    let uid = pods.names.iter().filter(|(_, name)| **name == held.pod).map(|(uid, _)| uid.as_str()).next();
     let PodName { namespace, pod } = held.pod.clone();
     let owner = uid.map_or_else(|| format!("{namespace}/{pod}"), str::to_owned);
     Workload {

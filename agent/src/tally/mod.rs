@@ -9,7 +9,6 @@ mod file;
 use crate::tally::file::{Home, Saved, SavedDevice, SavedEntry};
 use model::{Timestamp, Workload};
 use policy::attribution::Idle;
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -109,7 +108,8 @@ impl Account {
 /// Every account of the node.
 #[derive(Debug, Default)]
 pub struct Tally {
-    accounts: BTreeMap<String, Account>,
+    /// By the accelerators' keys.
+    accounts: Vec<(String, Account)>,
     writer: Option<Writer>,
     flushed: Option<Timestamp>,
 }
@@ -134,21 +134,26 @@ impl Tally {
 
     /// The account of an accelerator.
     pub fn account(&mut self, device: &str, now_ms: i64) -> &mut Account {
-        if !self.accounts.contains_key(device) {
-            if self.accounts.len() >= ACCOUNTS_MAX {
-                let oldest = self.accounts.iter().min_by_key(|(_, a)| a.last_ms).map(|(key, _)| key.clone());
-                oldest.map(|key| self.accounts.remove(&key));
+        let place =
+            |accounts: &[(String, Account)]| accounts.binary_search_by(|(key, _)| key.as_str().cmp(device));
+        if place(&self.accounts).is_err() && self.accounts.len() >= ACCOUNTS_MAX {
+            let oldest = self.accounts.iter().enumerate().min_by_key(|(_, (_, account))| account.last_ms);
+            if let Some((oldest, _)) = oldest {
+                self.accounts.remove(oldest);
             }
-            self.accounts.insert(device.to_owned(), Account::default());
         }
-        let account = self.accounts.entry(device.to_owned()).or_default();
+        let place = place(&self.accounts).unwrap_or_else(|place| {
+            self.accounts.insert(place, (device.to_owned(), Account::default()));
+            place
+        });
+        let account = &mut self.accounts[place].1;
         account.last_ms = now_ms;
         account
     }
 
     /// Carries a workload's counts over to its better name.
     pub fn rename(&mut self, old: &Workload, new: &Arc<Workload>) {
-        for account in self.accounts.values_mut() {
+        for (_, account) in &mut self.accounts {
             account.rename(old, new);
         }
     }
@@ -157,7 +162,7 @@ impl Tally {
     pub fn turn(&mut self, now: Timestamp) {
         let gone = |entry: &Entry| now.wall_ms - entry.last_ms > KEPT_MS;
         let mut count = 0;
-        for account in self.accounts.values_mut() {
+        for (_, account) in &mut self.accounts {
             account.drop_unseen(gone);
             count += account.entries.len();
         }
@@ -177,11 +182,11 @@ impl Tally {
     /// Lets go of the entries that were there longest ago, at least `excess` of them.
     fn shrink(&mut self, excess: usize) {
         let mut times: Vec<i64> =
-            self.accounts.values().flat_map(|a| a.entries.iter().map(|entry| entry.last_ms)).collect();
+            self.accounts.iter().flat_map(|(_, a)| a.entries.iter().map(|entry| entry.last_ms)).collect();
         times.sort_unstable();
         let latest = times[excess - 1];
         let mut left = excess;
-        for account in self.accounts.values_mut() {
+        for (_, account) in &mut self.accounts {
             let before = account.entries.len();
             let allowed = std::cell::Cell::new(left);
             account.drop_unseen(|entry| {
@@ -199,7 +204,7 @@ impl Tally {
             energy_j: entry.energy_j,
             last_ms: entry.last_ms,
         };
-        let device = |(key, account): (&String, &Account)| SavedDevice {
+        let device = |(key, account): &(String, Account)| SavedDevice {
             device: key.clone(),
             idle_w: account.idle.lowest_w,
             open_j: account.open_j,
@@ -211,7 +216,7 @@ impl Tally {
     }
 }
 
-fn accounts(saved: Saved) -> BTreeMap<String, Account> {
+fn accounts(saved: Saved) -> Vec<(String, Account)> {
     let account = |device: SavedDevice| {
         let mut account = Account {
             idle: Idle { lowest_w: device.idle_w },
@@ -225,7 +230,10 @@ fn accounts(saved: Saved) -> BTreeMap<String, Account> {
         }
         (device.device, account)
     };
-    saved.devices.into_iter().take(ACCOUNTS_MAX).map(account).collect()
+    let mut accounts: Vec<_> = saved.devices.into_iter().take(ACCOUNTS_MAX).map(account).collect();
+    accounts.sort_by(|(a, _), (b, _)| a.cmp(b));
+    accounts.dedup_by(|(a, _), (b, _)| a == b);
+    accounts
 }
 
 impl Drop for Tally {

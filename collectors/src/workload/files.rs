@@ -33,7 +33,7 @@ impl Files {
     pub(super) fn new(roots: &Roots) -> Self {
         let bound =
             rustix::fs::statfs(&roots.proc).is_ok_and(|system| system.f_type == rustix::fs::PROC_SUPER_MAGIC);
-        Self { proc: roots.proc.clone(), bound, path: String::new(), bytes: vec![0; 1024], length: 0 }
+        Self { proc: roots.proc.clone(), bound, path: String::new(), bytes: vec![0; 4096], length: 0 }
     }
 
     fn named(&mut self, pid: u32, name: &str) -> Option<File> {
@@ -43,6 +43,8 @@ impl Files {
         File::open(&self.path).ok()
     }
 
+    /// Reads a file. One that does not fill the buffer is at its end: the kernel makes these files in one piece, and would
+    /// make the whole of it again for a second read that finds nothing.
     fn fill(&mut self, file: &File) -> Option<()> {
         self.length = 0;
         loop {
@@ -54,7 +56,12 @@ impl Files {
             }
             match file.read_at(&mut self.bytes[self.length..], self.length as u64) {
                 Ok(0) => return Some(()),
-                Ok(read) => self.length += read,
+                Ok(read) => {
+                    self.length += read;
+                    if self.length < self.bytes.len() {
+                        return Some(());
+                    }
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return None,
             }
