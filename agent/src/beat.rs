@@ -8,9 +8,9 @@ use crate::publish::Board;
 use crate::record::Recorder;
 use crate::vitals::Own;
 use crate::watch::Watch;
-use collectors::Roots;
 use model::snapshot::{Counts, NodeInfo, Vitals};
 use model::{Clock, Frame, History, Snapshot, Timestamp};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Everything one beat works on. All state of the loop is here, owned by one thread.
@@ -49,10 +49,7 @@ impl Beat {
     pub fn new(config: &Config, parts: Parts) -> Self {
         Self {
             feed: parts.feed,
-            attribution: Attribution::new(&Roots {
-                proc: config.collectors.proc.clone(),
-                sys: config.collectors.sys.clone(),
-            }),
+            attribution: Attribution::new(config),
             frame: Frame::default(),
             history: History::new(config.history_points()),
             watch: parts.watch,
@@ -120,9 +117,9 @@ impl Beat {
             mode: self.govern.mode(),
             priorities: self.priorities.last().to_vec(),
             signals: Vec::new(),
-            shares: Vec::new(),
-            holdings: Vec::new(),
-            sources: self.feed.health(self.frame.at),
+            shares: self.attribution.shares().to_vec(),
+            holdings: self.attribution.holdings().to_vec(),
+            sources: self.feed.health(self.frame.at).into_iter().chain(self.attribution.health()).collect(),
             vitals: self.vitals,
             counts: Counts {
                 events: lifecycle.counts(),
@@ -132,6 +129,11 @@ impl Beat {
         };
         snapshot.signals = policy::scale::signals(&snapshot);
         snapshot
+    }
+
+    /// Counts energy on from what a state directory holds, and keeps the counts there.
+    pub fn keep_energy_in(&mut self, directory: &Path, now: Timestamp) {
+        self.attribution.keep_in(directory, now);
     }
 
     /// Counts beats that were due while an earlier one was still running.

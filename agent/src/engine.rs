@@ -8,6 +8,7 @@ use crate::record::Recorder;
 use crate::rig::stepped::SteppedClock;
 use crate::rig::{Assembly, Pace};
 use crate::watch::Watch;
+use model::snapshot::Rig;
 use model::{Clock, Timestamp};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -78,7 +79,10 @@ impl Engine {
         let (commands, queue) = sync_channel(COMMANDS_MAX);
         let (clock, pace, interval) =
             (Arc::clone(&assembly.clock), assembly.pace.clone(), config.beat.interval);
-        let beat = build(config, assembly)?;
+        let mut beat = build(config, assembly)?;
+        if config.rig.kind == Rig::Hardware {
+            beat.keep_energy_in(&config.state_directory, clock.now());
+        }
         let run = move || {
             let desk = Desk { interval, queue: &queue, board: &board };
             match pace {

@@ -96,6 +96,34 @@ pub const FAMILIES: &[Family] = &[
         "Signals for autoscalers; absent when their inputs are stale.",
     ),
     family(
+        "wattkeeper_workload_power_watts",
+        Unit::Watts,
+        MetricKind::Gauge,
+        WORKLOAD,
+        "Power of an accelerator that is a workload's; with kind unattributed, nobody's. The parts of an accelerator add up to its power.",
+    ),
+    family(
+        "wattkeeper_workload_energy_joules_total",
+        Unit::Joules,
+        MetricKind::Counter,
+        WORKLOAD,
+        "Energy that a workload used on an accelerator since it was first seen, over restarts of wattkeeper; with kind departed, of all that are no longer listed.",
+    ),
+    family(
+        "wattkeeper_workload_memory_bytes",
+        Unit::Bytes,
+        MetricKind::Gauge,
+        WORKLOAD,
+        "Device memory that a workload's processes hold on an accelerator.",
+    ),
+    family(
+        "wattkeeper_workload_utilization_ratio",
+        Unit::Ratio,
+        MetricKind::Gauge,
+        WORKLOAD,
+        "Share of an accelerator's compute time that a workload's processes used.",
+    ),
+    family(
         "wattkeeper_source_failures_total",
         Unit::Count,
         MetricKind::Counter,
@@ -159,6 +187,9 @@ pub const FAMILIES: &[Family] = &[
         "Wall-clock time of the beat that these numbers are from.",
     ),
 ];
+
+/// The labels of what is a workload's. The workload is its key, which is empty where it is nobody's.
+const WORKLOAD: &[&str] = &["device", "kind", "workload", "namespace", "pod", "container"];
 
 const fn family(
     name: &'static str,

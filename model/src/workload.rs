@@ -18,6 +18,8 @@ pub enum WorkloadKind {
     Unit,
     /// A process of which nothing more is known.
     Process,
+    /// Workloads of the past that are no longer listed one by one, taken together.
+    Departed,
 }
 
 impl WorkloadKind {
@@ -29,6 +31,7 @@ impl WorkloadKind {
             Self::Slurm => "slurm",
             Self::Unit => "unit",
             Self::Process => "process",
+            Self::Departed => "departed",
         }
     }
 }
@@ -39,7 +42,7 @@ pub struct Workload {
     /// The sort of thing.
     pub kind: WorkloadKind,
     /// The identity, unique within the kind and stable over restarts of the agent: `<pod uid>/<container>`,
-    /// a container's id, a job's number, a unit's name.
+    /// a container's id, a job's number, a unit's name, `<name>:<pid>:<start time>` of a process.
     pub key: String,
     /// A short name for people.
     pub name: String,
@@ -81,7 +84,7 @@ pub struct Share {
     pub device: DeviceId,
     /// Who; `None` for the part that nobody can be held to.
     pub workload: Option<Arc<Workload>>,
-    /// Power, in watts; `None` where the accelerator's power is not known.
+    /// Power, in watts; `None` where the accelerator's power is not known, and for a workload that has left it.
     pub power: Option<Watts>,
     /// Energy accounted to it on this accelerator since it was first seen, in joules; survives restarts of the agent.
     pub energy_j: f64,

@@ -5,6 +5,7 @@
 //! Pure and deterministic: no I/O, no threads, no clock. `DESIGN.md` says which method, why, and what it misses.
 #![forbid(unsafe_code)]
 
+pub mod attribution;
 pub mod budget;
 pub mod drift;
 pub mod guard;

@@ -1,5 +1,7 @@
 //! Support for whole-program tests: a running `wattkeeper` of our own, and the least HTTP that is needed to ask it things.
 #![allow(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+pub mod kubelet;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -42,6 +44,8 @@ pub fn fake_library() -> PathBuf {
 #[derive(Debug)]
 pub struct Agent {
     child: Child,
+    /// Where it keeps its state when the test names no place: never this machine's own.
+    _home: Option<tempfile::TempDir>,
     /// Where it listens.
     pub address: SocketAddr,
 }
@@ -63,10 +67,16 @@ impl Agent {
         let address = free_address();
         let mut command = Command::new(binary());
         command.arg(subcommand).args(["--listen", &address.to_string()]).args(arguments);
+        let named =
+            arguments.iter().any(|argument| argument.starts_with("state.directory=")) || subcommand != "run";
+        let home = (!named).then(|| tempfile::tempdir().expect("a folder"));
+        if let Some(home) = &home {
+            command.args(["--set", &format!("state.directory={}", home.path().display())]);
+        }
         command.envs(environment.iter().map(|(name, value)| (*name, *value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
         let child = command.spawn().expect("the binary starts");
-        let agent = Self { child, address };
+        let agent = Self { child, _home: home, address };
         eventually("the agent answers", || get(address, "/readyz").is_ok_and(|reply| reply.status == 200));
         agent
     }

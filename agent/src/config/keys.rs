@@ -101,7 +101,15 @@ keys! {
     /// Whose work is capped first.
     "power.priority.low" = "[]" => power.priority_low: texts;
 
-    /// Directory of the journal of original limits. It must survive a restart of the agent.
+    /// The kubelet's PodResources socket: which pod was given which device. Without the file nothing is asked.
+    "cluster.pod_resources" = r#""/var/lib/kubelet/pod-resources/kubelet.sock""# => cluster.pod_resources: path;
+    /// The kubelet's folder of logs, whose folders are named by namespace, pod and uid. Only names are read.
+    "cluster.pod_logs" = r#""/var/log/pods""# => cluster.pod_logs: path;
+    /// The kubelet's folder of links to logs, which are named by pod, namespace, container and its id. Only names are read.
+    "cluster.container_logs" = r#""/var/log/containers""# => cluster.container_logs: path;
+
+    /// Directory of the journal of original limits and of the energy counts by workload. It must survive a restart of the
+    /// agent.
     "state.directory" = r#""/var/lib/wattkeeper""# => state_directory: path;
 
     /// File to which every beat is appended as one line of JSON, for replay; empty for none.

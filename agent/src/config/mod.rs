@@ -33,7 +33,9 @@ pub struct Config {
     pub detectors_disabled: Vec<String>,
     /// The power budget.
     pub power: Power,
-    /// Directory of the journal.
+    /// Where names of pods come from.
+    pub cluster: ClusterConfig,
+    /// Directory of the journal and of the energy counts.
     pub state_directory: PathBuf,
     /// File to which every beat is written, if any.
     pub record_path: Option<PathBuf>,
@@ -112,6 +114,17 @@ pub struct Power {
     pub priority_low: Vec<String>,
 }
 
+/// Where names of pods come from.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ClusterConfig {
+    /// The kubelet's PodResources socket.
+    pub pod_resources: PathBuf,
+    /// The kubelet's folder with one folder of logs a pod.
+    pub pod_logs: PathBuf,
+    /// The kubelet's folder with one link to a log a container.
+    pub container_logs: PathBuf,
+}
+
 /// Logging.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Log {
@@ -133,6 +146,7 @@ impl Config {
             collectors: Collectors::default(),
             detectors_disabled: Vec::new(),
             power: Power::default(),
+            cluster: ClusterConfig::default(),
             state_directory: PathBuf::new(),
             record_path: None,
             log: Log::default(),
@@ -155,6 +169,7 @@ impl Config {
             ("rig.*", self.rig == other.rig),
             ("collectors.*", self.collectors == other.collectors),
             ("detectors.disabled", self.detectors_disabled == other.detectors_disabled),
+            ("cluster.*", self.cluster == other.cluster),
             ("state.directory", self.state_directory == other.state_directory),
             ("record.path", self.record_path == other.record_path),
             ("log.*", self.log == other.log),

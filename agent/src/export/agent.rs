@@ -6,7 +6,7 @@ use model::metric::Family;
 use prometheus::proto::MetricFamily;
 
 /// Collects samples under the families that the catalogue lists.
-struct Page(Vec<(&'static Family, MetricFamily)>);
+pub(super) struct Page(Vec<(&'static Family, MetricFamily)>);
 
 impl Page {
     fn new() -> Self {
@@ -14,7 +14,7 @@ impl Page {
     }
 
     /// Adds a sample; values of labels in the order of the catalogue's names.
-    fn add(&mut self, name: &str, values: &[&str], number: f64) {
+    pub(super) fn add(&mut self, name: &str, values: &[&str], number: f64) {
         let found = self.0.iter_mut().find(|(row, _)| row.name.strip_prefix("wattkeeper_") == Some(name));
         debug_assert!(found.is_some(), "{name} is not in the catalogue");
         let Some((row, family)) = found else { return };
@@ -36,6 +36,7 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
     identity(snapshot, &mut page);
     events(snapshot, &mut page);
     power(snapshot, &mut page);
+    super::shares::add(snapshot, &mut page);
     vitals(snapshot, &mut page);
     page.0.into_iter().map(|(_, family)| family).collect()
 }

@@ -2,6 +2,7 @@
 mod agent;
 pub mod families;
 pub mod openmetrics;
+mod shares;
 
 use model::Snapshot;
 use prometheus::TextEncoder;

@@ -34,6 +34,41 @@ fn label_values_are_escaped_and_hold_no_brace() {
 }
 
 #[test]
+fn shares_name_who_has_them_and_leave_out_what_is_not_known() {
+    let mut snapshot = snapshot();
+    let device = snapshot.frame.devices.of_kind(DeviceKind::Gpu).next().unwrap().id;
+    let pod = model::Workload {
+        namespace: "team".into(),
+        pod: "train".into(),
+        container: "main".into(),
+        ..model::Workload::new(model::WorkloadKind::Pod, "uid/main")
+    };
+    let share = |workload, watts: Option<f64>| model::Share {
+        device,
+        workload,
+        power: watts.map(model::Watts),
+        energy_j: 12.5,
+        memory_bytes: None,
+        utilization: watts.map(|_| 0.5),
+        processes: 1,
+    };
+    snapshot.shares = vec![share(Some(Arc::new(pod)), Some(300.0)), share(None, None)];
+    let text = render(&snapshot, Format::Text);
+    let labels = r#"kind="pod",workload="uid/main",namespace="team",pod="train",container="main"} "#;
+    for (family, value) in
+        [("power_watts", "300"), ("energy_joules_total", "12.5"), ("utilization_ratio", "0.5")]
+    {
+        let line = |line: &&str| {
+            line.starts_with(&format!("wattkeeper_workload_{family}{{")) && line.contains("pod")
+        };
+        assert!(text.lines().find(line).unwrap().ends_with(&format!("{labels}{value}")), "{text}");
+    }
+    assert!(!text.contains("wattkeeper_workload_memory_bytes"));
+    let open = r#"kind="unattributed",workload="",namespace="",pod="",container=""} "#;
+    assert_eq!(text.lines().filter(|line| line.contains(open)).count(), 1, "energy only: {text}");
+}
+
+#[test]
 fn openmetrics_names_the_unit_and_ends_with_eof() {
     let text = render(&snapshot(), Format::OpenMetrics);
     assert!(text.contains("# TYPE wattkeeper_accelerator_energy_joules counter\n# UNIT wattkeeper_accelerator_energy_joules joules\n"));

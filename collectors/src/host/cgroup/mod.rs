@@ -1,7 +1,7 @@
 //! Control groups that are containers, services or slices: usage, throttling, memory and pressure, on version 1 and 2.
 mod discover;
 mod files;
-mod path;
+pub(crate) mod path;
 
 use crate::Options;
 use discover::{Hierarchy, discover};

@@ -1,4 +1,5 @@
-//! What a control group's path says: the container or unit it is, and the pod it belongs to.
+//! What a control group's path says: the container or unit it is, and the pod it belongs to. Both those who follow groups
+//! and those who ask what a process belongs to read paths here.
 
 /// A group to follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +35,7 @@ impl Group {
 /// The container id in a folder's name: `cri-containerd-<id>.scope`, `crio-<id>.scope`, `docker-<id>.scope`,
 /// `libpod-<id>.scope`, `<anything>:cri-containerd:<id>`, or bare. The process that watches over a container of CRI-O
 /// or Podman has a group of its own with the same id, `crio-conmon-<id>.scope`; that is not the container.
-fn container_id(name: &str) -> Option<&str> {
+pub(crate) fn container_id(name: &str) -> Option<&str> {
     let stem = name.strip_suffix(".scope").unwrap_or(name);
     let id = stem.rsplit(['-', ':']).next()?;
     let plain = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -42,7 +43,7 @@ fn container_id(name: &str) -> Option<&str> {
 }
 
 /// The name of an LXC container: `lxc/<name>`, `lxc.payload/<name>` or `lxc.payload.<name>`.
-fn lxc<'a>(parent: &str, last: &'a str) -> Option<&'a str> {
+pub(crate) fn lxc<'a>(parent: &str, last: &'a str) -> Option<&'a str> {
     let above = parent.rsplit('/').next().unwrap_or("");
     let name = match last.strip_prefix("lxc.payload.") {
         Some(name) => name,
@@ -60,12 +61,18 @@ fn is_unit(path: &str, last: &str) -> bool {
 
 /// The uid of the innermost pod in a path: `pod<uid>`, or `kubepods-burstable-pod<uid with underscores>.slice`.
 fn pod_of(path: &str) -> Option<String> {
+    path.split('/').filter_map(pod_uid).next_back()
+}
+
+/// The uid of the pod that a folder's name bears: `pod<uid>`, `kubepods-burstable-pod<uid with underscores>.slice`, or
+/// the same before a colon.
+pub(crate) fn pod_uid(name: &str) -> Option<String> {
     let uid = |part: &str| {
         let stem = part.strip_suffix(".slice").unwrap_or(part);
         let uid = stem.rsplit_once("pod")?.1.replace('_', "-");
         is_uid(&uid).then_some(uid)
     };
-    path.split(['/', ':']).filter_map(uid).next_back()
+    name.split(':').filter_map(uid).next_back()
 }
 
 /// Whether it is a pod's uid: a UUID, or the 32 digits of a hash that the kubelet gives a static pod.
