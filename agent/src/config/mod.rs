@@ -6,6 +6,9 @@ pub mod keys;
 pub mod load;
 pub mod parse;
 
+use crate::export::dcgm;
+use hyper::Uri;
+use hyper::header::{HeaderName, HeaderValue};
 use model::snapshot::Rig;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -33,6 +36,10 @@ pub struct Config {
     pub detectors_disabled: Vec<String>,
     /// The power budget.
     pub power: Power,
+    /// How DCGM's names are served.
+    pub dcgm: dcgm::Options,
+    /// Where metrics are pushed.
+    pub otlp: Otlp,
     /// Directory of the journal.
     pub state_directory: PathBuf,
     /// File to which every beat is written, if any.
@@ -112,6 +119,17 @@ pub struct Power {
     pub priority_low: Vec<String>,
 }
 
+/// Pushes over OTLP.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Otlp {
+    /// The base of the collector's address; none: nothing is pushed.
+    pub endpoint: Option<Uri>,
+    /// From one push to the next.
+    pub interval: Duration,
+    /// Headers sent with every push; their values are not shown.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
 /// Logging.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Log {
@@ -133,6 +151,8 @@ impl Config {
             collectors: Collectors::default(),
             detectors_disabled: Vec::new(),
             power: Power::default(),
+            dcgm: dcgm::Options::default(),
+            otlp: Otlp::default(),
             state_directory: PathBuf::new(),
             record_path: None,
             log: Log::default(),
@@ -155,6 +175,8 @@ impl Config {
             ("rig.*", self.rig == other.rig),
             ("collectors.*", self.collectors == other.collectors),
             ("detectors.disabled", self.detectors_disabled == other.detectors_disabled),
+            ("dcgm.*", self.dcgm == other.dcgm),
+            ("otlp.*", self.otlp == other.otlp),
             ("state.directory", self.state_directory == other.state_directory),
             ("record.path", self.record_path == other.record_path),
             ("log.*", self.log == other.log),
