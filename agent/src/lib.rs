@@ -14,6 +14,7 @@ pub mod export;
 pub mod feed;
 pub mod govern;
 pub mod otlp;
+pub mod line;
 pub mod priority;
 pub mod publish;
 pub mod record;
