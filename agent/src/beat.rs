@@ -125,6 +125,8 @@ impl Beat {
                 events: lifecycle.counts(),
                 decisions: self.govern.decision_counts(),
                 verdicts: self.govern.verdict_counts(),
+                // The board adds what it knows of pushes.
+                pushes: Vec::new(),
             },
         };
         snapshot.signals = policy::scale::signals(&snapshot);

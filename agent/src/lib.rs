@@ -16,6 +16,7 @@ pub mod export;
 pub mod feed;
 pub mod govern;
 pub mod line;
+pub mod otlp;
 pub mod priority;
 pub mod publish;
 pub mod record;

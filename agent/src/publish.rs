@@ -1,6 +1,7 @@
 //! The board: the last published snapshot, for readers who never hold up the beat, and the changes between snapshots.
 use crate::clock::MachineClock;
-use crate::export;
+use crate::export::{self, dcgm};
+use crate::otlp::Tally;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use model::event::{Event, Phase};
@@ -27,10 +28,13 @@ pub struct Published {
     open_metrics: OnceLock<Bytes>,
     open_metrics_gzip: OnceLock<Bytes>,
     state: OnceLock<Bytes>,
+    /// The pages of DCGM's names by generation, plain and zipped.
+    dcgm: [[OnceLock<Bytes>; 2]; dcgm::Profile::ALL.len()],
+    dcgm_options: dcgm::Options,
 }
 
 impl Published {
-    fn new(snapshot: Snapshot) -> Self {
+    fn new(snapshot: Snapshot, dcgm_options: dcgm::Options) -> Self {
         Self {
             snapshot: Arc::new(snapshot),
             at: MachineClock.now(),
@@ -39,6 +43,8 @@ impl Published {
             open_metrics: OnceLock::new(),
             open_metrics_gzip: OnceLock::new(),
             state: OnceLock::new(),
+            dcgm: Default::default(),
+            dcgm_options,
         }
     }
 
@@ -54,6 +60,15 @@ impl Published {
             export::Format::OpenMetrics => (&self.open_metrics, &self.open_metrics_gzip),
         };
         let page = || plain.get_or_init(|| Bytes::from(export::render(&self.snapshot, format)));
+        if zipped { packed.get_or_init(|| export::gzip(page()).into()).clone() } else { page().clone() }
+    }
+
+    /// The page of `/metrics/dcgm` in a generation of names, the configured one where none is asked for; zipped or not.
+    pub fn dcgm(&self, profile: Option<dcgm::Profile>, zipped: bool) -> Bytes {
+        let options =
+            dcgm::Options { profile: profile.unwrap_or(self.dcgm_options.profile), ..self.dcgm_options };
+        let [plain, packed] = &self.dcgm[options.profile as usize];
+        let page = || plain.get_or_init(|| Bytes::from(dcgm::render(&self.snapshot, options)));
         if zipped { packed.get_or_init(|| export::gzip(page()).into()).clone() } else { page().clone() }
     }
 
@@ -82,11 +97,18 @@ impl Published {
 pub struct Board {
     current: ArcSwapOption<Published>,
     changes: broadcast::Sender<Arc<str>>,
+    dcgm: dcgm::Options,
+    pushes: Option<Arc<Tally>>,
 }
 
 impl Default for Board {
     fn default() -> Self {
-        Self { current: ArcSwapOption::empty(), changes: broadcast::channel(CHANGES_MAX).0 }
+        Self {
+            current: ArcSwapOption::empty(),
+            changes: broadcast::channel(CHANGES_MAX).0,
+            dcgm: dcgm::Options::default(),
+            pushes: None,
+        }
     }
 }
 
@@ -96,9 +118,24 @@ impl Board {
         Self::default()
     }
 
+    /// Serves DCGM's names in this way.
+    #[must_use]
+    pub fn with_dcgm(self, dcgm: dcgm::Options) -> Self {
+        Self { dcgm, ..self }
+    }
+
+    /// Counts these pushes in every snapshot.
+    #[must_use]
+    pub fn with_pushes(self, pushes: Option<Arc<Tally>>) -> Self {
+        Self { pushes, ..self }
+    }
+
     /// Puts a snapshot up and tells the readers of `/events` what changed. Waits for nobody.
-    pub fn publish(&self, snapshot: Snapshot) {
-        let published = Arc::new(Published::new(snapshot));
+    pub fn publish(&self, mut snapshot: Snapshot) {
+        if let Some(pushes) = &self.pushes {
+            snapshot.counts.pushes = pushes.counts();
+        }
+        let published = Arc::new(Published::new(snapshot, self.dcgm));
         let before = self.current.swap(Some(Arc::clone(&published)));
         if self.changes.receiver_count() > 0 {
             let now = &published.snapshot;
@@ -196,5 +233,8 @@ mod tests {
         let (one, two) =
             (published.metrics(export::Format::Text, false), published.metrics(export::Format::Text, false));
         assert_eq!(one.as_ptr(), two.as_ptr());
+        let gzip = |profile| published.dcgm(profile, true);
+        assert_eq!(gzip(None).as_ptr(), gzip(Some(dcgm::Profile::V48)).as_ptr());
+        assert_ne!(gzip(None).as_ptr(), gzip(Some(dcgm::Profile::V49)).as_ptr());
     }
 }

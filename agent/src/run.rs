@@ -2,6 +2,7 @@
 use crate::cli::Common;
 use crate::config::Config;
 use crate::engine::{Command, Engine};
+use crate::otlp::Push;
 use crate::publish::Board;
 use crate::serve::Server;
 use std::sync::Arc;
@@ -11,6 +12,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// SIGTERM must end the agent within two seconds: most of them are for restoring limits.
 const STOP_PATIENCE: Duration = Duration::from_millis(1500);
 
+/// How long the last push may take once limits are restored.
+const FLUSH_PATIENCE: Duration = Duration::from_millis(400);
+
 /// Why the agent could not start or did not end well.
 pub type Failed = Box<dyn std::error::Error + Send + Sync>;
 
@@ -19,14 +23,20 @@ pub type Failed = Box<dyn std::error::Error + Send + Sync>;
 /// # Errors
 /// When the address is taken, the rig cannot be assembled, or limits could not be restored in time.
 pub fn run(common: &Common, config: Config) -> Result<(), Failed> {
-    let board = Arc::new(Board::new());
+    let push = Push::new(&config.otlp);
+    let board = Board::new().with_dcgm(config.dcgm).with_pushes(push.as_ref().map(Push::tally));
+    let board = Arc::new(board);
     let server = Server::start(config.listen, config.socket.clone(), Arc::clone(&board))?;
-    let engine = Engine::start(&config, crate::rig::assemble(&config)?, board, None)?;
+    let engine = Engine::start(&config, crate::rig::assemble(&config)?, Arc::clone(&board), None)?;
     tracing::info!(listen = %server.local_addr(), rig = config.rig.kind.as_str(), "wattkeeper runs");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let pushing = push.map(|push| push.start(board, runtime.handle()));
     runtime.block_on(attend(common, config, &engine))?;
     tracing::info!("stopping: limits go back to what they were");
     let restored = engine.stop(STOP_PATIENCE);
+    if let Some(pushing) = pushing {
+        runtime.block_on(pushing.finish(FLUSH_PATIENCE));
+    }
     server.shutdown();
     if restored {
         Ok(())

@@ -19,6 +19,13 @@ pub const FAMILIES: &[Family] = &[
         "Always 1; the identity of a device, to join readings with, and of what it is a part of.",
     ),
     family(
+        "wattkeeper_metric_coverage_devices",
+        Unit::Count,
+        MetricKind::Gauge,
+        &["metric", "series", "kind", "vendor", "state"],
+        "Devices by whether a metric can be read of them: supported, unsupported, denied, disabled, or stale (lost, late, implausible).",
+    ),
+    family(
         "wattkeeper_event_active",
         Unit::Flag,
         MetricKind::Gauge,
@@ -129,6 +136,13 @@ pub const FAMILIES: &[Family] = &[
         MetricKind::Counter,
         &["source", "reason"],
         "Failed collections and openings by source and reason.",
+    ),
+    family(
+        "wattkeeper_otlp_pushes_total",
+        Unit::Count,
+        MetricKind::Counter,
+        &["outcome"],
+        "Pushes over OTLP by outcome: ok, failed (refused, or not accepted after every try), dropped (the queue was full).",
     ),
     family(
         "wattkeeper_agent_beats_total",

@@ -175,6 +175,9 @@ pub struct Counts {
     pub decisions: Vec<(String, Mode, u64)>,
     /// Outcomes by verdict.
     pub verdicts: Vec<(Verdict, u64)>,
+    /// Pushes by what became of them; empty when nothing is pushed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pushes: Vec<(String, u64)>,
 }
 
 /// What the node is.

@@ -108,6 +108,21 @@ keys! {
     /// The kubelet's folder of links to logs, which are named by pod, namespace, container and its id. Only names are read.
     "cluster.container_logs" = r#""/var/log/containers""# => cluster.container_logs: path;
 
+    /// Which generation of DCGM's names /metrics/dcgm has: "dcgm-4.8" or "dcgm-4.9" (base units). A reader may ask for the
+    /// other one with ?profile=NAME.
+    "dcgm.profile" = r#""dcgm-4.8""# => dcgm.profile: dcgm_profile;
+    /// How its label with the host's name is written: "Hostname" (up to 4.8.2), "hostname" (from 4.8.3 on), or "profile":
+    /// Hostname in dcgm-4.8 and hostname in dcgm-4.9.
+    "dcgm.host_label" = r#""profile""# => dcgm.host_label: dcgm_host_label;
+
+    /// Where OpenTelemetry metrics (hw.*) are pushed as OTLP over HTTP, such as "http://127.0.0.1:4318"; /v1/metrics is
+    /// added. Empty for nowhere. There is no TLS: push to a collector on this node or in its pod.
+    "otlp.endpoint" = r#""""# => otlp.endpoint: optional_endpoint;
+    /// From one push to the next: 1s to 10min.
+    "otlp.interval" = r#""15s""# => otlp.interval: duration(SECOND, 600 * SECOND);
+    /// Header lines sent with every push, such as ["authorization: Bearer TOKEN"].
+    "otlp.headers" = "[]" => otlp.headers: headers;
+
     /// Directory of the journal of original limits and of the energy counts by workload. It must survive a restart of the
     /// agent.
     "state.directory" = r#""/var/lib/wattkeeper""# => state_directory: path;

@@ -6,6 +6,9 @@ pub mod keys;
 pub mod load;
 pub mod parse;
 
+use crate::export::dcgm;
+use hyper::Uri;
+use hyper::header::{HeaderName, HeaderValue};
 use model::snapshot::Rig;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -35,6 +38,10 @@ pub struct Config {
     pub power: Power,
     /// Where names of pods come from.
     pub cluster: ClusterConfig,
+    /// How DCGM's names are served.
+    pub dcgm: dcgm::Options,
+    /// Where metrics are pushed.
+    pub otlp: Otlp,
     /// Directory of the journal and of the energy counts.
     pub state_directory: PathBuf,
     /// File to which every beat is written, if any.
@@ -125,6 +132,17 @@ pub struct ClusterConfig {
     pub container_logs: PathBuf,
 }
 
+/// Pushes over OTLP.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Otlp {
+    /// The base of the collector's address; none: nothing is pushed.
+    pub endpoint: Option<Uri>,
+    /// From one push to the next.
+    pub interval: Duration,
+    /// Headers sent with every push; their values are not shown.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
 /// Logging.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Log {
@@ -147,6 +165,8 @@ impl Config {
             detectors_disabled: Vec::new(),
             power: Power::default(),
             cluster: ClusterConfig::default(),
+            dcgm: dcgm::Options::default(),
+            otlp: Otlp::default(),
             state_directory: PathBuf::new(),
             record_path: None,
             log: Log::default(),
@@ -170,6 +190,8 @@ impl Config {
             ("collectors.*", self.collectors == other.collectors),
             ("detectors.disabled", self.detectors_disabled == other.detectors_disabled),
             ("cluster.*", self.cluster == other.cluster),
+            ("dcgm.*", self.dcgm == other.dcgm),
+            ("otlp.*", self.otlp == other.otlp),
             ("state.directory", self.state_directory == other.state_directory),
             ("record.path", self.record_path == other.record_path),
             ("log.*", self.log == other.log),

@@ -1,4 +1,7 @@
 //! Values of keys: each function checks one kind of value and says what would be right.
+use crate::export::dcgm;
+use hyper::Uri;
+use hyper::header::{HeaderName, HeaderValue};
 use model::snapshot::Rig;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -58,6 +61,42 @@ pub(super) fn rig(value: &Value) -> Result<Rig, Problem> {
         "replay" => Rig::Replay,
         _ => Rig::Hardware,
     })
+}
+
+pub(super) fn dcgm_profile(value: &Value) -> Result<dcgm::Profile, Problem> {
+    Ok(dcgm::Profile::named(&word(value, &dcgm::Profile::NAMES)?).unwrap_or_default())
+}
+
+pub(super) fn dcgm_host_label(value: &Value) -> Result<dcgm::HostLabel, Problem> {
+    Ok(dcgm::HostLabel::named(&word(value, &dcgm::HostLabel::NAMES)?).unwrap_or_default())
+}
+
+/// The base of an HTTP address, without a slash at its end.
+pub(super) fn optional_endpoint(value: &Value) -> Result<Option<Uri>, Problem> {
+    let written = text(value, "an address")?.trim_end_matches('/');
+    if written.is_empty() {
+        return Ok(None);
+    }
+    let remedy = r#"write "http://HOST:PORT", or leave the key out to push nowhere"#;
+    let parsed = written.parse::<Uri>().ok().filter(|uri| uri.authority().is_some() && uri.query().is_none());
+    match parsed.as_ref().and_then(Uri::scheme_str) {
+        Some("http") => Ok(parsed),
+        Some("https") => Err(Problem::new("asks for TLS, which pushes do not have", remedy)),
+        _ => Err(Problem::new("is not an address of HTTP", remedy)),
+    }
+}
+
+/// Texts `name: value`. Values are kept out of logs.
+pub(super) fn headers(value: &Value) -> Result<Vec<(HeaderName, HeaderValue)>, Problem> {
+    let parse = |line: &String| {
+        let (name, value) = line.split_once(':')?;
+        let mut value: HeaderValue = value.trim().parse().ok()?;
+        value.set_sensitive(true);
+        Some((name.trim().parse().ok()?, value))
+    };
+    let remedy = r#"write a list of header lines such as ["authorization: Bearer TOKEN"]"#;
+    let wrong = || Problem::new("holds what is no header line", remedy);
+    texts(value)?.iter().map(|line| parse(line).ok_or_else(wrong)).collect()
 }
 
 pub(super) fn count(value: &Value, low: i64, high: i64) -> Result<usize, Problem> {

@@ -64,6 +64,20 @@ fn every_fault_is_reported_at_once_with_key_value_and_remedy() {
 }
 
 #[test]
+fn a_collector_is_an_address_of_http_and_its_headers_are_not_shown() {
+    let set_all = |endpoint: &str, headers: &str| {
+        load(None, &[set("otlp.endpoint", endpoint), set("otlp.headers", headers)])
+    };
+    let config = set_all("http://collector:4318/", r#"["authorization: Bearer secret"]"#).unwrap();
+    assert_eq!(config.otlp.headers[0].1, "Bearer secret");
+    assert!(!format!("{config:?}").contains("secret"));
+    for endpoint in ["https://collector:4318", "collector", "ftp://collector", "http://"] {
+        assert!(set_all(endpoint, "[]").is_err(), "{endpoint}");
+    }
+    assert!(set_all("", r#"["no header"]"#).is_err());
+}
+
+#[test]
 fn text_that_is_not_toml_names_its_line() {
     let faults = load(Some(file("listen = \"127.0.0.1:1\"\n[beat\n").path()), &[]).unwrap_err();
     assert!(faults.to_string().contains("line 2"), "{faults}");

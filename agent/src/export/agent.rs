@@ -38,6 +38,9 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
     power(snapshot, &mut page);
     super::shares::add(snapshot, &mut page);
     vitals(snapshot, &mut page);
+    super::coverage::coverage(&snapshot.frame, |labels, devices| {
+        page.add("metric_coverage_devices", labels, devices)
+    });
     page.0.into_iter().map(|(_, family)| family).collect()
 }
 
@@ -74,6 +77,9 @@ fn events(snapshot: &Snapshot, page: &mut Page) {
     }
     for (verdict, count) in &snapshot.counts.verdicts {
         page.add("orders_total", &[verdict.as_str()], *count as f64);
+    }
+    for (outcome, count) in &snapshot.counts.pushes {
+        page.add("otlp_pushes_total", &[outcome], *count as f64);
     }
     for source in &snapshot.sources {
         for (reason, count) in &source.failures {

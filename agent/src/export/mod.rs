@@ -1,6 +1,9 @@
 //! Exposition: metric families made from a snapshot, as Prometheus text 0.0.4 or OpenMetrics 1.0.
 mod agent;
+mod coverage;
+pub mod dcgm;
 pub mod families;
+pub(crate) mod holders;
 pub mod openmetrics;
 mod shares;
 

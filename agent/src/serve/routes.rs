@@ -1,12 +1,13 @@
 //! Routes: what can be asked, and what an answer means when there is nothing fresh to say.
-use crate::export::Format;
+use crate::export::{Format, dcgm};
 use crate::publish::{Board, Published, describe};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::sse::{Event as Message, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use bytes::Bytes;
 use model::Snapshot;
 use model::signal::SIGNALS;
 use serde_json::json;
@@ -22,6 +23,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 const INDEX: &str = "wattkeeper\n\n\
     /metrics                  Prometheus text 0.0.4 or OpenMetrics 1.0\n\
+    /metrics/dcgm             NVIDIA GPUs under DCGM's names (?profile=dcgm-4.8 or dcgm-4.9)\n\
     /state                    the last snapshot as JSON\n\
     /events                   events as they are raised and cleared (server-sent events)\n\
     /signal                   every signal for autoscalers as JSON\n\
@@ -34,6 +36,7 @@ pub(super) fn router(board: Arc<Board>) -> Router {
     Router::new()
         .route("/", get(async || INDEX))
         .route("/metrics", get(metrics))
+        .route("/metrics/dcgm", get(metrics_dcgm))
         .route("/state", get(state))
         .route("/events", get(events))
         .route("/signal", get(signals))
@@ -63,14 +66,35 @@ fn fresh(board: &Board) -> Result<Arc<Published>, Box<Response>> {
 
 async fn metrics(State(board): State<Arc<Board>>, headers: HeaderMap) -> Response {
     let Some(published) = board.latest() else { return unavailable("no beat has ended yet") };
-    let text =
-        |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let format = Format::negotiate(text(header::ACCEPT));
-    let zipped = text(header::ACCEPT_ENCODING).split(',').any(|part| {
+    let format = Format::negotiate(text(&headers, &header::ACCEPT));
+    let zipped = takes_gzip(&headers);
+    page(published.metrics(format, zipped), format, zipped)
+}
+
+async fn metrics_dcgm(State(board): State<Arc<Board>>, uri: Uri, headers: HeaderMap) -> Response {
+    let asked = uri.query().unwrap_or("").split('&').find_map(|pair| pair.strip_prefix("profile="));
+    let profile = asked.map(dcgm::Profile::named);
+    if profile == Some(None) {
+        let text = json!({ "error": "there is no such profile", "profiles": dcgm::Profile::NAMES });
+        return (StatusCode::BAD_REQUEST, axum_json(&text)).into_response();
+    }
+    let Some(published) = board.latest() else { return unavailable("no beat has ended yet") };
+    let zipped = takes_gzip(&headers);
+    page(published.dcgm(profile.flatten(), zipped), Format::Text, zipped)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
+}
+
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    text(headers, &header::ACCEPT_ENCODING).split(',').any(|part| {
         let part = part.trim();
         part.starts_with("gzip") && !part.ends_with("q=0")
-    });
-    let page = published.metrics(format, zipped);
+    })
+}
+
+fn page(page: Bytes, format: Format, zipped: bool) -> Response {
     let mut response =
         ([(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept, accept-encoding")], page)
             .into_response();
