@@ -8,7 +8,6 @@ use crate::record::Recorder;
 use crate::rig::stepped::SteppedClock;
 use crate::rig::{Assembly, Pace};
 use crate::watch::Watch;
-use model::snapshot::Rig;
 use model::{Clock, Timestamp};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -79,8 +78,9 @@ impl Engine {
         let (commands, queue) = sync_channel(COMMANDS_MAX);
         let (clock, pace, interval) =
             (Arc::clone(&assembly.clock), assembly.pace.clone(), config.beat.interval);
+        let energy = assembly.energy;
         let mut beat = build(config, assembly)?;
-        if config.rig.kind == Rig::Hardware {
+        if energy {
             beat.keep_energy_in(&config.state_directory, clock.now());
         }
         let run = move || {

@@ -56,7 +56,9 @@ fn alone(config: &Config, options: Options) -> Result<(), Failed> {
     let mut config = config.clone();
     config.power.enforce = false;
     let board = Arc::new(Board::new());
-    let engine = Engine::start(&config, crate::rig::assemble(&config)?, Arc::clone(&board), None)?;
+    // The counts of energy are the agent's.
+    let assembly = crate::rig::Assembly { energy: false, ..crate::rig::assemble(&config)? };
+    let engine = Engine::start(&config, assembly, Arc::clone(&board), None)?;
     let mut feed = || Feed {
         snapshot: board.latest().map(|published| Arc::clone(published.snapshot())),
         note: "no agent answers: reading this node directly, observing only".to_owned(),

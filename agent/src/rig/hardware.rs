@@ -35,6 +35,7 @@ pub(super) fn assemble(config: &Config) -> Result<Assembly, RigError> {
         clock,
         pace: Pace::Machine,
         node: node(config, host.trim().to_owned(), String::new()),
+        energy: true,
         sim: None,
     })
 }

@@ -27,6 +27,7 @@ pub(super) fn assemble(config: &Config) -> Result<Assembly, RigError> {
         clock: any,
         pace: Pace::Stepped(clock),
         node: node(&config, host, note),
+        energy: false,
         sim: None,
     })
 }

@@ -46,6 +46,7 @@ pub fn idle(config: &Config) -> Assembly {
         clock: any,
         pace: Pace::Stepped(clock),
         node: node(config, "simulated-node".to_owned(), note),
+        energy: false,
         sim: Some(shared),
     }
 }

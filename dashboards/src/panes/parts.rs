@@ -70,7 +70,10 @@ pub(super) fn who(workload: Option<&Workload>) -> String {
 
 /// What workloads have of a device, the most watts first, what nobody can be held to last.
 pub(super) fn shares(snapshot: &Snapshot, device: DeviceId) -> Vec<&Share> {
-    let mut shares: Vec<_> = snapshot.shares.iter().filter(|share| share.device == device).collect();
+    // Those who have left are counted on for a while, but use nothing.
+    let present = |share: &&Share| share.power.is_some() || share.processes > 0;
+    let of_it = snapshot.shares.iter().filter(|share| share.device == device);
+    let mut shares: Vec<_> = of_it.filter(present).collect();
     let watts = |share: &Share| share.power.map_or(0.0, |power| power.0);
     shares.sort_by(|a, b| {
         let known = b.workload.is_some().cmp(&a.workload.is_some());
