@@ -1,8 +1,11 @@
 //! Collectors: the only production code that touches devices. Opening is apart from reading; each source is one file.
+pub mod amd;
 pub mod host;
+pub mod intel;
 pub mod nvml;
 pub mod replay;
 pub mod roots;
+mod sysfs;
 pub mod workload;
 
 use model::{Actuator, Calls, Collector, OpenError};
@@ -101,4 +104,7 @@ pub const BUILT_IN: &[Entry] = &[
     Entry::inline("edac", host::edac::open, &[]),
     Entry::worker("space", host::space::open, &[]),
     nvml::ENTRY,
+    amd::ENTRY,
+    intel::ENTRY,
+    intel::npu::ENTRY,
 ];
