@@ -59,10 +59,19 @@ pub(super) fn pages(text: &str) -> Option<(f64, f64)> {
     lines().all(known).then(|| (count("R"), count("P")))
 }
 
+/// One block of a card.
+#[derive(Debug)]
+struct Block {
+    attr: Attr,
+    metrics: Option<(Metric, Metric)>,
+    /// Whether these are errors of the links between cards.
+    is_fabric: bool,
+}
+
 /// The files that a card has.
 #[derive(Debug, Default)]
 pub(super) struct Ras {
-    blocks: Vec<(Attr, Option<(Metric, Metric)>, bool)>,
+    blocks: Vec<Block>,
     pages: Option<Attr>,
 }
 
@@ -73,14 +82,16 @@ impl Ras {
         let attr = |name: &'static str| {
             Some(folder.join(name)).filter(|path| path.exists()).map(|path| Attr::new(name, path))
         };
-        let block = |(name, metrics): (&'static str, _)| Some((attr(name)?, metrics, name == FABRIC));
+        let block = |(name, metrics): (&'static str, _)| {
+            Some(Block { attr: attr(name)?, metrics, is_fabric: name == FABRIC })
+        };
         Self { blocks: BLOCKS.into_iter().filter_map(block).collect(), pages: attr(PAGES) }
     }
 
     /// Adds everything that is counted.
     pub(super) fn read(&mut self, calls: &Calls, known: &mut Vec<(Metric, Reading)>) {
         let mut sum = Ok(Errors { corrected: 0.0, uncorrected: 0.0 });
-        for (attr, metrics, fabric) in &mut self.blocks {
+        for Block { attr, metrics, is_fabric } in &mut self.blocks {
             let counted = block(attr, calls);
             if counted == Err(Absence::Unsupported) {
                 continue;
@@ -89,7 +100,7 @@ impl Ras {
                 known.push((corrected, reading(corrected, counted.map(|errors| errors.corrected))));
                 known.push((uncorrected, reading(uncorrected, counted.map(|errors| errors.uncorrected))));
             }
-            if *fabric {
+            if *is_fabric {
                 let all = counted.map(|errors| errors.corrected + errors.uncorrected);
                 known.push((Metric::LinkErrorsOther, reading(Metric::LinkErrorsOther, all)));
             }

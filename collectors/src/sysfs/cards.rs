@@ -52,11 +52,8 @@ impl Kind {
         let mut cards: Vec<Card> = Vec::new();
         for name in names(&class, |name| numbered(name, self.class.1).is_some()) {
             // The same card may have several members, one a partition.
-            if let Some(card) = self.card(&class.join(name).join("device"), roots) {
-                if !cards.iter().any(|known| known.pci == card.pci) {
-                    cards.push(card);
-                }
-            }
+            let card = self.card(&class.join(name).join("device"), roots);
+            cards.extend(card.filter(|card| !cards.iter().any(|known| known.pci == card.pci)));
         }
         cards.sort_by(|a, b| a.pci.cmp(&b.pci));
         cards
@@ -65,7 +62,7 @@ impl Kind {
     /// Whether a driver of such cards is loaded, or a card is there.
     pub(crate) fn expected(&self, roots: &Roots) -> bool {
         let loaded = |driver: &&str| roots.sys.join("bus/pci/drivers").join(driver).exists();
-        self.drivers.iter().any(|driver| loaded(driver)) || !self.cards(roots).is_empty()
+        self.drivers.iter().any(loaded) || !self.cards(roots).is_empty()
     }
 
     fn card(&self, device: &Path, roots: &Roots) -> Option<Card> {

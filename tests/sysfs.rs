@@ -1,0 +1,1 @@
+//! Whole tests over a fake sysfs.
