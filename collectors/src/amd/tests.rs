@@ -21,15 +21,8 @@ const METRICS: Metrics = Metrics {
     links: (7, 2048),
 };
 
-const VERSIONS: [Version; 7] = [
-    Version::V1_0,
-    Version::V1_3,
-    Version::V1_4,
-    Version::V1_5,
-    Version::V1_7,
-    Version::V2_4,
-    Version::V3_0,
-];
+const VERSIONS: [Version; 7] =
+    [Version::V1_0, Version::V1_3, Version::V1_4, Version::V1_5, Version::V1_7, Version::V2_4, Version::V3_0];
 
 fn values(bytes: &[u8]) -> BTreeMap<Metric, f64> {
     Table::of(bytes).unwrap().metrics().collect()

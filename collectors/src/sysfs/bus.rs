@@ -92,6 +92,8 @@ struct Seat {
     pci: String,
     /// Whether its loss has been seen.
     missed: bool,
+    /// Whether it was read for longer than the longest wait before it was lost.
+    stayed: bool,
     life: Weak<()>,
     met: Timestamp,
     wait: Duration,
@@ -151,7 +153,15 @@ impl Bus {
             None if self.seats.len() < CARDS_MAX => {
                 let (key, life) = (card.key().to_owned(), Weak::new());
                 let pci = card.pci.clone();
-                self.seats.push(Seat { key, pci, missed: false, life, met: now, wait: Duration::ZERO });
+                self.seats.push(Seat {
+                    key,
+                    pci,
+                    missed: false,
+                    stayed: true,
+                    life,
+                    met: now,
+                    wait: Duration::ZERO,
+                });
                 self.seats.len() - 1
             }
             None => return,
@@ -160,8 +170,7 @@ impl Bus {
         if !seat.is_free() || now < seat.due() {
             return;
         }
-        let short = now.since(seat.met) < RETRY_LAST && !seat.wait.is_zero();
-        seat.wait = if short { (seat.wait * 2).min(RETRY_LAST) } else { RETRY_FIRST };
+        seat.wait = if seat.stayed { RETRY_FIRST } else { (seat.wait * 2).min(RETRY_LAST) };
         (seat.met, seat.missed) = (now, false);
         seat.pci.clone_from(&card.pci);
         let life = Arc::new(());
@@ -182,7 +191,7 @@ impl Collector for Bus {
 
     fn collect(&mut self, now: Timestamp, _: &mut Batch) -> Result<(), CollectError> {
         for seat in self.seats.iter_mut().filter(|seat| seat.is_free() && !seat.missed) {
-            seat.missed = true;
+            (seat.missed, seat.stayed) = (true, now.since(seat.met) >= RETRY_LAST);
             self.look_due = self.look_due.min(Some(now.after(RETRY_FIRST)));
         }
         if self.look_due.is_none_or(|due| now >= due) {

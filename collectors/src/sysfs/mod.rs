@@ -94,10 +94,11 @@ impl Attr {
     }
 }
 
-/// A decimal number; words such as `nan` and `inf`, which the kernel never writes, are none.
+/// A decimal number. Words such as `nan` and `inf`, and numbers of more than 64 bits, the kernel never writes.
 pub(crate) fn number(text: &str) -> Option<f64> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.'));
-    digits.then(|| text.parse().ok())?
+    let number: f64 = digits.then(|| text.parse().ok())??;
+    (number.abs() <= u64::MAX as f64).then_some(number)
 }
 
 /// Why a value is absent.
