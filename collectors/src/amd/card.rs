@@ -196,7 +196,10 @@ impl Collector for Board {
         self.meeting.check()?;
         let slot = match self.slot {
             Some(slot) => slot,
-            None => self.settle(now, batch),
+            None => {
+                self.meeting.learn(&super::CARDS);
+                self.settle(now, batch)
+            }
         };
         let calls = self.meeting.calls.clone();
         let first = batch.readings().len();

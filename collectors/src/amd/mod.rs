@@ -18,7 +18,7 @@ use crate::{Entry, Need, Options};
 use model::{Actuator, Collector, OpenError};
 
 /// Cards that amdgpu drives.
-const CARDS: Kind = Kind { class: ("drm", "card"), vendor: "0x1002", drivers: &["amdgpu"] };
+const CARDS: Kind = Kind { class: ("drm", "card"), vendor: "0x1002", drivers: &["amdgpu"], products: &[] };
 /// The source that meets them.
 const PLAN: Plan = Plan { name: "amd", prefix: "amd", kind: CARDS, open: card::open };
 

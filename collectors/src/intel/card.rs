@@ -12,33 +12,9 @@ use model::{
 };
 use std::path::Path;
 
-/// Products by the number that PCI gives them, from the tables of xe and i915; a product beyond these is named by its number.
-const PRODUCTS: [(&str, &str); 11] = [
-    ("0x0bd5", "Intel Data Center GPU Max 1550"),
-    ("0x0bd9", "Intel Data Center GPU Max 1100"),
-    ("0x0bda", "Intel Data Center GPU Max 1100"),
-    ("0x56c0", "Intel Data Center GPU Flex 170"),
-    ("0x56c1", "Intel Data Center GPU Flex 140"),
-    ("0x56a0", "Intel Arc A770"),
-    ("0x56a1", "Intel Arc A750"),
-    ("0xe20b", "Intel Arc B580"),
-    ("0xe20c", "Intel Arc B570"),
-    ("0xe211", "Intel Arc Pro B60"),
-    ("0xe212", "Intel Arc Pro B50"),
-];
-
 /// Makes the source of a card; nothing is read yet.
-pub(super) fn open(mut meeting: Meeting) -> Box<dyn Collector> {
-    name(&mut meeting);
+pub(super) fn open(meeting: Meeting) -> Box<dyn Collector> {
     Box::new(Gpu { meeting, slot: None, able: Able::default() })
-}
-
-fn name(meeting: &mut Meeting) {
-    let about = &mut meeting.card.about;
-    let product = PRODUCTS.iter().find(|(number, _)| about.get("device_id").is_some_and(|id| id == number));
-    if let Some((_, product)) = product {
-        about.entry("model".into()).or_insert_with(|| (*product).to_owned());
-    }
 }
 
 struct Gpu {
@@ -128,7 +104,10 @@ impl Collector for Gpu {
         self.meeting.check()?;
         let slot = match self.slot {
             Some(slot) => slot,
-            None => self.settle(now, batch),
+            None => {
+                self.meeting.learn(&super::CARDS);
+                self.settle(now, batch)
+            }
         };
         let calls = self.meeting.calls.clone();
         let first = batch.readings().len();
@@ -151,11 +130,9 @@ impl Collector for Gpu {
     }
 
     fn reopen(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
-        let before = self.meeting.card.clone();
-        self.meeting.find_again(&super::CARDS)?;
-        name(&mut self.meeting);
+        let changed = self.meeting.find_again(&super::CARDS)?;
         let slot = self.settle(now, batch);
-        if self.meeting.card != before {
+        if changed {
             batch.notice(slot, NoticeKind::Changed, 0, now);
         }
         Ok(())

@@ -14,8 +14,24 @@ use crate::sysfs::cards::Kind;
 use crate::{Entry, Need, Options};
 use model::{Actuator, Collector, OpenError};
 
+/// Products by the number that PCI gives them, from the tables of xe and i915; a product beyond these is named by its number.
+const PRODUCTS: &[(&str, &str)] = &[
+    ("0x0bd5", "Intel Data Center GPU Max 1550"),
+    ("0x0bd9", "Intel Data Center GPU Max 1100"),
+    ("0x0bda", "Intel Data Center GPU Max 1100"),
+    ("0x56c0", "Intel Data Center GPU Flex 170"),
+    ("0x56c1", "Intel Data Center GPU Flex 140"),
+    ("0x56a0", "Intel Arc A770"),
+    ("0x56a1", "Intel Arc A750"),
+    ("0xe20b", "Intel Arc B580"),
+    ("0xe20c", "Intel Arc B570"),
+    ("0xe211", "Intel Arc Pro B60"),
+    ("0xe212", "Intel Arc Pro B50"),
+];
+
 /// Cards that xe and i915 drive.
-const CARDS: Kind = Kind { class: ("drm", "card"), vendor: "0x8086", drivers: &["xe", "i915"] };
+const CARDS: Kind =
+    Kind { class: ("drm", "card"), vendor: "0x8086", drivers: &["xe", "i915"], products: PRODUCTS };
 /// The source that meets them.
 const PLAN: Plan = Plan { name: "intel", prefix: "intel", kind: CARDS, open: card::open };
 

@@ -10,7 +10,8 @@ use model::{
     Timestamp, Vendor,
 };
 
-const NPUS: Kind = Kind { class: ("accel", "accel"), vendor: "0x8086", drivers: &["intel_vpu"] };
+const NPUS: Kind =
+    Kind { class: ("accel", "accel"), vendor: "0x8086", drivers: &["intel_vpu"], products: &[] };
 const PLAN: Plan = Plan { name: "intel-npu", prefix: "npu", kind: NPUS, open: meet };
 
 /// Of the device, on every beat. The driver calls the bytes in use a utilisation. Since kernels 6.11 to 6.15.
@@ -76,7 +77,10 @@ impl Collector for Npu {
         self.meeting.check()?;
         let slot = match self.slot {
             Some(slot) => slot,
-            None => self.settle(batch),
+            None => {
+                self.meeting.learn(&NPUS);
+                self.settle(batch)
+            }
         };
         let calls = &self.meeting.calls;
         self.gauges.iter_mut().for_each(|gauge| gauge.read(calls, slot, batch));

@@ -46,6 +46,12 @@ impl Meeting {
         })
     }
 
+    /// Reads what the card says of itself.
+    pub(crate) fn learn(&mut self, kind: &Kind) {
+        let Self { card, roots, calls, .. } = self;
+        calls.during("sysfs identity", || card.learn(kind, roots));
+    }
+
     /// Looks for the card anew, under its key; says whether anything about it is not as it was.
     ///
     /// # Errors
@@ -55,8 +61,9 @@ impl Meeting {
         let cards = self.calls.during("sysfs cards", || kind.cards(&self.roots));
         let card =
             cards.into_iter().map(|card| Card { doubled, ..card }).find(|card| card.key() == self.card.key());
-        let card =
+        let mut card =
             card.ok_or_else(|| CollectError::new(format!("find {} again", self.name), Reason::Lost))?;
+        self.calls.during("sysfs identity", || card.learn(kind, &self.roots));
         Ok(std::mem::replace(&mut self.card, card) != self.card)
     }
 

@@ -13,6 +13,8 @@ pub(crate) struct Kind {
     pub(crate) vendor: &'static str,
     /// Drivers whose cards these are.
     pub(crate) drivers: &'static [&'static str],
+    /// Names of products that do not say theirs, by the number that PCI gives them.
+    pub(crate) products: &'static [(&'static str, &'static str)],
 }
 
 /// A card that is there.
@@ -26,7 +28,8 @@ pub(crate) struct Card {
     pub(crate) driver: String,
     /// The identity that it gives itself; empty when it gives none.
     pub(crate) unique: String,
-    /// What was read of it: model, firmware, and so on.
+    /// What it says of itself: model, firmware, and so on. Empty until [`Card::learn`]: some of it takes locks of the card's
+    /// driver, on which who looks for cards may not wait.
     pub(crate) about: BTreeMap<String, String>,
     /// Whether another card gave the same identity when this one was met.
     pub(crate) doubled: bool,
@@ -52,7 +55,7 @@ impl Kind {
         let mut cards: Vec<Card> = Vec::new();
         for name in names(&class, |name| numbered(name, self.class.1).is_some()) {
             // The same card may have several members, one a partition.
-            let card = self.card(&class.join(name).join("device"), roots);
+            let card = self.card(&class.join(name).join("device"));
             cards.extend(card.filter(|card| !cards.iter().any(|known| known.pci == card.pci)));
         }
         cards.sort_by(|a, b| a.pci.cmp(&b.pci));
@@ -65,7 +68,7 @@ impl Kind {
         self.drivers.iter().any(loaded) || !self.cards(roots).is_empty()
     }
 
-    fn card(&self, device: &Path, roots: &Roots) -> Option<Card> {
+    fn card(&self, device: &Path) -> Option<Card> {
         let folder = std::fs::canonicalize(device).ok()?;
         if word(folder.join("vendor")) != self.vendor {
             return None;
@@ -76,16 +79,9 @@ impl Kind {
             return None;
         }
         let pci = folder.file_name()?.to_string_lossy().into_owned();
-        let known = |(name, file): (&str, &str)| {
-            Some((name.to_owned(), word(folder.join(file)))).filter(|(_, word)| !word.is_empty())
-        };
-        let mut about: BTreeMap<String, String> = ABOUT.into_iter().filter_map(known).collect();
-        about.insert("pci".into(), pci.clone());
-        let version = word(roots.sys.join("module").join(&driver).join("version"));
-        about.insert("driver".into(), format!("{driver} {version}").trim().to_owned());
         let unique = word(folder.join("unique_id")).to_ascii_lowercase();
         let unique = if is_identity(&unique) { unique } else { String::new() };
-        Some(Card { folder, pci, driver, unique, about, doubled: false })
+        Some(Card { folder, pci, driver, unique, about: BTreeMap::new(), doubled: false })
     }
 }
 
@@ -98,6 +94,24 @@ fn is_identity(text: &str) -> bool {
 }
 
 impl Card {
+    /// Reads what the card says of itself.
+    pub(crate) fn learn(&mut self, kind: &Kind, roots: &Roots) {
+        let known = |(name, file): (&str, &str)| {
+            let word = word(self.folder.join(file));
+            (!word.is_empty()).then(|| (name.to_owned(), word))
+        };
+        let mut about: BTreeMap<String, String> = ABOUT.into_iter().filter_map(known).collect();
+        let number = about.get("device_id");
+        let product = kind.products.iter().find(|(known, _)| number.is_some_and(|number| number == known));
+        if let Some((_, name)) = product {
+            about.entry("model".into()).or_insert_with(|| (*name).to_owned());
+        }
+        let version = word(roots.sys.join("module").join(&self.driver).join("version"));
+        about.insert("driver".into(), format!("{} {version}", self.driver).trim().to_owned());
+        about.insert("pci".into(), self.pci.clone());
+        self.about = about;
+    }
+
     /// The key by which the card is known: its own identity unless another card gives the same, else its PCI address.
     pub(crate) fn key(&self) -> &str {
         if self.unique.is_empty() || self.doubled { &self.pci } else { &self.unique }
