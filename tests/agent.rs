@@ -91,6 +91,46 @@ fn the_demo_tells_its_story_in_plain_lines_and_ends_well() {
 }
 
 #[test]
+fn the_demo_shows_four_vendors_with_the_gaps_of_their_drivers() {
+    let agent = Agent::start_as("demo", &["--plain", "--profile", "mixed", "--loop", "--speed", "5"], &[]);
+    let loaded = || agent.get("/state").json();
+    eventually("every vendor's devices are there", || {
+        loaded()["frame"]["devices"].as_array().is_some_and(|all| {
+            let names: Vec<_> = all.iter().filter_map(|device| device["name"].as_str()).collect();
+            ["gpu3", "amd3", "gaudi1", "ascend1"].iter().all(|name| names.contains(name))
+        })
+    });
+    let state = loaded();
+    let devices = state["frame"]["devices"].as_array().unwrap();
+    let of = |name: &str| devices.iter().find(|device| device["name"] == name).unwrap()["readings"].clone();
+    // What HLML and DCMI cannot say is left out, and never 0.
+    for (name, says, lacks) in [
+        ("gpu0", "sm_occupancy", "health_code"),
+        ("amd0", "energy", "sm_occupancy"),
+        ("gaudi0", "energy", "power_limit_enforced"),
+        ("ascend0", "health_code", "energy"),
+    ] {
+        let readings = of(name);
+        assert!(readings[says].is_number() && readings["power_instant"].is_number(), "{name} {readings}");
+        assert!(readings[lacks].is_null(), "{name} {readings}");
+    }
+}
+
+#[test]
+fn the_demo_of_a_hang_names_the_call_and_ends_when_it_returns() {
+    let address = tests::free_address().to_string();
+    let arguments = ["demo", "--plain", "--scenario", "hang", "--speed", "20", "--listen", &address];
+    let (code, text, error) = run(&arguments, &[]);
+    assert_eq!(code, 0, "{text}{error}");
+    let hung = "Driver call does not return: nvmlDeviceGetFieldValues on gpu3 (critical)";
+    for (word, count) in [("raised", 1), ("cleared", 1)] {
+        let told = text.lines().filter(|line| line.contains(word) && line.contains(hung)).count();
+        assert_eq!(told, count, "{word} in:\n{text}");
+    }
+    assert!(!text.contains("Device lost"), "a device that hangs is not lost:\n{text}");
+}
+
+#[test]
 fn a_recording_replays_to_the_same_readings() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("beats.jsonl");

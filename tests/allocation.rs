@@ -67,7 +67,7 @@ fn simulated() {
     let (mut think, mut collect) = (0, 0);
     for number in 0..600 {
         let now = clock.now();
-        let in_collect = counted(|| beat.collect(now, clock.as_ref()));
+        let in_collect = counted(|| beat.collect(now));
         let in_think = counted(|| beat.think());
         beat.fit();
         if number >= 500 {
@@ -90,7 +90,7 @@ fn hardware() {
     let mut collect = Vec::new();
     for _ in 0..30 {
         let now = clock.now();
-        collect.push(counted(|| beat.collect(now, clock.as_ref())));
+        collect.push(counted(|| beat.collect(now)));
         beat.think();
         agent::clock::wait_until(now.after(Duration::from_millis(20)).mono_ns);
     }

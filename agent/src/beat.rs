@@ -69,15 +69,15 @@ impl Beat {
     pub fn turn(&mut self, due: Timestamp, clock: &dyn Clock, board: &Board) {
         let now = clock.now();
         self.vitals.late_seconds = now.seconds_since(due);
-        self.collect(now, clock);
+        self.collect(now);
         self.think();
         self.fit();
         self.publish(clock, board);
     }
 
     /// Reads every source and appends the frame to the history.
-    pub fn collect(&mut self, now: Timestamp, clock: &dyn Clock) {
-        self.feed.collect(now, &|| clock.now(), &mut self.frame);
+    pub fn collect(&mut self, now: Timestamp) {
+        self.feed.collect(now, &mut self.frame);
         self.attribution.attribute(&mut self.frame);
         self.history.append(&self.frame);
     }

@@ -62,7 +62,7 @@ pub enum Command {
     Run,
     /// Shows a node in the terminal: a running agent's, or its own where none answers
     Top(Top),
-    /// Shows a simulated 8-GPU node living through load, a fault, a power squeeze and recovery
+    /// Shows a simulated node living through load, a fault, a power squeeze and recovery, or through a hang
     Demo(Demo),
     /// Lists every metric
     Catalogue(Catalogue),
@@ -84,9 +84,33 @@ pub struct Top {
     pub no_colour: bool,
 }
 
+/// The simulated node of the demonstration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DemoProfile {
+    /// Eight H100s
+    H100,
+    /// Four vendors: 4 H100, 4 MI300X, 2 Gaudi 2, 2 Ascend 910B
+    Mixed,
+}
+
+/// What happens in the demonstration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// Load, a fault, a power squeeze and recovery
+    Day,
+    /// Driver calls that do not return, while every other device goes on
+    Hang,
+}
+
 /// Flags of `demo`.
 #[derive(Debug, Clone, Args)]
 pub struct Demo {
+    /// The simulated node
+    #[arg(long, value_enum, default_value_t = DemoProfile::H100)]
+    pub profile: DemoProfile,
+    /// What happens
+    #[arg(long, value_enum, default_value_t = Scenario::Day)]
+    pub scenario: Scenario,
     /// Begins again at the end
     #[arg(long = "loop")]
     pub again: bool,

@@ -1,6 +1,6 @@
 //! `wattkeeper demo`: a simulated node living through a scripted story, on the dashboard or as plain lines.
 use crate::beat::Beat;
-use crate::cli::{Common, Demo};
+use crate::cli::{Common, Demo, DemoProfile, Scenario};
 use crate::config::Config;
 use crate::engine::{Director, Engine, Script};
 use crate::publish::Board;
@@ -11,7 +11,7 @@ use model::event::Phase;
 use model::snapshot::{PowerStage, Rig};
 use model::{Snapshot, Watts};
 use sim::rig::SharedNode;
-use sim::story::{LENGTH_S, Player, Step};
+use sim::story::{DAY, EIGHT_HANG, LENGTH_S, MIXED_DAY, MIXED_HANG, Player, Step, Story};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
@@ -39,6 +39,7 @@ fn lock(shared: &Shared) -> MutexGuard<'_, Progress> {
 /// Plays the story on the simulated node and sets the budgets it asks for.
 struct Teller {
     node: SharedNode,
+    story: &'static Story,
     player: Player,
     progress: Shared,
     begun: Duration,
@@ -52,7 +53,7 @@ impl Director for Teller {
             if !self.again {
                 return false;
             }
-            (self.begun, self.player, story_s) = (elapsed, Player::default(), 0.0);
+            (self.begun, self.player, story_s) = (elapsed, Player::new(self.story), 0.0);
             lock(&self.progress).rounds += 1;
         }
         let moments = self.player.play(story_s, &mut self.node.lock());
@@ -76,17 +77,18 @@ impl Director for Teller {
 /// # Errors
 /// When a chosen address is taken or the terminal fails.
 pub fn demo(common: &Common, mut config: Config, flags: &Demo) -> Result<(), Failed> {
-    configure(&mut config)?;
+    let story = story(flags);
+    configure(&mut config, flags.profile);
     let board = Arc::new(Board::new());
     let server = start_server(common, &config, &board)?;
     let assembly = crate::rig::idle(&config);
     let node = assembly.sim.clone().ok_or("the demo needs the simulator")?;
     let progress = Shared::default();
-    let (player, begun) = (Player::default(), Duration::ZERO);
-    let teller = Teller { node, player, progress: Arc::clone(&progress), begun, again: flags.again };
+    let (player, begun) = (Player::new(story), Duration::ZERO);
+    let teller = Teller { node, story, player, progress: Arc::clone(&progress), begun, again: flags.again };
     let script = Script { speed: flags.speed.clamp(1.0, 100.0), director: Box::new(teller) };
     let engine = Engine::start(&config, assembly, Arc::clone(&board), Some(script))?;
-    let mut summary = Summary::default();
+    let mut summary = Summary { squeeze_w: story.squeeze_w, ..Summary::default() };
     if !flags.plain && std::io::stdout().is_terminal() {
         let options = crate::top::options(flags.no_colour);
         dashboards::show(options, &mut || feed(&board, &progress, &engine, &mut summary))?;
@@ -100,19 +102,34 @@ pub fn demo(common: &Common, mut config: Config, flags: &Demo) -> Result<(), Fai
     summary.print(config.rig.sim_seed)
 }
 
+/// The story that the flags choose.
+fn story(flags: &Demo) -> &'static Story {
+    match (flags.profile, flags.scenario) {
+        (DemoProfile::H100, Scenario::Day) => &DAY,
+        (DemoProfile::H100, Scenario::Hang) => &EIGHT_HANG,
+        (DemoProfile::Mixed, Scenario::Day) => &MIXED_DAY,
+        (DemoProfile::Mixed, Scenario::Hang) => &MIXED_HANG,
+    }
+}
+
 /// The demonstration's own settings: simulated devices may be capped, and its journal is a temporary one.
-fn configure(config: &mut Config) -> Result<(), Failed> {
+fn configure(config: &mut Config, profile: DemoProfile) {
     config.rig.kind = Rig::Sim;
     config.rig.sim_boards = 8;
-    config.power.budget_w = Some(sim::story::BUDGET_W);
+    let (board, low) = match profile {
+        DemoProfile::H100 => ("h100", "gpu7"),
+        DemoProfile::Mixed => ("mixed", "amd3"),
+    };
+    config.rig.sim_board = board.to_owned();
+    // The story sets the first budget before the first beat.
+    config.power.budget_w = Some(9500.0);
     config.power.enforce = true;
     config.power.hold = Duration::from_secs(1);
     config.power.priority_high = (0..4).map(|n| format!("gpu{n}")).collect();
-    config.power.priority_low = vec!["gpu7".to_owned()];
+    config.power.priority_low = vec![low.to_owned()];
     let mut directory = std::env::temp_dir();
     directory.push(format!("wattkeeper-demo-{}", std::process::id()));
     config.state_directory = directory;
-    Ok(())
 }
 
 /// Serves at the configured address; where that was not chosen and is taken, at a free one.
@@ -181,6 +198,8 @@ struct Summary {
     stage: PowerStage,
     peak_w: f64,
     over_s: f64,
+    /// The budget of the story's squeeze, in watts.
+    squeeze_w: Option<f64>,
     squeezed_w: Option<f64>,
     last: Option<Arc<Snapshot>>,
 }
@@ -221,7 +240,7 @@ impl Summary {
         let total_w = (power.accelerators + power.rest).0;
         self.peak_w = self.peak_w.max(total_w);
         self.over_s = power.over_budget_seconds;
-        if power.budget.0 <= sim::story::SQUEEZE_W {
+        if self.squeeze_w.is_some_and(|squeeze_w| power.budget.0 <= squeeze_w) {
             self.squeezed_w = Some(total_w);
         }
         if power.stage != self.stage {
@@ -254,12 +273,8 @@ impl Summary {
         writeln!(out, "  beats                {}", self.beats)?;
         writeln!(out, "  events               {raised} raised, {cleared} cleared")?;
         writeln!(out, "  peak node power      {:.0} W", self.peak_w)?;
-        if let Some(watts) = self.squeezed_w {
-            writeln!(
-                out,
-                "  end of the squeeze   {watts:.0} W under a budget of {:.0} W",
-                sim::story::SQUEEZE_W
-            )?;
+        if let (Some(watts), Some(squeeze_w)) = (self.squeezed_w, self.squeeze_w) {
+            writeln!(out, "  end of the squeeze   {watts:.0} W under a budget of {squeeze_w:.0} W")?;
         }
         writeln!(out, "  time over budget     {:.1} s", self.over_s)?;
         if let Some(last) = &self.last {

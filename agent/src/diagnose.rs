@@ -38,7 +38,7 @@ fn look(config: &Config, beats: u32) -> Result<Snapshot, Failed> {
     let mut beat = crate::engine::build(&config, assembly)?;
     let mut due = clock.now();
     for _ in 0..beats {
-        beat.collect(clock.now(), clock.as_ref());
+        beat.collect(clock.now());
         beat.think();
         due = due.after(BEAT);
         match &pace {

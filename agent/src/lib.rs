@@ -13,6 +13,7 @@ pub mod engine;
 pub mod export;
 pub mod feed;
 pub mod govern;
+pub mod line;
 pub mod priority;
 pub mod publish;
 pub mod record;

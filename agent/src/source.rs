@@ -1,6 +1,6 @@
 //! One source on the beat: opened, read, reopened with backoff when it is lost, and accounted for.
 use collectors::{OpenCollector, Options};
-use model::{Batch, Clock, Collector, Reason, Timestamp};
+use model::{Arrival, Batch, Calls, Clock, CollectError, Collector, Reason, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +46,10 @@ pub struct Account {
     pub reopens: u64,
     /// Failures in the order of [`Reason::ALL`].
     pub failures: [u64; Reason::ALL.len()],
+    /// Times a collector was given up; the devices that it handed over go with it.
+    pub losses: u64,
+    /// Whether it is over for good: a device's own source whose device is lost.
+    pub ended: bool,
 }
 
 impl Account {
@@ -61,11 +65,13 @@ pub enum Opener {
     BuiltIn(OpenCollector, Options),
     /// Already open; it cannot be opened again.
     Given,
+    /// A device that another source met; when it is lost, that one looks for it again.
+    Arrived,
 }
 
 /// A source with its collector, when it is open.
 pub struct Opened {
-    name: &'static str,
+    name: Arc<str>,
     opener: Opener,
     collector: Option<Box<dyn Collector>>,
     clock: Arc<dyn Clock>,
@@ -73,6 +79,8 @@ pub struct Opened {
     backoff: Duration,
     ever_open: bool,
     account: Account,
+    calls: Calls,
+    overdue: bool,
 }
 
 impl std::fmt::Debug for Opened {
@@ -86,10 +94,13 @@ impl Opened {
     pub fn built_in(
         name: &'static str,
         open: OpenCollector,
-        options: Options,
+        options: &Options,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self::new(name, Opener::BuiltIn(open, options), None, clock)
+        // Every source has an account of its own.
+        let calls = Calls::default();
+        let options = Options { calls: calls.clone(), ..options.clone() };
+        Self { calls, ..Self::new(name, Opener::BuiltIn(open, options), None, clock) }
     }
 
     /// A source that is open already.
@@ -97,15 +108,18 @@ impl Opened {
         Self::new(collector.name(), Opener::Given, Some(collector), clock)
     }
 
-    fn new(
-        name: &'static str,
-        opener: Opener,
-        collector: Option<Box<dyn Collector>>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    /// The source of a device that another source met.
+    pub fn arrived(arrival: Arrival, clock: Arc<dyn Clock>) -> Self {
+        let Arrival { name, collector, calls, .. } = arrival;
+        Self { calls, ..Self::new(&name, Opener::Arrived, Some(collector), clock) }
+    }
+
+    fn new(name: &str, opener: Opener, collector: Option<Box<dyn Collector>>, clock: Arc<dyn Clock>) -> Self {
         let ever_open = collector.is_some();
         Self {
-            name,
+            name: Arc::from(name),
+            calls: Calls::default(),
+            overdue: false,
             opener,
             collector,
             clock,
@@ -117,8 +131,18 @@ impl Opened {
     }
 
     /// The collector's name.
-    pub fn name(&self) -> &'static str {
-        self.name
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The account of its calls into drivers.
+    pub fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// Says that the last collection came back past its deadline: before the next one, devices are opened again and compared.
+    pub fn overdue(&mut self) {
+        self.overdue = true;
     }
 
     /// What is known of it.
@@ -126,16 +150,41 @@ impl Opened {
         &self.account
     }
 
-    /// Reads the source into the batch, opening it first where that is due.
-    pub fn collect(&mut self, now: Timestamp, batch: &mut Batch) {
+    /// Reads the source into the batch, opening it first where that is due; gives the devices that are to be read by
+    /// sources of their own.
+    pub fn collect(&mut self, now: Timestamp, batch: &mut Batch) -> Vec<Arrival> {
         batch.begin();
-        if self.collector.is_none() && !self.open(now, batch) {
-            return;
+        if std::mem::take(&mut self.overdue) {
+            self.reopen(now, batch);
         }
-        let Some(collector) = self.collector.as_mut() else { return };
+        if self.collector.is_none() && !self.open(now, batch) {
+            return Vec::new();
+        }
+        let Some(collector) = self.collector.as_mut() else { return Vec::new() };
         let before = self.clock.now();
         let result = collector.collect(now, batch);
         self.account.duration_s = self.clock.now().seconds_since(before);
+        let arrivals = collector.arrivals();
+        self.settle(now, batch, result);
+        arrivals
+    }
+
+    /// Opens the devices again and compares, or gives the collector up where it cannot.
+    fn reopen(&mut self, now: Timestamp, batch: &mut Batch) {
+        let Some(collector) = self.collector.as_mut() else { return };
+        match collector.reopen(now, batch) {
+            Ok(()) => self.account.reopens += 1,
+            // The driver is as deaf as before: the comparison is still to be made.
+            Err(error) if error.reason == Reason::Late => self.overdue = true,
+            Err(_) => {
+                self.lose(now, batch);
+                // The driver answers again, so there is nothing to wait for.
+                self.retry = None;
+            }
+        }
+    }
+
+    fn settle(&mut self, now: Timestamp, batch: &mut Batch, result: Result<(), CollectError>) {
         match result {
             Ok(()) => {
                 self.account.up = true;
@@ -185,12 +234,15 @@ impl Opened {
     }
 
     fn lose(&mut self, now: Timestamp, batch: &mut Batch) {
-        if let Opener::BuiltIn(..) = self.opener {
-            self.collector = None;
-            self.retry = Some(now.after(self.backoff));
-            self.backoff = (self.backoff * 2).min(BACKOFF_LAST);
-            retire_all(batch, now);
+        if let Opener::Given = self.opener {
+            return;
         }
+        self.collector = None;
+        self.account.losses += 1;
+        self.account.ended = matches!(self.opener, Opener::Arrived);
+        self.retry = Some(now.after(self.backoff));
+        self.backoff = (self.backoff * 2).min(BACKOFF_LAST);
+        retire_all(batch, now);
     }
 
     fn fail(&mut self, failure: Failure) {
@@ -200,7 +252,8 @@ impl Opened {
     }
 }
 
-fn retire_all(batch: &mut Batch, now: Timestamp) {
+/// Says that every device of a batch is gone.
+pub fn retire_all(batch: &mut Batch, now: Timestamp) {
     let slots: Vec<_> = batch.devices().map(|(slot, _)| slot).collect();
     for slot in slots {
         batch.gone(slot, now);
@@ -210,7 +263,7 @@ fn retire_all(batch: &mut Batch, now: Timestamp) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{CollectError, DeviceInfo, DeviceKind, OpenError};
+    use model::{DeviceInfo, DeviceKind, OpenError};
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -244,7 +297,7 @@ mod tests {
         }
         let options = Options::default();
         let clock = Arc::new(StillClock(Mutex::new(Timestamp::default())));
-        let mut source = Opened::built_in("dying", open, options, clock);
+        let mut source = Opened::built_in("dying", open, &options, clock);
         let mut batch = Batch::default();
         let second = |n: u64| Timestamp::default().after(Duration::from_secs(n));
         source.collect(second(0), &mut batch);

@@ -1,24 +1,24 @@
 //! Workers: what calls a vendor library runs on its own thread behind a one-place mailbox, so that no call can hang the beat.
 use crate::source::{Account, Failure, Opened};
-use model::{Batch, Reason, Timestamp};
+use model::{Arrival, Batch, Calls, Reason, Timestamp};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A source on its own thread.
-#[derive(Debug)]
 pub struct Worker {
-    name: &'static str,
+    name: Arc<str>,
+    calls: Calls,
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     asked: Condvar,
     answered: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     /// The moment for which a collection is wanted; taken by the thread when it starts.
     wanted: Option<Timestamp>,
@@ -28,8 +28,11 @@ struct State {
     fresh: bool,
     /// Whether nobody has taken the batch.
     unread: bool,
+    /// Whether a beat began while a collection was under way: it is past its deadline.
+    overdue: bool,
     batch: Batch,
     account: Account,
+    arrivals: Vec<Arrival>,
     stop: bool,
 }
 
@@ -40,6 +43,12 @@ pub enum Answer {
     Fresh,
     /// Nothing: the collection that began at this moment is still under way.
     Late(Timestamp),
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Shared {
@@ -54,15 +63,26 @@ impl Worker {
     /// # Errors
     /// When the system has no thread to give.
     pub fn spawn(source: Opened) -> std::io::Result<Self> {
-        let (name, shared) = (source.name(), Arc::new(Shared::default()));
+        let (name, calls) = (Arc::clone(source.name()), source.calls().clone());
+        let shared = Arc::new(Shared::default());
         let inner = Arc::clone(&shared);
         std::thread::Builder::new().name(format!("wk-{name}")).spawn(move || run(source, &inner))?;
-        Ok(Self { name, shared })
+        Ok(Self { name, calls, shared })
     }
 
     /// The collector's name.
-    pub fn name(&self) -> &'static str {
-        self.name
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The account of its calls into drivers.
+    pub fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// Whether a collection is under way.
+    pub fn is_busy(&self) -> bool {
+        self.shared.lock().under_way.is_some()
     }
 
     /// Asks for a collection, unless one is under way.
@@ -72,6 +92,19 @@ impl Worker {
             state.wanted = Some(now);
             state.fresh = false;
             self.shared.asked.notify_one();
+        } else if state.under_way.is_some() {
+            state.overdue = true;
+        }
+    }
+
+    /// Asks for a collection unless one was asked for already, as of a worker that has just been started.
+    pub fn ask_first(&self, now: Timestamp) {
+        let idle = {
+            let state = self.shared.lock();
+            !state.fresh && state.wanted.is_none() && state.under_way.is_none()
+        };
+        if idle {
+            self.ask(now);
         }
     }
 
@@ -93,13 +126,15 @@ impl Worker {
         }
     }
 
-    /// Takes the batch and the account of the last collection. The mailbox is never held during a vendor call.
-    pub fn take(&self, batch: &mut Batch, account: &mut Account) {
+    /// Takes the batch and the account of the last collection, and gives the devices that have arrived. The mailbox is never
+    /// held during a vendor call.
+    pub fn take(&self, batch: &mut Batch, account: &mut Account) -> Vec<Arrival> {
         let mut state = self.shared.lock();
         batch.copy_from(&state.batch);
         account.clone_from(&state.account);
         state.fresh = false;
         state.unread = false;
+        std::mem::take(&mut state.arrivals)
     }
 }
 
@@ -113,8 +148,11 @@ impl Drop for Worker {
 fn run(mut source: Opened, shared: &Shared) {
     let mut batch = Batch::default();
     loop {
-        let Some(now) = next(shared) else { return };
-        source.collect(now, &mut batch);
+        let Some((now, overdue)) = next(shared) else { return };
+        if overdue {
+            source.overdue();
+        }
+        let mut arrivals = source.collect(now, &mut batch);
         let mut state = shared.lock();
         // What happened since the beat last looked must not be lost when a batch is replaced unread.
         if state.unread {
@@ -123,26 +161,32 @@ fn run(mut source: Opened, shared: &Shared) {
         state.batch.copy_from(&batch);
         state.unread = true;
         state.account.clone_from(source.account());
+        state.arrivals.append(&mut arrivals);
         state.under_way = None;
         state.fresh = true;
         shared.answered.notify_one();
     }
 }
 
-fn next(shared: &Shared) -> Option<Timestamp> {
+/// Waits for the next question: its moment, and whether the last answer came past its deadline.
+fn next(shared: &Shared) -> Option<(Timestamp, bool)> {
     let waiting = |state: &mut State| state.wanted.is_none() && !state.stop;
     let waited = shared.asked.wait_while(shared.lock(), waiting);
     let mut state = waited.unwrap_or_else(PoisonError::into_inner);
     if state.stop {
         return None;
     }
-    state.under_way = state.wanted.take();
-    state.under_way
+    let now = state.wanted.take()?;
+    state.under_way = Some(now);
+    Some((now, std::mem::take(&mut state.overdue)))
 }
 
 /// The failure of a source that has not answered in time.
-pub fn late(since: Timestamp, now: Timestamp) -> Failure {
-    let message = format!("the collection has not returned for {:.1} s", now.seconds_since(since));
+///
+/// `call`: the driver call that it is in, where it says so.
+pub fn late(call: Option<&str>, since: Timestamp, now: Timestamp) -> Failure {
+    let what = call.map_or("the collection".to_owned(), |call| format!("driver call {call}"));
+    let message = format!("{what} has not returned for {:.1} s", now.seconds_since(since));
     Failure { reason: Reason::Late, message }
 }
 

@@ -3,8 +3,8 @@ use model::error::Reason;
 use model::snapshot::NodeInfo;
 use model::source::SlotProcess;
 use model::{
-    Batch, CollectError, Collector, DeviceId, DeviceKind, Frame, NoticeKind, OpenError, Slot, Snapshot,
-    Timestamp,
+    Batch, CollectError, Collector, DeviceId, DeviceKind, Frame, Notice, NoticeKind, OpenError, Slot,
+    Snapshot, Timestamp,
 };
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -151,7 +151,8 @@ impl Replay {
             frame.readings(device).for_each(|(metric, reading)| batch.put(slot, metric, reading));
         }
         // Comings and goings follow from the devices themselves.
-        for notice in frame.notices.iter().filter(|notice| notice.kind == NoticeKind::Xid) {
+        let follows = |notice: &&Notice| matches!(notice.kind, NoticeKind::Gone | NoticeKind::Back);
+        for notice in frame.notices.iter().filter(|notice| !follows(notice)) {
             if let Some(slot) = slots.get(&notice.device) {
                 batch.notice(*slot, notice.kind, notice.code, notice.at);
             }

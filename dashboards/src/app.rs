@@ -182,13 +182,17 @@ impl App {
         self.feed.snapshot.as_ref()
     }
 
-    /// The accelerators of the last snapshot, vanished ones included, by name.
+    /// The accelerators of the last snapshot, vanished ones included: GPUs before NPUs, by maker, then by name.
     pub fn accelerators(&self) -> Vec<&Device> {
         let Some(snapshot) = self.snapshot() else { return Vec::new() };
         let mut list: Vec<_> =
             snapshot.frame.devices.iter().filter(|d| d.info.kind.is_accelerator()).collect();
         let number = |name: &str| name.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().ok();
-        list.sort_by_key(|d| (d.info.kind, number(&d.info.name), d.info.name.clone()));
+        let word = |name: &str| name.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
+        list.sort_by_key(|d| {
+            let (info, name) = (&d.info, &d.info.name);
+            (info.kind, info.vendor as usize, word(name), number(name), name.clone())
+        });
         list
     }
 

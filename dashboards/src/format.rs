@@ -43,6 +43,7 @@ fn scaled(value: f64, step: f64, units: &[&str]) -> String {
 
 fn seconds(value: f64) -> String {
     match value {
+        0.0 => "0 s".to_owned(),
         v if v.abs() < 1e-3 => format!("{:.0} µs", v * 1e6),
         v if v.abs() < 1.0 => format!("{:.1} ms", v * 1e3),
         v if v.abs() < 120.0 => format!("{v:.1} s"),

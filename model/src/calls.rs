@@ -23,6 +23,11 @@ impl Calls {
         done
     }
 
+    /// Says that a call is under way, or none, until told otherwise: how a simulated driver hangs in one.
+    pub fn pin(&self, call: Option<&'static str>) {
+        self.swap(call);
+    }
+
     /// The call that is under way, as the vendor names it.
     pub fn present(&self) -> Option<&'static str> {
         *self.0.present.lock().unwrap_or_else(PoisonError::into_inner)

@@ -50,7 +50,7 @@ macro_rules! catalogue {
 
 catalogue! {
     // Accelerators
-    "accelerator_up" Flag Gauge 0.0..1.0 PART "Whether the driver answers for this accelerator." { Up; }
+    "accelerator_up" Flag Gauge 0.0..1.0 ACCELERATOR "Whether the driver answers for this accelerator." { Up; }
     "accelerator_utilization_ratio" Ratio Gauge 0.0..1.0 PART "Share of the driver's last sample period in which an engine was busy." {
         Utilization engine = "compute"; EncoderUtilization engine = "encoder"; DecoderUtilization engine = "decoder";
         JpegUtilization engine = "jpeg"; OpticalFlowUtilization engine = "optical_flow"; VectorUtilization engine = "vector"; }

@@ -15,8 +15,8 @@ pub const FAMILIES: &[Family] = &[
         "wattkeeper_device_info",
         Unit::Count,
         MetricKind::Gauge,
-        &["kind", "device", "name", "model", "vendor"],
-        "Always 1; the identity of a device, to join readings with.",
+        &["kind", "device", "name", "model", "vendor", "parent"],
+        "Always 1; the identity of a device, to join readings with, and of what it is a part of.",
     ),
     family(
         "wattkeeper_event_active",

@@ -4,7 +4,7 @@ use crate::clock::Timestamp;
 use crate::device::{DeviceId, DeviceInfo, TableFull};
 use crate::frame::{Absence, Frame, Notice, NoticeKind, Reading};
 use crate::workload::Workload;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// A source's own handle to one of its devices; the agent maps it to a [`DeviceId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +54,9 @@ pub struct SlotProcess {
 impl SlotProcess {
     /// A process of which no more is known than that it is there; its name is looked up by pid.
     pub fn new(slot: Slot, pid: u32) -> Self {
-        Self { slot, pid, name: Arc::from(""), memory_bytes: None, utilization: None, workload: None }
+        static NAMELESS: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
+        let name = Arc::clone(&NAMELESS);
+        Self { slot, pid, name, memory_bytes: None, utilization: None, workload: None }
     }
 }
 

@@ -31,7 +31,10 @@ impl Bench {
         let mut frame = Frame::default();
         let now = Timestamp::default().after(Duration::from_secs(2));
         let (mut batch, mut map) = (Batch::default(), model::source::SourceMap::default());
-        sim::rig::SimCollector::new(node.clone()).collect(now, &mut batch).unwrap();
+        let boards = node.lock().boards().len();
+        for index in 0..boards {
+            sim::rig::SimBoard::new(node.clone(), index).0.collect(now, &mut batch).unwrap();
+        }
         frame.begin(now);
         frame.merge(&batch, &mut map, false);
         Self { home: tempfile::tempdir().unwrap(), node, frame, now }

@@ -54,9 +54,10 @@ keys! {
 
     /// Where data come from: "hardware", "sim" (a node that does not exist; every screen says so) or "replay".
     "rig.kind" = r#""hardware""# => rig.kind: rig;
-    /// The simulated board: "h100" or "a100".
-    "rig.sim.board" = r#""h100""# => rig.sim_board: word(&["h100", "a100"]);
-    /// The number of simulated boards: 1 to 16.
+    /// The simulated board: "h100", "a100", "mi300x", "max1550", "gaudi2" or "ascend910b"; or "mixed" for 4 h100, 4 mi300x,
+    /// 2 gaudi2 and 2 ascend910b.
+    "rig.sim.board" = r#""h100""# => rig.sim_board: word(BOARDS);
+    /// The number of simulated boards, unless they are mixed: 1 to 16.
     "rig.sim.boards" = "8" => rig.sim_boards: count(1, 16);
     /// The seed of the simulation. The same seed gives the same bytes.
     "rig.sim.seed" = "1" => rig.sim_seed: seed;
@@ -69,11 +70,11 @@ keys! {
     "collectors.proc" = r#""/proc""# => collectors.proc: path;
     /// Where sysfs is mounted.
     "collectors.sys" = r#""/sys""# => collectors.sys: path;
-    /// The most control groups followed at once: 0 to 512. Containers go first.
-    "collectors.cgroup.max" = "32" => collectors.cgroups_max: count(0, 512);
     /// Vendor libraries in place of the usual ones, as "SOURCE=PATH": a bare name is looked up by the loader, a path must be
     /// there. Such as ["nvml=/run/nvidia/driver/lib64/libnvidia-ml.so.1"].
     "collectors.libraries" = "[]" => collectors.libraries: libraries(LIBRARIES);
+    /// The most control groups followed at once: 0 to 512. Containers go first.
+    "collectors.cgroup.max" = "32" => collectors.cgroups_max: count(0, 512);
 
     /// Detectors that are switched off, by name.
     "detectors.disabled" = "[]" => detectors_disabled: names(DETECTORS);
@@ -127,6 +128,8 @@ fn libraries() -> Vec<&'static str> {
     collectors::BUILT_IN.iter().filter(|entry| entry.library.is_some()).map(|entry| entry.name).collect()
 }
 
+/// The simulated boards.
+const BOARDS: &[&str] = &["h100", "a100", "mi300x", "max1550", "gaudi2", "ascend910b", "mixed"];
 const LIBRARIES: fn() -> Vec<&'static str> = libraries;
 const SOURCES: fn() -> Vec<&'static str> = sources;
 const DETECTORS: fn() -> Vec<&'static str> = detectors;

@@ -44,7 +44,8 @@ fn identity(snapshot: &Snapshot, page: &mut Page) {
     page.add("build_info", &[&snapshot.node.version, snapshot.node.rig.as_str()], 1.0);
     for device in snapshot.frame.devices.iter().filter(|device| !device.gone) {
         let info = &device.info;
-        let values = [info.kind.as_str(), &info.key, &info.name, &info.model, info.vendor.as_str()];
+        let values =
+            [info.kind.as_str(), &info.key, &info.name, &info.model, info.vendor.as_str(), &info.parent];
         page.add("device_info", &values, 1.0);
     }
     for signal in &snapshot.signals {

@@ -2,7 +2,8 @@
 use super::{Assembly, Hands, Pace, RigError, node};
 use crate::clock::MachineClock;
 use crate::config::Config;
-use crate::feed::{Feed, Place};
+use crate::feed::Feed;
+use crate::line::Place;
 use crate::source::Opened;
 use crate::worker::Worker;
 use collectors::{BUILT_IN, Entry, Options, Roots};
@@ -22,14 +23,14 @@ pub(super) fn assemble(config: &Config) -> Result<Assembly, RigError> {
         .iter()
         .filter(enabled)
         .map(|entry| {
-            let source = Opened::built_in(entry.name, entry.open, options.clone(), Arc::clone(&clock));
+            let source = Opened::built_in(entry.name, entry.open, &options, Arc::clone(&clock));
             place(entry, source)
         })
         .collect();
     let host = std::fs::read_to_string(options.roots.proc.join("sys/kernel/hostname")).unwrap_or_default();
     let disabled = config.collectors.disabled.clone();
     Ok(Assembly {
-        feed: Feed::new(places?, config.beat.deadline()),
+        feed: Feed::new(places?, config.beat.deadline(), Arc::clone(&clock)),
         hands: Box::new(move || open_hands(&options, &disabled)),
         clock,
         pace: Pace::Machine,

@@ -2,7 +2,8 @@
 use super::stepped::SteppedClock;
 use super::{Assembly, Hands, Pace, RigError, node};
 use crate::config::Config;
-use crate::feed::{Feed, Place};
+use crate::feed::Feed;
+use crate::line::Place;
 use crate::source::Opened;
 use collectors::replay::{Recording, Replay};
 use model::Clock;
@@ -21,7 +22,7 @@ pub(super) fn assemble(config: &Config) -> Result<Assembly, RigError> {
     config.beat.interval = Duration::from_secs_f64(beat_s);
     let note = format!("recorded in {}", path.display());
     Ok(Assembly {
-        feed: Feed::new(vec![Place::Inline(Box::new(source))], config.beat.deadline()),
+        feed: Feed::new(vec![Place::Inline(Box::new(source))], config.beat.deadline(), Arc::clone(&any)),
         hands: Box::new(Hands::default),
         clock: any,
         pace: Pace::Stepped(clock),

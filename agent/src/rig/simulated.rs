@@ -3,10 +3,11 @@ use super::stepped::SteppedClock;
 use super::{Assembly, Hands, Pace, node};
 use crate::config::Config;
 use crate::engine::beginning;
-use crate::feed::{Feed, Place};
+use crate::feed::Feed;
+use crate::line::Place;
 use crate::source::Opened;
 use model::Clock;
-use sim::rig::{SharedNode, SimActuator, SimCollector, SimReflex};
+use sim::rig::{SharedNode, SimActuator, SimNode, SimReflex};
 use sim::{Node, Profile, Workload};
 use std::sync::Arc;
 
@@ -25,25 +26,33 @@ pub fn simulated(config: &Config) -> Assembly {
 /// Assembles a simulated node with nothing to do.
 pub fn idle(config: &Config) -> Assembly {
     // The configuration admits known names only.
-    let profile = Profile::named(&config.rig.sim_board).unwrap_or(&sim::profile::H100);
+    let boards = match Profile::named(&config.rig.sim_board) {
+        Some(profile) => vec![profile; config.rig.sim_boards],
+        None => sim::story::MIXED.to_vec(),
+    };
     let start = beginning(false);
     let clock = Arc::new(SteppedClock::new(start));
-    let shared =
-        SharedNode::new(Node::new(profile, config.rig.sim_boards, config.rig.sim_seed, start.mono_ns));
+    let shared = SharedNode::new(Node::of(&boards, config.rig.sim_seed, start.mono_ns));
     let hands = Hands {
         actuators: vec![Box::new(SimActuator::new(shared.clone()))],
         fast: vec![Box::new(SimReflex::new(shared.clone()))],
     };
     let any: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
-    let source = Opened::given(Box::new(SimCollector::new(shared.clone())), Arc::clone(&any));
-    let note =
-        format!("{} x {}, simulated, seed {}", config.rig.sim_boards, profile.model, config.rig.sim_seed);
+    let source = Opened::given(Box::new(SimNode::new(shared.clone())), Arc::clone(&any));
+    let note = note(&boards, config.rig.sim_seed);
     Assembly {
-        feed: Feed::new(vec![Place::Inline(Box::new(source))], config.beat.deadline()),
+        feed: Feed::new(vec![Place::Inline(Box::new(source))], config.beat.deadline(), Arc::clone(&any)),
         hands: Box::new(move || hands),
         clock: any,
         pace: Pace::Stepped(clock),
         node: node(config, "simulated-node".to_owned(), note),
         sim: Some(shared),
     }
+}
+
+/// What is on the node, in words.
+fn note(boards: &[&Profile], seed: u64) -> String {
+    let same = |group: &[&Profile]| format!("{} x {}", group.len(), group[0].model);
+    let groups: Vec<_> = boards.chunk_by(|one, other| one.short == other.short).map(same).collect();
+    format!("{}, simulated, seed {seed}", groups.join(", "))
 }

@@ -15,12 +15,21 @@ pub enum Fault {
     PcieWidth,
     /// The board draws a fifth more than its limit, as some do near their floor.
     CapNotHeld,
+    /// The driver's calls for the board do not return.
+    Hang,
 }
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Self; 6] =
-        [Self::Lost, Self::StuckSensor, Self::Cooler, Self::PowerBrake, Self::PcieWidth, Self::CapNotHeld];
+    pub const ALL: [Self; 7] = [
+        Self::Lost,
+        Self::StuckSensor,
+        Self::Cooler,
+        Self::PowerBrake,
+        Self::PcieWidth,
+        Self::CapNotHeld,
+        Self::Hang,
+    ];
 
     /// The bit under which plain state keeps it.
     pub const fn bit(self) -> u32 {
@@ -36,6 +45,7 @@ impl Fault {
             Self::PowerBrake => "power_brake",
             Self::PcieWidth => "pcie_width",
             Self::CapNotHeld => "cap_not_held",
+            Self::Hang => "hang",
         }
     }
 

@@ -1,14 +1,40 @@
-//! The story of the demonstration: what happens to a simulated node of eight boards, second by second.
+//! The stories of the demonstration: what happens to a simulated node, second by second.
 use crate::fault::Fault;
 use crate::load::Workload;
 use crate::node::Node;
+use crate::profile::{ASCEND910B, GAUDI2, H100, MI300X, Profile};
 
-/// The budget that the node has room under, in watts.
-pub const BUDGET_W: f64 = 7600.0;
-/// The budget of the squeeze, in watts: well below what the node draws, well above the sum of its floors.
-pub const SQUEEZE_W: f64 = 4800.0;
-/// How long the story takes, in seconds.
+/// How long a story takes, in seconds.
 pub const LENGTH_S: f64 = 60.0;
+
+/// Eight boards of one product.
+pub const EIGHT: &[&Profile] = &[&H100; 8];
+/// A node of four vendors' devices: 4 NVIDIA, 4 AMD, 2 Gaudi, 2 Ascend.
+pub const MIXED: &[&Profile] = &[
+    &H100,
+    &H100,
+    &H100,
+    &H100,
+    &MI300X,
+    &MI300X,
+    &MI300X,
+    &MI300X,
+    &GAUDI2,
+    &GAUDI2,
+    &ASCEND910B,
+    &ASCEND910B,
+];
+
+/// A story and the node that it happens to.
+#[derive(Debug, Clone, Copy)]
+pub struct Story {
+    /// The boards.
+    pub boards: &'static [&'static Profile],
+    /// The budget of the squeeze, in watts, where there is one: well above the sum of the floors.
+    pub squeeze_w: Option<f64>,
+    /// What happens, in order.
+    pub moments: &'static [Moment],
+}
 
 /// One thing that happens.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,39 +54,93 @@ pub enum Step {
 /// A moment of the story: seconds since the start, what happens, and a caption ("" where the step needs none).
 pub type Moment = (f64, Step, &'static str);
 
-/// The story, in order.
-pub const STORY: &[Moment] = &[
-    (0.0, Step::Budget(BUDGET_W), "eight idle boards under a budget of 7600 W"),
-    (3.0, Step::Load(0, 3, Workload::Training), "a training job takes gpu0 to gpu3, high priority"),
-    (4.5, Step::Inject(2, Fault::Cooler), "gpu2's cooler is blocked and gpu2 heats up"),
-    (6.0, Step::Load(4, 6, Workload::Decode), "inference arrives on gpu4 to gpu6"),
-    (8.0, Step::Load(7, 7, Workload::Serving), "a batch job of low priority takes gpu7"),
-    (13.0, Step::Xid(5, 79), "gpu5 falls off the bus: XID 79"),
-    (13.0, Step::Inject(5, Fault::Lost), ""),
-    (18.0, Step::Heal(5, Fault::Lost), "gpu5 was reset and returns"),
-    (20.0, Step::Load(4, 6, Workload::Prefill), "long prompts: gpu4 to gpu6 burst to full power"),
-    (24.0, Step::Budget(SQUEEZE_W), "the feed is short: the budget falls to 4800 W"),
-    (36.0, Step::Heal(2, Fault::Cooler), "gpu2's cooler is free again"),
-    (40.0, Step::Budget(BUDGET_W), "the feed recovers: the budget is 7600 W again"),
-    (46.0, Step::Load(4, 7, Workload::Decode), "prompts are done"),
-    (52.0, Step::Load(0, 3, Workload::Idle), "the training job ends"),
+/// A day on eight H100s: load, a fault, a power squeeze and recovery.
+pub const DAY: Story = Story {
+    boards: EIGHT,
+    squeeze_w: Some(4800.0),
+    moments: &[
+        (0.0, Step::Budget(7600.0), "eight idle boards under a budget of 7600 W"),
+        (3.0, Step::Load(0, 3, Workload::Training), "a training job takes gpu0 to gpu3, high priority"),
+        (4.5, Step::Inject(2, Fault::Cooler), "gpu2's cooler is blocked and gpu2 heats up"),
+        (6.0, Step::Load(4, 6, Workload::Decode), "inference arrives on gpu4 to gpu6"),
+        (8.0, Step::Load(7, 7, Workload::Serving), "a batch job of low priority takes gpu7"),
+        (13.0, Step::Xid(5, 79), "gpu5 falls off the bus: XID 79"),
+        (13.0, Step::Inject(5, Fault::Lost), ""),
+        (18.0, Step::Heal(5, Fault::Lost), "gpu5 was reset and returns"),
+        (20.0, Step::Load(4, 6, Workload::Prefill), "long prompts: gpu4 to gpu6 burst to full power"),
+        (24.0, Step::Budget(4800.0), "the feed is short: the budget falls to 4800 W"),
+        (36.0, Step::Heal(2, Fault::Cooler), "gpu2's cooler is free again"),
+        (40.0, Step::Budget(7600.0), "the feed recovers: the budget is 7600 W again"),
+        (46.0, Step::Load(4, 7, Workload::Decode), "prompts are done"),
+        (52.0, Step::Load(0, 3, Workload::Idle), "the training job ends"),
+    ],
+};
+
+/// A day on a node of four vendors.
+pub const MIXED_DAY: Story = Story {
+    boards: MIXED,
+    squeeze_w: Some(6800.0),
+    moments: &[
+        (0.0, Step::Budget(9500.0), "four vendors' devices, idle, under a budget of 9500 W"),
+        (3.0, Step::Load(0, 3, Workload::Training), "a training job takes gpu0 to gpu3, high priority"),
+        (5.0, Step::Load(4, 6, Workload::Decode), "inference arrives on amd0 to amd2"),
+        (7.0, Step::Load(7, 7, Workload::Serving), "two tenants share amd3"),
+        (9.0, Step::Load(8, 9, Workload::Training), "gaudi0 and gaudi1 train"),
+        (11.0, Step::Load(10, 11, Workload::Decode), "ascend0 and ascend1 serve"),
+        (15.0, Step::Inject(6, Fault::Lost), "amd2 falls off the bus"),
+        (20.0, Step::Heal(6, Fault::Lost), "amd2 was reset and returns"),
+        (22.0, Step::Inject(9, Fault::Hang), "a driver call for gaudi1 does not return"),
+        (25.0, Step::Load(4, 6, Workload::Prefill), "long prompts: amd0 to amd2 burst to full power"),
+        (28.0, Step::Budget(6800.0), "the feed is short: the budget falls to 6800 W"),
+        (34.0, Step::Heal(9, Fault::Hang), "the call for gaudi1 has returned"),
+        (42.0, Step::Budget(9500.0), "the feed recovers: the budget is 9500 W again"),
+        (47.0, Step::Load(4, 7, Workload::Decode), "prompts are done"),
+        (53.0, Step::Load(0, 3, Workload::Idle), "the training job ends"),
+    ],
+};
+
+/// A driver call that does not return, on either node.
+const HANG: &[Moment] = &[
+    (0.0, Step::Budget(9500.0), "an idle node under a budget of 9500 W"),
+    (2.0, Step::Load(0, 3, Workload::Training), "a training job takes gpu0 to gpu3"),
+    (4.0, Step::Load(4, 7, Workload::Decode), "inference arrives on the next four devices"),
+    (
+        10.0,
+        Step::Inject(3, Fault::Hang),
+        "a driver call for gpu3 does not return; every other device goes on",
+    ),
+    (25.0, Step::Inject(1, Fault::Hang), "a second one, for gpu1"),
+    (35.0, Step::Heal(1, Fault::Hang), "the call for gpu1 has returned: gpu1 is opened again and compared"),
+    (45.0, Step::Heal(3, Fault::Hang), "the call for gpu3 has returned: gpu3 is opened again and compared"),
+    (54.0, Step::Load(0, 7, Workload::Idle), "the jobs end"),
 ];
 
-/// Plays the story on a node.
-#[derive(Debug, Default)]
+/// The hang on eight H100s.
+pub const EIGHT_HANG: Story = Story { boards: EIGHT, squeeze_w: None, moments: HANG };
+/// The hang on a node of four vendors.
+pub const MIXED_HANG: Story = Story { boards: MIXED, squeeze_w: None, moments: HANG };
+
+/// Plays a story on a node.
+#[derive(Debug)]
 pub struct Player {
+    story: &'static Story,
     next: usize,
 }
 
 impl Player {
+    /// A player at the beginning of a story.
+    pub fn new(story: &'static Story) -> Self {
+        Self { story, next: 0 }
+    }
+
     /// Carries out every moment that is due `elapsed_s` seconds after the start and gives it back.
     pub fn play(&mut self, elapsed_s: f64, node: &mut Node) -> &'static [Moment] {
-        let first = self.next;
-        while STORY.get(self.next).is_some_and(|(at, ..)| *at <= elapsed_s) {
-            act(STORY[self.next].1, node);
+        let (moments, first) = (self.story.moments, self.next);
+        while moments.get(self.next).is_some_and(|(at, ..)| *at <= elapsed_s) {
+            act(moments[self.next].1, node);
             self.next += 1;
         }
-        &STORY[first..self.next]
+        &moments[first..self.next]
     }
 }
 
@@ -79,26 +159,36 @@ fn act(step: Step, node: &mut Node) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::H100;
+
+    const STORIES: [&Story; 4] = [&DAY, &MIXED_DAY, &EIGHT_HANG, &MIXED_HANG];
+
+    /// The largest budget that a story sets, in watts.
+    fn budget_w(story: &Story) -> f64 {
+        let watts = |(_, step, _): &Moment| if let Step::Budget(watts) = step { *watts } else { 0.0 };
+        story.moments.iter().map(watts).fold(0.0, f64::max)
+    }
 
     #[test]
-    fn the_squeeze_bites_and_can_be_met() {
-        let mut node = Node::new(&H100, 8, 1, 0);
-        let mut player = Player::default();
-        let mut peak: f64 = 0.0;
-        for tick in 0..240 {
-            player.play(f64::from(tick) / 10.0, &mut node);
-            node.step_to(tick as u64 * 100_000_000);
-            peak = peak.max(node.boards_w() + node.rest_w());
+    fn the_squeezes_bite_and_can_be_met() {
+        for story in [&DAY, &MIXED_DAY] {
+            let mut node = Node::of(story.boards, 1, 0);
+            let mut player = Player::new(story);
+            let mut peak: f64 = 0.0;
+            for tick in 0..280 {
+                player.play(f64::from(tick) / 10.0, &mut node);
+                node.step_to(tick as u64 * 100_000_000);
+                peak = peak.max(node.boards_w() + node.rest_w());
+            }
+            let squeeze_w = story.squeeze_w.unwrap();
+            assert!(peak > squeeze_w * 1.05 && peak < budget_w(story), "{peak} W before the squeeze");
+            let floors: f64 = story.boards.iter().map(|board| board.limit_min.0).sum::<f64>() + node.rest_w();
+            assert!(floors < squeeze_w * 0.8, "{floors} W of floors");
         }
-        assert!(peak > SQUEEZE_W * 1.05 && peak < BUDGET_W, "{peak} W before the squeeze");
-        let floors = 8.0 * H100.limit_min.0 + node.rest_w();
-        assert!(floors < SQUEEZE_W * 0.8, "{floors} W of floors");
     }
 
     /// The board at each second of the story, played without anybody who acts on it.
     fn played(index: usize) -> Vec<crate::Board> {
-        let (mut node, mut player) = (Node::new(&H100, 8, 1, 0), Player::default());
+        let (mut node, mut player) = (Node::new(&H100, 8, 1, 0), Player::new(&DAY));
         let second = |second: u32| {
             player.play(f64::from(second), &mut node);
             node.step_to(u64::from(second) * 1_000_000_000);
@@ -127,8 +217,16 @@ mod tests {
     }
 
     #[test]
-    fn the_story_is_in_order_and_ends_in_time() {
-        assert!(STORY.windows(2).all(|pair| pair[0].0 <= pair[1].0));
-        assert!(STORY.iter().all(|(at, ..)| *at < LENGTH_S));
+    fn every_story_is_in_order_ends_in_time_and_has_its_boards() {
+        for story in STORIES {
+            assert!(story.moments.windows(2).all(|pair| pair[0].0 <= pair[1].0));
+            assert!(story.moments.iter().all(|(at, ..)| *at < LENGTH_S));
+            let last = |(_, step, _): &Moment| match step {
+                Step::Load(_, last, _) => *last,
+                Step::Inject(index, _) | Step::Heal(index, _) | Step::Xid(index, _) => *index,
+                Step::Budget(_) => 0,
+            };
+            assert!(story.moments.iter().map(last).all(|index| index < story.boards.len()));
+        }
     }
 }

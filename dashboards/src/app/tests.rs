@@ -11,6 +11,8 @@ use model::{
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
+mod mixed;
+
 const FULL: Options = Options { colour: true, unicode: true };
 const PLAIN: Options = Options { colour: false, unicode: false };
 
@@ -345,7 +347,7 @@ fn scrolling_ends_with_the_page_and_turns_at_once() {
         app.on(key(KeyCode::PageDown));
     }
     let last = screen(&app, 80, 24);
-    assert!(last.contains("performance state") && !last.contains("priority normal"), "{last}");
+    assert!(last.contains("modes and states") && !last.contains("priority normal"), "{last}");
     let end = app.line;
     app.on(key(KeyCode::Up));
     assert_eq!(app.line, end - 1, "the first key back moves the page");

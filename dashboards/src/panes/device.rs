@@ -1,6 +1,6 @@
 //! The device page: its past, what is wrong with it, who is on it, and every reading with its unit or why there is none.
 use crate::app::App;
-use crate::format::{NOTHING, ago, clock, fit, spark, value, wrap};
+use crate::format::{NOTHING, ago, clock, spark, value, wrap};
 use crate::past::Track;
 use crate::theme::{health_sign, severity_sign};
 use model::{Device, Event, Metric, Snapshot, Unit};
@@ -27,26 +27,58 @@ pub(super) fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
         lines.extend([Line::raw(""), Line::styled(" events", app.theme.title())]);
         lines.extend(events.into_iter().take(6).flat_map(|event| told(app, snapshot, event, width)));
     }
-    lines.extend(processes(app, snapshot, device, width));
+    lines.extend(super::parts::lines(app, snapshot, device, width));
     lines.push(Line::raw(""));
     lines.extend(super::readings::lines(app, device.id, width));
     lines
 }
 
+/// Attributes in the order in which they are looked for; the others follow by name.
+const ATTRIBUTES: &[&str] = &["pci", "serial", "driver", "firmware", "vbios", "numa", "peers"];
+
+/// Name and model, state, and what is known of it that does not change.
 fn identity(app: &App, snapshot: &Snapshot, device: &Device, width: usize) -> Vec<Line<'static>> {
     let (info, health) = (&device.info, snapshot.health(device.id));
     let gone = if device.gone { ", gone" } else { "" };
-    let mut state = vec![
-        Span::styled(
-            format!(" {} {}{gone}", health_sign(health, app.options.unicode), health.as_str()),
-            app.theme.health(health),
-        ),
-        Span::raw(format!("   priority {}", snapshot.priority(device.id).as_str())),
+    let mut state = vec![Span::styled(
+        format!(" {} {}{gone}", health_sign(health, app.options.unicode), health.as_str()),
+        app.theme.health(health),
+    )];
+    let late = super::late::word(snapshot, device);
+    state.extend(late.map(|late| Span::styled(format!(", {late}"), app.theme.bad())));
+    state.push(Span::raw(format!("   priority {}", snapshot.priority(device.id).as_str())));
+    state.push(Span::styled(format!("   {}", info.key), app.theme.dim()));
+    let mut lines = vec![
+        super::cut(&format!(" {}   {}", info.name, info.model), width, app.theme.title()),
+        Line::from(state),
     ];
-    let mut facts = vec![info.key.clone()];
-    facts.extend(info.attributes.iter().map(|(name, value)| format!("{name} {value}")));
-    state.push(Span::styled(format!("   {}", facts.join("   ")), app.theme.dim()));
-    vec![super::cut(&format!(" {}   {}", info.name, info.model), width, app.theme.title()), Line::from(state)]
+    let place = |name: &str| ATTRIBUTES.iter().position(|known| *known == name).unwrap_or(ATTRIBUTES.len());
+    let mut known: Vec<_> = info.attributes.iter().collect();
+    known.sort_by_key(|(name, _)| place(name));
+    let facts: Vec<_> = known.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    let room = width.saturating_sub(1).max(10);
+    lines.extend(
+        packed(&facts, room).into_iter().map(|fact| super::cut(&format!(" {fact}"), width, app.theme.dim())),
+    );
+    let late = super::late::sentence(snapshot, device);
+    let late = late.map(|text| wrap(&text, width.saturating_sub(4).max(10))).unwrap_or_default();
+    lines.extend(late.into_iter().map(|text| Line::styled(format!(" {text}"), app.theme.bad())));
+    lines
+}
+
+/// Facts side by side in lines of a width; one is only torn apart where it is longer than a line.
+fn packed(facts: &[String], width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for fact in facts {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 3 + fact.chars().count() <= width => {
+                line.push_str("   ");
+                line.push_str(fact);
+            }
+            _ => lines.extend(wrap(fact, width)),
+        }
+    }
+    lines
 }
 
 /// Three lines of the short past, each with what is now and between what it moved.
@@ -83,7 +115,7 @@ fn told(app: &App, snapshot: &Snapshot, event: &Event, width: usize) -> Vec<Line
     let end = event.cleared.unwrap_or(snapshot.frame.at);
     let lasted = ago(end.seconds_since(event.since));
     let text = format!(
-        " {} {}   {} since {}, {lasted}",
+        " {} {}, {} since {}, {lasted}",
         severity_sign(event.severity, app.options.unicode),
         event.title(),
         event.phase.as_str(),
@@ -92,27 +124,13 @@ fn told(app: &App, snapshot: &Snapshot, event: &Event, width: usize) -> Vec<Line
     if !event.active() {
         return vec![super::cut(&text, width, app.theme.dim())];
     }
-    let mut lines = vec![super::cut(&text, width, app.theme.severity(event.severity))];
+    let style = app.theme.severity(event.severity);
+    let title = wrap(&text, width.saturating_sub(4).max(10));
+    let indent = |number: usize| if number == 0 { " " } else { "   " };
+    let title =
+        title.into_iter().enumerate().map(|(number, text)| (indent(number).to_owned() + &text, style));
+    let mut lines: Vec<_> = title.map(|(text, style)| Line::styled(text, style)).collect();
     let remedy = wrap(event.fault.remedy(), width.saturating_sub(4).max(10));
     lines.extend(remedy.into_iter().map(|text| Line::raw(format!("   {text}"))));
-    lines
-}
-
-fn processes(app: &App, snapshot: &Snapshot, device: &Device, width: usize) -> Vec<Line<'static>> {
-    let mine: Vec<_> =
-        snapshot.frame.processes.iter().filter(|process| process.device == device.id).collect();
-    if mine.is_empty() {
-        return Vec::new();
-    }
-    let mut lines = vec![
-        Line::raw(""),
-        Line::styled(format!(" {:<24} {:>9} {:>14}", "processes", "pid", "memory"), app.theme.title()),
-    ];
-    for process in mine {
-        let memory = process.memory_bytes.map(|bytes| value(bytes as f64, Unit::Bytes));
-        let memory = memory.unwrap_or_else(|| format!("{NOTHING} not told"));
-        let text = format!("   {} {:>9} {memory:>14}", fit(&process.name, 22), process.pid);
-        lines.push(Line::raw(fit(&text, width)));
-    }
     lines
 }

@@ -4,7 +4,9 @@ mod device;
 mod events;
 mod header;
 mod help;
+mod late;
 mod overview;
+mod parts;
 mod readings;
 mod sources;
 

@@ -1,8 +1,8 @@
 //! The sources page: what is read, what is not and why, and what the agent itself costs.
 use crate::app::App;
-use crate::format::{NOTHING, fit, value};
+use crate::format::{NOTHING, ago, fit, value, wrap};
 use model::snapshot::SourceHealth;
-use model::{DeviceKind, Metric, Snapshot, Unit};
+use model::{DeviceKind, Metric, Reason, Snapshot, Unit};
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
@@ -10,12 +10,14 @@ use ratatui::text::{Line, Span};
 pub(super) fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
     let Some(snapshot) = app.snapshot() else { return Vec::new() };
     let width = usize::from(area.width);
+    let name =
+        snapshot.sources.iter().map(|source| source.name.chars().count()).max().unwrap_or(0).clamp(12, 20);
     let heading = format!(
-        " {:<12} {:<6} {:>9} {:>8} {:>7}  {}",
-        "source", "state", "took", "readings", "absent", "why, and failures since the start"
+        " {:<name$} {:<6} {:>9} {:>6} {:>8} {:>7}  failures since the start",
+        "source", "state", "took", "calls", "readings", "absent"
     );
     let mut lines = vec![Line::raw(""), super::cut(&heading, width, app.theme.dim())];
-    lines.extend(snapshot.sources.iter().map(|source| row(app, snapshot, source, width)));
+    lines.extend(snapshot.sources.iter().flat_map(|source| rows(app, snapshot, source, (name, width))));
     if snapshot.sources.is_empty() {
         lines.push(Line::raw(" no source is open"));
     }
@@ -24,7 +26,9 @@ pub(super) fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
     lines
 }
 
-fn row(app: &App, snapshot: &Snapshot, source: &SourceHealth, width: usize) -> Line<'static> {
+/// What a source did on its last collection, and below it why it does not do better.
+fn rows(app: &App, snapshot: &Snapshot, source: &SourceHealth, look: (usize, usize)) -> Vec<Line<'static>> {
+    let (name, width) = look;
     let device = snapshot.frame.devices.find(DeviceKind::Source, &source.name);
     let get = |metric, unit| {
         device
@@ -33,27 +37,35 @@ fn row(app: &App, snapshot: &Snapshot, source: &SourceHealth, width: usize) -> L
     };
     let (state, style) = match (source.up, source.reason) {
         (true, _) => ("up", app.theme.good()),
-        (false, Some(model::Reason::Unsupported)) => ("none", app.theme.dim()),
+        (false, Some(Reason::Unsupported)) => ("none", app.theme.dim()),
+        (false, Some(Reason::Late)) => ("late", app.theme.bad()),
+        (false, Some(Reason::Denied)) => ("denied", app.theme.bad()),
         (false, _) => ("down", app.theme.bad()),
     };
     let failures: Vec<_> =
         source.failures.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
-    let reason = source.reason.map_or("", model::Reason::as_str);
-    let why = source.message.as_deref().unwrap_or(reason);
     let right = format!(
-        " {:>9} {:>8} {:>7}  {why}{}{}",
+        " {:>9} {:>6} {:>8} {:>7}  {}",
         get(Metric::SourceDuration, Unit::Seconds),
+        get(Metric::SourceCalls, Unit::Count),
         get(Metric::SourceReadings, Unit::Count),
         get(Metric::SourceAbsences, Unit::Count),
-        if why.is_empty() || failures.is_empty() { "" } else { "   " },
         failures.join(", ")
     );
-    let right = fit(&right, width.saturating_sub(20)).trim_end().to_owned();
-    Line::from(vec![
-        Span::raw(format!(" {} ", fit(&source.name, 12))),
+    let right = fit(&right, width.saturating_sub(name + 8)).trim_end().to_owned();
+    let mut lines = vec![Line::from(vec![
+        Span::raw(format!(" {} ", fit(&source.name, name))),
         Span::styled(format!("{state:<6}"), style),
         Span::raw(right),
-    ])
+    ])];
+    let late_s =
+        device.and_then(|id| snapshot.frame.value(id, Metric::SourceLate)).filter(|late| *late > 0.0);
+    let reason = source.reason.map(Reason::as_str).filter(|_| !source.up);
+    let why = source.message.as_deref().or(reason).map(str::to_owned);
+    let why = why.or(late_s.map(|late| format!("past its deadline for {}", ago(late))));
+    let why = why.map(|why| wrap(&why, width.saturating_sub(5).max(10))).unwrap_or_default();
+    lines.extend(why.into_iter().map(|text| super::cut(&format!("   {text}"), width, app.theme.dim())));
+    lines
 }
 
 fn agent(snapshot: &Snapshot) -> Vec<String> {
