@@ -542,6 +542,246 @@ fn the_reflex_reads_power_between_beats_and_nothing_else() {
     }
 }
 
+/// Makes a driver's file of another kernel file that takes a number and keeps only a part of it, without an error.
+fn deaf(file: &Path) {
+    std::fs::remove_file(file).unwrap();
+    std::os::unix::fs::symlink("/proc/self/coredump_filter", file).unwrap();
+}
+
+#[test]
+fn what_a_cap_became_is_what_is_read_back_and_not_what_was_written() {
+    let mut bench = Bench::amd(1, &[]);
+    bench.run(1);
+    let order = order(&bench.children[0], 400.0);
+    deaf(&bench.tree.monitor(0).join("power1_cap"));
+    assert_eq!(
+        bench.actuator().apply(&order).unwrap(),
+        Watts(0.0),
+        "the filter keeps the lowest bits of 400,000,000"
+    );
+
+    let mut bench = Bench::intel(1, &[]);
+    bench.run(1);
+    let order = self::order(&bench.children[0], 400.0);
+    deaf(&bench.tree.monitor(0).join("power1_max"));
+    let error = bench.actuator().apply(&order).unwrap_err();
+    assert_eq!(error.reason, Reason::Mismatch, "a limit that reads 0 is no limit");
+}
+
+#[test]
+fn a_cap_that_the_driver_refuses_is_an_error() {
+    let mut bench = Bench::amd(1, &[]);
+    bench.run(1);
+    let order = order(&bench.children[0], 400.0);
+    let file = bench.tree.monitor(0).join("power1_cap");
+    std::fs::remove_file(&file).unwrap();
+    // A kernel file that takes numbers up to 1000 only.
+    std::os::unix::fs::symlink("/proc/self/oom_score_adj", &file).unwrap();
+    assert_eq!(bench.actuator().apply(&order).unwrap_err().reason, Reason::Io);
+}
+
+#[test]
+fn a_processor_with_graphics_has_no_monitor_and_is_read_by_its_table() {
+    let mut bench = Bench::amd(1, &[]);
+    std::fs::remove_dir_all(bench.tree.device(0).join("hwmon")).unwrap();
+    let metrics = fake_sysfs::Metrics::of(&bench.tree.node().boards[0], [0; 6]);
+    let metrics =
+        fake_sysfs::Metrics { heat_c: [48, 50, 0], power_w: 25, throttle: 1 << 36 | 1 << 5, ..metrics };
+    std::fs::write(
+        bench.tree.device(0).join("gpu_metrics"),
+        fake_sysfs::table(fake_sysfs::Version::V2_4, &metrics),
+    )
+    .unwrap();
+    bench.collect();
+    let child = &bench.children[0];
+    assert_eq!((child.value(Metric::Temperature), child.value(Metric::PowerAverage)), (48.0, 25.0));
+    assert_eq!((child.value(Metric::EventSwPowerCap), child.value(Metric::EventSwThermal)), (1.0, 1.0));
+    assert_eq!((child.value(Metric::EventHwThermal), child.value(Metric::EventHwSlowdown)), (0.0, 0.0));
+    assert!(child.reading(Metric::PowerLimitEnforced).is_none());
+    assert_eq!(bench.actuator().enforced(&child.arrival.key).unwrap_err().reason, Reason::Unsupported);
+}
+
+#[test]
+fn a_table_that_breaks_takes_only_its_own_readings_with_it() {
+    let mut bench = Bench::amd(1, &[]);
+    bench.run(1);
+    assert!(bench.children[0].reading(Metric::Energy).unwrap().value().is_some());
+    let file = bench.tree.device(0).join("gpu_metrics");
+    let whole = std::fs::read(&file).unwrap();
+    for broken in [&whole[..100], &[], &vec![0xa5; 1 << 20]] {
+        std::fs::write(&file, broken).unwrap();
+        bench.now = bench.now.after(Duration::from_secs(1));
+        bench.collect();
+        let child = &bench.children[0];
+        assert_eq!(child.reading(Metric::Energy), Some(Reading::Absent(Absence::Implausible)));
+        assert!(child.value(Metric::PowerInstant) > 0.0);
+    }
+    std::fs::write(&file, &whole).unwrap();
+    bench.collect();
+    assert!(bench.children[0].reading(Metric::Energy).unwrap().value().is_some());
+}
+
+/// An NPU in a tree of its own.
+fn npu(home: &Path, busy_us: u64) {
+    let folder = home.join("sys/devices/pci0000:00/0000:00:0b.0");
+    let member = folder.join("accel/accel0");
+    let driver = home.join("sys/bus/pci/drivers/intel_vpu");
+    std::fs::create_dir_all(&member).unwrap();
+    std::fs::create_dir_all(&driver).unwrap();
+    std::fs::create_dir_all(home.join("sys/class/accel")).unwrap();
+    for (name, text) in [
+        ("vendor", "0x8086".to_owned()),
+        ("device", "0x643e".to_owned()),
+        ("npu_busy_time_us", busy_us.to_string()),
+        ("npu_memory_utilization", (3_u64 << 30).to_string()),
+        ("npu_current_frequency_mhz", "1400".to_owned()),
+        ("npu_max_frequency_mhz", "1950".to_owned()),
+    ] {
+        std::fs::write(folder.join(name), text + "\n").unwrap();
+    }
+    for (to, at) in [
+        (&folder, member.join("device")),
+        (&driver, folder.join("driver")),
+        (&member, home.join("sys/class/accel/accel0")),
+    ] {
+        if !at.is_symlink() {
+            std::os::unix::fs::symlink(to, at).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_npu_is_busy_for_the_time_that_its_counter_grew() {
+    let home = tempfile::tempdir().unwrap();
+    npu(home.path(), 5_000_000);
+    let mut bus = collectors::intel::npu::open(&options(home.path())).unwrap().unwrap();
+    let (mut batch, mut now) = (Batch::default(), Timestamp::default());
+    bus.collect(now, &mut batch).unwrap();
+    let arrival = bus.arrivals().pop().unwrap();
+    assert_eq!((arrival.key.as_str(), arrival.name.as_str()), ("0000:00:0b.0", "intel-npu/npu0"));
+    let mut child = Child { arrival, batch, lost: None };
+    let mut beat = |busy_us, passed_ms| {
+        npu(home.path(), busy_us);
+        now = now.after(Duration::from_millis(passed_ms));
+        child.batch.begin();
+        child.arrival.collector.collect(now, &mut child.batch).unwrap();
+        child.reading(Metric::Utilization).unwrap()
+    };
+    assert_eq!(beat(5_000_000, 0), Reading::Absent(Absence::Late));
+    assert_eq!(beat(5_250_000, 1000), Reading::Value(0.25));
+    assert_eq!(beat(9_000_000, 500), Reading::Value(1.0), "a long job is counted when it ends");
+    assert_eq!(beat(100, 1000), Reading::Absent(Absence::Late), "the counter began anew");
+    let info = Arc::clone(child.batch.info(child.slot()));
+    assert_eq!((info.kind, info.vendor, info.name.as_str()), (DeviceKind::Npu, Vendor::Intel, "npu0"));
+    assert_eq!(child.value(Metric::MemoryUsed), (3_u64 << 30) as f64);
+    assert_eq!((child.value(Metric::ClockSm), child.value(Metric::ClockSmMax)), (1.4e9, 1.95e9));
+}
+
+/// A tree that follows the machine's clock, and an agent on it.
+struct Live {
+    stop: Arc<std::sync::atomic::AtomicBool>,
+    thread: Option<std::thread::JoinHandle<Tree>>,
+}
+
+impl Live {
+    fn start(mut tree: Tree) -> Self {
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let ended = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let clock = agent::clock::MachineClock;
+            let begin = model::Clock::now(&clock);
+            while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                let now = model::Clock::now(&clock);
+                tree.step(now.since(begin).as_nanos() as u64).unwrap();
+                agent::clock::wait_until(now.mono_ns + 20_000_000);
+            }
+            tree
+        });
+        Self { stop, thread: Some(thread) }
+    }
+
+    fn stop(&mut self) -> Tree {
+        self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+fn agent_on(home: &Path, more: &[&str]) -> tests::Agent {
+    let state = home.join("state");
+    std::fs::create_dir_all(&state).unwrap();
+    let sys = format!("collectors.sys={}", home.join("sys").display());
+    let state = format!("state.directory={}", state.display());
+    let mut arguments =
+        vec!["--set", &sys, "--set", &state, "--set", "beat.interval=200ms", "--set", "power.rest=1000W"];
+    arguments.extend(more);
+    tests::Agent::start(&arguments, &[])
+}
+
+#[test]
+fn a_budget_holds_amd_and_intel_cards_through_their_files_and_gives_limits_back() {
+    let home = tempfile::tempdir().unwrap();
+    let mut tree = Tree::new(home.path(), Node::of(&[&MI300X, &MI300X, &MAX1550, &MAX1550], 7, 0)).unwrap();
+    for board in 0..4 {
+        tree.node().set_workload(board, Workload::Training);
+    }
+    let limits: Vec<_> = (0..4)
+        .map(|card| tree.monitor(card).join(if card < 2 { "power1_cap" } else { "power1_max" }))
+        .collect();
+    let limits_w = || -> Vec<f64> {
+        let watts = |file| {
+            std::fs::read_to_string(file).unwrap_or_default().trim().parse::<f64>().ok().map(|uw| uw / 1e6)
+        };
+        limits.iter().filter_map(watts).collect()
+    };
+    let mut live = Live::start(tree);
+    let mut agent = agent_on(home.path(), &["--set", "power.budget=2900W", "--set", "power.enforce=true"]);
+    tests::eventually("every card is there", || {
+        agent.metric("wattkeeper_accelerator_up", &["device=\"intel1\""]) == Some(1.0)
+    });
+    tests::eventually("limits of both makers are lowered", || {
+        let limits_w = limits_w();
+        limits_w.len() == 4
+            && limits_w[..2].iter().any(|w| *w < 750.0)
+            && limits_w[2..].iter().any(|w| *w < 600.0)
+    });
+    assert!(limits_w().iter().all(|limit| *limit >= 150.0), "{:?}", limits_w());
+    tests::eventually("power is below the budget", || {
+        agent.metric("wattkeeper_power_node_watts", &[]).is_some_and(|watts| watts < 2900.0)
+    });
+    agent.signal(libc::SIGTERM);
+    assert_eq!(agent.wait(Duration::from_secs(5)).code(), Some(0));
+    live.stop();
+    assert_eq!(limits_w(), [750.0, 750.0, 600.0, 600.0]);
+}
+
+#[test]
+fn a_card_whose_file_hangs_is_named_with_the_file_and_holds_up_no_other() {
+    let home = tempfile::tempdir().unwrap();
+    let mut tree = Tree::new(home.path(), Node::of(&[&MI300X, &MI300X], 7, 0)).unwrap();
+    tree.node().set_workload(0, Workload::Training);
+    tree.step(2_000_000_000).unwrap();
+    let agent = agent_on(home.path(), &[]);
+    let up =
+        |name: &str| agent.metric("wattkeeper_accelerator_up", &[&format!("device=\"{name}\"")]) == Some(1.0);
+    tests::eventually("both cards are there", || up("amd0") && up("amd1"));
+    // Whoever opens a pipe waits until somebody else does, as a reader of a sick card waits for its firmware.
+    let file = home.path().join("sys/class/kfd/kfd/proc/4000/stats_20000/cu_occupancy");
+    std::fs::remove_file(&file).unwrap();
+    let name = std::ffi::CString::new(file.to_str().unwrap()).unwrap();
+    // SAFETY: the name is a string that ends in a zero and outlives the call.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    tests::eventually("the call that hangs is named", || {
+        agent.get("/events").text().contains("kfd cu_occupancy")
+    });
+    assert!(up("amd1") && !up("amd0"));
+    assert!(agent.metric("wattkeeper_accelerator_power_watts", &["device=\"amd1\""]).is_some());
+    // Held open, the pipe lets go of who waits now and of who comes before it is removed.
+    let pipe = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    drop(pipe);
+    tests::eventually("the card is back", || up("amd0"));
+}
+
 #[test]
 fn a_host_without_cards_has_no_source() {
     let home = tempfile::tempdir().unwrap();

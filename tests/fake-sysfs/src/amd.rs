@@ -17,22 +17,20 @@ fn monitor(card: &Card) -> std::path::PathBuf {
     card.folder.join("hwmon").join(format!("hwmon{}", card.board))
 }
 
-/// What the driver makes of a written limit. It refuses what is out of range, as far as a plain file can.
-pub(crate) fn take_over(card: &mut Card, board: &mut Board, quirks: &[Quirk]) {
-    let Some(asked) = number(&monitor(card).join("power1_cap")).filter(|asked| *asked != card.limit) else {
-        return;
-    };
-    if quirks.contains(&Quirk::Ignores) {
-        return;
-    }
+/// What the driver makes of a written limit. It refuses what is out of range, as far as a plain file can. A file that says
+/// what is in force is left alone, so that nothing is lost that is written meanwhile.
+pub(crate) fn take_over(card: &mut Card, board: &mut Board, quirks: &[Quirk]) -> io::Result<()> {
+    let file = monitor(card).join("power1_cap");
+    let Some(asked) = number(&file).filter(|asked| *asked != card.limit) else { return Ok(()) };
     let floor = quirks.iter().find_map(|quirk| match quirk {
         Quirk::Clips(percent) => Some(board.profile().limit_max.0 * f64::from(*percent) / 100.0),
         _ => None,
     });
     let limit_w = (asked as f64 / 1e6).max(floor.unwrap_or(0.0));
-    if board.set_power_limit(Watts(limit_w)) {
+    if !quirks.contains(&Quirk::Ignores) && board.set_power_limit(Watts(limit_w)) {
         card.limit = (limit_w * 1e6) as u64;
     }
+    if card.limit == asked { Ok(()) } else { put(&file, &format!("{}\n", card.limit)) }
 }
 
 pub(crate) fn write(card: &Card, node: &Node, quirks: &[Quirk]) -> io::Result<()> {
@@ -75,7 +73,9 @@ fn hwmon(card: &Card, board: &Board, classic: bool) -> io::Result<()> {
     let folder = monitor(card);
     let file = |name: &str, value: f64| put(&folder.join(name), &format!("{value:.0}\n"));
     put(&folder.join("name"), "amdgpu\n")?;
-    file("power1_cap", card.limit as f64)?;
+    if !folder.join("power1_cap").exists() {
+        file("power1_cap", card.limit as f64)?;
+    }
     file("power1_cap_min", profile.limit_min.0 * 1e6)?;
     file("power1_cap_max", profile.limit_max.0 * 1e6)?;
     file("power1_cap_default", profile.limit_max.0 * 1e6)?;

@@ -1,7 +1,6 @@
 //! An Intel card's files: hwmon, and the tiles of xe or i915.
 use crate::files::{number, put};
 use crate::{Card, Quirk};
-use model::Watts;
 use sim::board::reason;
 use sim::{Board, Node};
 use std::io;
@@ -17,7 +16,7 @@ pub(crate) fn take_over(card: &mut Card, board: &mut Board) {
         return;
     };
     card.limit = asked;
-    board.requested_w = if asked == 0 { board.profile().full_w } else { Watts(asked as f64 / 1e6).0 };
+    board.requested_w = if asked == 0 { board.profile().full_w } else { asked as f64 / 1e6 };
     board.out_of_band_w = board.out_of_band_w.max(board.requested_w);
 }
 
@@ -37,7 +36,10 @@ pub(crate) fn write(card: &Card, node: &Node, quirks: &[Quirk]) -> io::Result<()
     let file = |name: &str, value: f64| put(&folder.join(name), &format!("{value:.0}\n"));
     put(&folder.join("name"), if i915 { "i915\n" } else { "xe\n" })?;
     file("energy1_input", board.energy_j * 1e6)?;
-    file("power1_max", card.limit as f64)?;
+    // What is written there is what is in force: the driver takes every number.
+    if !folder.join("power1_max").exists() {
+        file("power1_max", card.limit as f64)?;
+    }
     file("power1_rated_max", profile.limit_max.0 * 1e6)?;
     file("power1_max_interval", 1000.0)?;
     file("fan1_input", 1800.0)?;

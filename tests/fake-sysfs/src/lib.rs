@@ -41,7 +41,7 @@ pub(crate) struct Card {
     pub(crate) folder: PathBuf,
     /// The limit that stands in its file, in microwatts.
     pub(crate) limit: u64,
-    /// When its driver was loaded.
+    /// Time in which nothing ran, in milliseconds.
     pub(crate) idle_ms: f64,
     /// Accumulated ticks and those of them under a limiter, for the table.
     pub(crate) residency: [u32; 6],
@@ -147,7 +147,7 @@ impl Tree {
     /// # Errors
     /// When a file cannot be read or written.
     pub fn step(&mut self, now_ns: u64) -> io::Result<()> {
-        self.take_over();
+        self.take_over()?;
         self.node.step_to(now_ns);
         let passed_s = self.now_ns.map_or(0.0, |then| now_ns.saturating_sub(then) as f64 / 1e9);
         self.now_ns = Some(now_ns);
@@ -164,14 +164,15 @@ impl Tree {
         self.write()
     }
 
-    fn take_over(&mut self) {
-        for card in &mut self.cards {
+    fn take_over(&mut self) -> io::Result<()> {
+        for card in self.cards.iter_mut().filter(|card| card.folder.exists()) {
             let board = &mut self.node.boards[card.board];
             match board.profile().vendor {
-                Vendor::Amd => amd::take_over(card, board, &self.quirks),
+                Vendor::Amd => amd::take_over(card, board, &self.quirks)?,
                 _ => intel::take_over(card, board),
             }
         }
+        Ok(())
     }
 
     fn class(&self, number: usize) -> PathBuf {
