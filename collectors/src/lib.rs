@@ -1,9 +1,12 @@
 //! Collectors: the only production code that touches devices. Opening is apart from reading; each source is one file.
+pub mod amd;
 pub mod host;
+pub mod intel;
 mod library;
 pub mod nvml;
 pub mod replay;
 pub mod roots;
+mod sysfs;
 pub mod workload;
 
 use model::{Actuator, Calls, Collector, OpenError};
@@ -113,4 +116,7 @@ pub const BUILT_IN: &[Entry] = &[
     Entry::inline("edac", host::edac::open, &[Need::none("memory errors of the host")]),
     Entry::worker("space", host::space::open, &[Need::none("space on file systems")]),
     nvml::ENTRY,
+    amd::ENTRY,
+    intel::ENTRY,
+    intel::npu::ENTRY,
 ];

@@ -1,0 +1,41 @@
+//! The actuator: writes `power1_cap` and reads it back, since amdgpu may clip what it is given, or take it and do nothing.
+use super::CARDS;
+use super::card::hwmon;
+use crate::Roots;
+use crate::sysfs::knob::Knobs;
+use model::decision::Knob;
+use model::{ActuateError, Actuator, Order, Watts};
+use std::path::{Path, PathBuf};
+
+/// Sets power limits through hwmon. Needs root.
+#[derive(Debug)]
+pub(super) struct AmdActuator {
+    knobs: Knobs,
+}
+
+impl AmdActuator {
+    pub(super) fn new(roots: Roots) -> Self {
+        Self { knobs: Knobs::new(roots, CARDS, limit) }
+    }
+}
+
+/// The file of a card's limit.
+fn limit(device: &Path) -> Option<PathBuf> {
+    hwmon(device).map(|folder| folder.join("power1_cap")).filter(|file| file.exists())
+}
+
+impl Actuator for AmdActuator {
+    fn name(&self) -> &'static str {
+        "amd"
+    }
+
+    fn enforced(&mut self, key: &str) -> Result<Watts, ActuateError> {
+        self.knobs.read(key)
+    }
+
+    fn apply(&mut self, order: &Order) -> Result<Watts, ActuateError> {
+        let Knob::PowerLimit = order.knob();
+        self.knobs.write(order.key(), order.limit())?;
+        self.knobs.read(order.key())
+    }
+}
