@@ -42,7 +42,7 @@ fn snapshot(second: u64, energy_j: f64) -> Snapshot {
     let gpu = device(&mut snapshot, DeviceKind::Gpu, "GPU-a", "");
     let link = device(&mut snapshot, DeviceKind::Link, "GPU-a/link0", "GPU-a");
     device(&mut snapshot, DeviceKind::Npu, "NPU-b", "");
-    snapshot.frame.begin(Timestamp { mono_ns: second * 1_000_000_000, wall_ms: 1000 * second as i64 });
+    snapshot.frame.begin(Timestamp { mono_ns: second * 1_000_000_000, wall_ms: 1000 * second.cast_signed() });
     let values = [
         (gpu, Metric::Utilization, 0.5),
         (gpu, Metric::DecoderUtilization, 0.25),
