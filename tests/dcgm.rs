@@ -229,8 +229,7 @@ fn what_dashboards_scalers_and_alerts_query_is_there_in_a_real_prometheus() {
     let pods = Server::start(SocketAddr::from(([127, 0, 0, 2], 0)), None, board).unwrap();
     let prometheus = Prometheus::start(home.path(), agent.address, pods.local_addr());
 
-    // Grafana 12239: variables by label_values(DCGM_FI_DEV_GPU_TEMP, instance) and (..., gpu), then its panels. Tensor activity
-    // needs profiling counters, so that panel is filled where the driver gives them and asked of the other node here.
+    // Grafana 12239: variables by label_values(DCGM_FI_DEV_GPU_TEMP, instance) and (..., gpu), then its panels.
     let on = format!("instance=\"{}\",gpu=~\"0|1|2|3|4|5|6|7\"", agent.address);
     prometheus.gives(&format!("DCGM_FI_DEV_GPU_TEMP{{{on}}}"), 8);
     let gpus = prometheus.ask("/api/v1/label/gpu/values?match[]=DCGM_FI_DEV_GPU_TEMP").unwrap();
@@ -247,6 +246,7 @@ fn what_dashboards_scalers_and_alerts_query_is_there_in_a_real_prometheus() {
         prometheus.gives(&query.replace("ON", &on), 8);
     }
     prometheus.gives("DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{job=\"pods\"}", 3);
+    prometheus.gives(&format!("DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{{{on}}}"), 8);
     // 15117, 23382 and boards of one's own.
     prometheus.gives("count by (modelName) (DCGM_FI_DEV_GPU_TEMP{job=\"agent\",Hostname!=\"\"})", 1);
     prometheus
@@ -265,6 +265,8 @@ fn what_dashboards_scalers_and_alerts_query_is_there_in_a_real_prometheus() {
         2,
     );
     prometheus.says("sum(DCGM_FI_DEV_POWER_USAGE{job=\"pods\",gpu=\"0\"})", 600.0);
+    prometheus.gives(&format!("increase(DCGM_FI_DEV_POWER_VIOLATION{{{on}}}[5m]) > bool 0"), 8);
+    prometheus.gives("count(DCGM_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL{job=\"agent\"}) > 0", 1);
     // Alerts: each selector has data, and fires where there is something to say.
     prometheus.gives(&format!("DCGM_FI_DEV_XID_ERRORS{{{on}}}"), 8);
     prometheus.gives(&format!("DCGM_FI_DEV_ECC_DBE_VOL_TOTAL{{{on}}}"), 8);
@@ -274,6 +276,9 @@ fn what_dashboards_scalers_and_alerts_query_is_there_in_a_real_prometheus() {
     prometheus.gives("rate(DCGM_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL{job=\"pods\"}[5m]) > bool 0", 2);
     control.xid(3, 79).unwrap();
     prometheus.says("DCGM_FI_DEV_XID_ERRORS{job=\"agent\",gpu=\"3\"} == 79", 79.0);
+    // Of a GPU that is cut into instances, what these say for themselves is theirs.
+    control.cut(1, 2).unwrap();
+    prometheus.gives("DCGM_FI_PROF_GR_ENGINE_ACTIVE{job=\"agent\",GPU_I_ID!=\"\"}", 2);
     drop(prometheus);
     pods.shutdown();
 }
