@@ -205,9 +205,9 @@ fn the_crates_form_a_star() {
             package["dependencies"].as_array().unwrap().iter().filter(|d| d["kind"].as_str() != Some("dev"));
         for dependency in used.map(|d| d["name"].as_str().unwrap()).filter(|d| ours.contains(d)) {
             let allowed = match name {
-                "agent" => dependency != "tests" && dependency != "fake-nvml",
+                "agent" => dependency != "tests" && !dependency.starts_with("fake-"),
                 "tests" => true,
-                _ if name.starts_with("fake-") => matches!(dependency, "sim" | "model"),
+                _ if name.starts_with("fake-") => matches!(dependency, "sim" | "model" | "fake-world"),
                 _ => dependency == "model",
             };
             if !allowed {
@@ -299,6 +299,21 @@ fn the_default_configuration_file_is_the_generated_one() {
     }
     let kept = fs::read_to_string(&file).unwrap_or_default();
     assert!(kept == generated, "deploy/wattkeeper.toml is stale; run this test with WATTKEEPER_BLESS=1");
+}
+
+#[test]
+fn the_table_of_needs_in_the_readme_is_the_generated_one() {
+    let file = root().join("README.md");
+    let text = fs::read_to_string(&file).unwrap();
+    let (before, rest) = text.split_once("<!-- needs: generated -->\n").expect("the README marks the table");
+    let (_, after) = rest.split_once("<!-- needs: end -->").expect("the README marks its end");
+    let table = agent::doctor::table();
+    let fresh = format!("{before}<!-- needs: generated -->\n{table}<!-- needs: end -->{after}");
+    if std::env::var_os("WATTKEEPER_BLESS").is_some() {
+        fs::write(&file, &fresh).unwrap();
+    }
+    let kept = fs::read_to_string(&file).unwrap();
+    assert!(kept == fresh, "the README's table of needs is stale; run this test with WATTKEEPER_BLESS=1");
 }
 
 #[test]

@@ -71,6 +71,8 @@ pub enum Command {
     Config(ConfigCommand),
     /// One verdict per device; exit code 0 healthy, 1 degraded, 2 faulty, 3 unknown
     Diagnose(Diagnose),
+    /// Checks what each source needs on this host and says what to grant; exit code 0 nothing, 1 something is lost
+    Doctor(Doctor),
 }
 
 /// Flags of `top`.
@@ -160,6 +162,17 @@ pub struct Diagnose {
     /// How many beats to look for when reading the devices itself, 2 to 600
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=600))]
     pub beats: u32,
+}
+
+/// Flags of `doctor`.
+#[derive(Debug, Clone, Args)]
+pub struct Doctor {
+    /// JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// How long sources may take to open and to be read once, in seconds, 1 to 600
+    #[arg(long, default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub patience: u64,
 }
 
 impl Common {

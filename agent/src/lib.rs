@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod config;
 pub mod demo;
 pub mod diagnose;
+pub mod doctor;
 pub mod engine;
 pub mod export;
 pub mod feed;

@@ -52,6 +52,11 @@ fn command(cli: &Cli, config: Config) -> Result<u8, Failed> {
             say(&text, 0);
             Ok(report.exit_code())
         }
+        Command::Doctor(flags) => {
+            let report = agent::doctor::doctor(&config, flags);
+            say(&report.print(flags), 0);
+            Ok(report.exit_code())
+        }
         Command::Config(_) => {
             say("the configuration has no fault\n", 0);
             Ok(0)

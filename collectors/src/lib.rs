@@ -1,5 +1,6 @@
 //! Collectors: the only production code that touches devices. Opening is apart from reading; each source is one file.
 pub mod host;
+mod library;
 pub mod nvml;
 pub mod replay;
 pub mod roots;
@@ -50,6 +51,13 @@ pub struct Need {
     pub without: &'static str,
 }
 
+impl Need {
+    /// Something that every user may read.
+    pub const fn none(what: &'static str) -> Self {
+        Self { what, right: "none", without: "" }
+    }
+}
+
 /// How a source is opened: `None` means that this host has no such device.
 pub type OpenCollector = fn(&Options) -> Result<Option<Box<dyn Collector>>, OpenError>;
 /// How an actuator is opened: `None` means that this host has no such device.
@@ -88,17 +96,21 @@ impl Entry {
 
 /// Every source, in the order in which a beat reads them. A new vendor is one folder and one line here.
 pub const BUILT_IN: &[Entry] = &[
-    Entry::inline("cpu", host::cpu::open, &[]),
-    Entry::inline("memory", host::memory::open, &[]),
-    Entry::inline("pressure", host::pressure::open, &[]),
+    Entry::inline("cpu", host::cpu::open, &[Need::none("processor time, load, scheduling")]),
+    Entry::inline("memory", host::memory::open, &[Need::none("memory, NUMA and paging")]),
+    Entry::inline("pressure", host::pressure::open, &[Need::none("stalls (PSI)")]),
     Entry::inline("perf", host::perf::open, host::perf::NEEDS),
-    Entry::inline("disk", host::disk::open, &[]),
-    Entry::inline("network", host::network::open, &[]),
-    Entry::inline("infiniband", host::infiniband::open, &[]),
-    Entry::inline("cgroup", host::cgroup::open, &[]),
-    Entry::inline("thermal", host::thermal::open, &[]),
+    Entry::inline("disk", host::disk::open, &[Need::none("disk requests")]),
+    Entry::inline("network", host::network::open, &[Need::none("network counters")]),
+    Entry::inline("infiniband", host::infiniband::open, &[Need::none("InfiniBand port counters")]),
+    Entry::inline("cgroup", host::cgroup::open, &[Need::none("containers, services and slices")]),
+    Entry::inline(
+        "thermal",
+        host::thermal::open,
+        &[Need::none("temperatures, fans and power of the host's sensors")],
+    ),
     Entry::inline("rapl", host::rapl::open, host::rapl::NEEDS),
-    Entry::inline("edac", host::edac::open, &[]),
-    Entry::worker("space", host::space::open, &[]),
+    Entry::inline("edac", host::edac::open, &[Need::none("memory errors of the host")]),
+    Entry::worker("space", host::space::open, &[Need::none("space on file systems")]),
     nvml::ENTRY,
 ];

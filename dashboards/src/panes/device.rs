@@ -33,8 +33,8 @@ pub(super) fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
     lines
 }
 
-/// Attributes in the order in which they are looked for; the others follow by name.
-const ATTRIBUTES: &[&str] = &["pci", "serial", "driver", "firmware", "vbios", "numa", "peers"];
+/// Attributes in the order in which they are looked for; the others follow by name, and the long list of peers.
+const ATTRIBUTES: &[&str] = &["pci", "serial", "driver", "firmware", "vbios", "numa"];
 
 /// Name and model, state, and what is known of it that does not change.
 fn identity(app: &App, snapshot: &Snapshot, device: &Device, width: usize) -> Vec<Line<'static>> {
@@ -54,7 +54,7 @@ fn identity(app: &App, snapshot: &Snapshot, device: &Device, width: usize) -> Ve
     ];
     let place = |name: &str| ATTRIBUTES.iter().position(|known| *known == name).unwrap_or(ATTRIBUTES.len());
     let mut known: Vec<_> = info.attributes.iter().collect();
-    known.sort_by_key(|(name, _)| place(name));
+    known.sort_by_key(|(name, _)| (*name == "peers", place(name)));
     let facts: Vec<_> = known.iter().map(|(name, value)| format!("{name} {value}")).collect();
     let room = width.saturating_sub(1).max(10);
     lines.extend(

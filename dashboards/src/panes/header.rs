@@ -39,8 +39,12 @@ fn identity(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
         spans.extend([Span::styled(banner, app.theme.banner()), Span::raw("  ")]);
     }
     spans.push(Span::styled(snapshot.node.host.clone(), app.theme.title()));
-    spans.push(Span::styled(format!("  {}", snapshot.node.note), app.theme.dim()));
     let time = format!("{} UTC ", clock(snapshot.frame.at.wall_ms));
+    // The time stays on the line, whatever is written about the node.
+    let used: usize = spans.iter().map(Span::width).sum();
+    let room = width.saturating_sub(used + 4 + time.len());
+    let note = fit(&snapshot.node.note, room.min(snapshot.node.note.chars().count()));
+    spans.push(Span::styled(format!("  {note}"), app.theme.dim()));
     let whole = format!("wattkeeper {}  beat {}  {time}", snapshot.node.version, snapshot.vitals.beats);
     let used: usize = spans.iter().map(Span::width).sum();
     if let Some(right) = [whole, time].into_iter().find(|right| used + right.len() + 2 <= width) {

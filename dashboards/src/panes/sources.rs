@@ -11,9 +11,9 @@ pub(super) fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
     let Some(snapshot) = app.snapshot() else { return Vec::new() };
     let width = usize::from(area.width);
     let name =
-        snapshot.sources.iter().map(|source| source.name.chars().count()).max().unwrap_or(0).clamp(12, 20);
+        snapshot.sources.iter().map(|source| source.name.chars().count()).max().unwrap_or(0).clamp(11, 20);
     let heading = format!(
-        " {:<name$} {:<6} {:>9} {:>6} {:>8} {:>7}  failures since the start",
+        " {:<name$} {:<6} {:>8} {:>5} {:>8} {:>6}  failures, or why none",
         "source", "state", "took", "calls", "readings", "absent"
     );
     let mut lines = vec![Line::raw(""), super::cut(&heading, width, app.theme.dim())];
@@ -44,13 +44,16 @@ fn rows(app: &App, snapshot: &Snapshot, source: &SourceHealth, look: (usize, usi
     };
     let failures: Vec<_> =
         source.failures.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+    let none = source.reason == Some(Reason::Unsupported) && !source.up && failures.is_empty();
+    let none = source.message.as_deref().filter(|_| none);
     let right = format!(
-        " {:>9} {:>6} {:>8} {:>7}  {}",
+        " {:>8} {:>5} {:>8} {:>6}  {}{}",
         get(Metric::SourceDuration, Unit::Seconds),
         get(Metric::SourceCalls, Unit::Count),
         get(Metric::SourceReadings, Unit::Count),
         get(Metric::SourceAbsences, Unit::Count),
-        failures.join(", ")
+        failures.join(", "),
+        none.unwrap_or("")
     );
     let right = fit(&right, width.saturating_sub(name + 8)).trim_end().to_owned();
     let mut lines = vec![Line::from(vec![
@@ -61,7 +64,7 @@ fn rows(app: &App, snapshot: &Snapshot, source: &SourceHealth, look: (usize, usi
     let late_s =
         device.and_then(|id| snapshot.frame.value(id, Metric::SourceLate)).filter(|late| *late > 0.0);
     let reason = source.reason.map(Reason::as_str).filter(|_| !source.up);
-    let why = source.message.as_deref().or(reason).map(str::to_owned);
+    let why = source.message.as_deref().or(reason).filter(|_| none.is_none()).map(str::to_owned);
     let why = why.or(late_s.map(|late| format!("past its deadline for {}", ago(late))));
     let why = why.map(|why| wrap(&why, width.saturating_sub(5).max(10))).unwrap_or_default();
     lines.extend(why.into_iter().map(|text| super::cut(&format!("   {text}"), width, app.theme.dim())));

@@ -227,6 +227,10 @@ fn sources(snapshot: &mut Snapshot) {
         source("nvml/gpu0", None, None),
         source("nvml/gpu1", None, None),
         source("amd", None, None),
+        SourceHealth {
+            failures: [].into(),
+            ..source("edac", Some(Reason::Unsupported), Some("this host has no such device"))
+        },
         source("gaudi", Some(Reason::Unsupported), Some("libhlml.so has no symbol hlml_get_serial_number")),
     ];
     for (name, calls) in [("nvml/gpu0", 11.0), ("nvml/gpu1", 9.0)] {
