@@ -288,6 +288,32 @@ fn the_power_of_pods_jobs_and_units_adds_up_to_the_devices_and_energy_survives_a
 }
 
 #[test]
+fn instances_of_one_board_belong_to_their_pods_and_add_up_to_the_board() {
+    let host = Host::new();
+    let node = host.path("node");
+    let control = Control::open(&node).unwrap();
+    control.load(0, "training").unwrap();
+    control.cut(0, 3).unwrap();
+    for pod in 1..=2 {
+        host.pod(pod, pod);
+        host.in_pod(FIRST_PID + 99 + pod, pod, pod);
+    }
+    let agent = host.agent(&node);
+    let part = |label: &str| agent.metric("wattkeeper_workload_power_watts", &["kind=\"pod\"", label]);
+    eventually("both pods have their part", || {
+        let parts = ["pod=\"pod-1\"", "pod=\"pod-2\""].map(part);
+        parts.iter().all(|watts| watts.is_some_and(|watts| watts > 20.0))
+    });
+    let page = agent.get("/metrics").text();
+    let pod = |line: &&str| line.starts_with("wattkeeper_workload_power_watts{") && line.contains("pod-1");
+    let line = page.lines().find(pod).unwrap();
+    let board = line.split("device=\"").nth(1).unwrap().split('"').next().unwrap();
+    adds_up(&page, board);
+    let open = metric(&page, "wattkeeper_workload_power_watts", &[board, "kind=\"unattributed\""]).unwrap();
+    assert!(open > 20.0, "the third instance's process cannot be seen, so its part is nobody's: {open}");
+}
+
+#[test]
 fn damaged_counts_are_put_aside_and_counting_goes_on() {
     let host = Host::new();
     let node = host.path("node");
