@@ -273,7 +273,7 @@ fn intel_cards_are_read_through_xe_and_through_i915() {
         assert_eq!(bench.children[0].reading(Metric::PowerAverage), Some(Reading::Absent(Absence::Late)));
         bench.run(4);
         let truth = bench.tree.node().boards[1];
-        let child = bench.child(&bench.keys()[1].to_owned());
+        let child = bench.child(bench.keys()[1]);
         let info = child.batch.info(child.slot());
         assert_eq!((info.name.as_str(), info.vendor), ("intel1", Vendor::Intel));
         assert_eq!(info.model, "Intel Data Center GPU Max 1550");
