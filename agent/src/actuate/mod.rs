@@ -86,6 +86,8 @@ pub struct Keeper {
     report: Report,
     batches: Vec<Batch>,
     powers: Vec<(DeviceId, Watts)>,
+    /// Which of the actuators knows a device, by its key.
+    owners: BTreeMap<String, usize>,
     /// When a device that could not be restored is tried again.
     retries: BTreeMap<String, Timestamp>,
 }
@@ -123,6 +125,7 @@ impl Keeper {
             report: Report::default(),
             batches,
             powers: Vec::new(),
+            owners: BTreeMap::new(),
             retries: BTreeMap::new(),
         };
         keeper.take_over();

@@ -155,11 +155,26 @@ impl Keeper {
 
     /// The limit in force on a device, from the first actuator that knows it.
     pub(super) fn enforced(&mut self, key: &str) -> Option<Watts> {
-        self.hands.actuators.iter_mut().find_map(|actuator| actuator.enforced(key).ok())
+        let Self { hands, owners, .. } = self;
+        let mut ask = |owner: usize| hands.actuators[owner].enforced(key).ok();
+        if let Some(limit) = owners.get(key).and_then(|owner| ask(*owner)) {
+            return Some(limit);
+        }
+        let (owner, limit) = (0..hands.actuators.len())
+            .find_map(|owner| hands.actuators[owner].enforced(key).ok().map(|limit| (owner, limit)))?;
+        owners.insert(key.to_owned(), owner);
+        Some(limit)
     }
 
-    /// Writes through the first actuator that takes the order; gives what is read back.
+    /// Writes through the actuator that knows the device, or the first that takes the order; gives what is read back.
     pub(super) fn write(&mut self, order: &Order) -> Result<Watts, Reason> {
+        if let Some(owner) = self.owners.get(order.key()) {
+            let actuator = &mut self.hands.actuators[*owner];
+            return actuator.apply(order).map_err(|error| {
+                tracing::warn!(actuator = actuator.name(), "{error}");
+                error.reason
+            });
+        }
         let mut last = Reason::Unsupported;
         for actuator in &mut self.hands.actuators {
             match actuator.apply(order) {

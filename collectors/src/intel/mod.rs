@@ -84,6 +84,3 @@ pub fn open_actuator(options: &Options) -> Result<Option<Box<dyn Actuator>>, Ope
     let here = CARDS.expected(&options.roots);
     Ok(here.then(|| Box::new(actuator::IntelActuator::new(options.roots.clone())) as Box<dyn Actuator>))
 }
-
-#[cfg(test)]
-mod tests;
