@@ -24,7 +24,10 @@ fn node_file() -> &'static PathBuf {
     FILE.get_or_init(|| {
         let file = tempfile::tempfile().unwrap();
         let path = PathBuf::from(format!("/proc/self/fd/{}", file.into_raw_fd()));
-        #[allow(clippy::disallowed_methods, reason = "the library takes its file from there, as in production")]
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "the library takes its file from there, as in production"
+        )]
         // SAFETY: set once, under the lock that every Rust reader of the environment takes; nothing here reads it from C.
         unsafe {
             std::env::set_var("WATTKEEPER_FAKE_NVML", &path);
@@ -187,7 +190,11 @@ fn everything_that_an_h100_can_say_is_read() {
         (Metric::Processes, 1.0),
         (Metric::Up, 1.0),
     ] {
-        assert!((gpu.value(metric) - expected).abs() <= 1e-6 * expected.abs(), "{metric}: {}", gpu.value(metric));
+        assert!(
+            (gpu.value(metric) - expected).abs() <= 1e-6 * expected.abs(),
+            "{metric}: {}",
+            gpu.value(metric)
+        );
     }
     for metric in [
         Metric::PowerInstant,
