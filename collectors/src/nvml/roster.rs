@@ -59,6 +59,13 @@ struct Guest<T> {
     wait: Duration,
 }
 
+/// A device that answered at an empty place, and the wait before it did.
+struct Found {
+    place: usize,
+    arrival: Arrival,
+    wait: Duration,
+}
+
 #[derive(Debug)]
 enum Seat<T> {
     Taken(Guest<T>),
@@ -128,20 +135,19 @@ impl<T> Roster<T> {
                 }
             };
             let wait = missing.wait;
-            self.seat(place, (arrival, wait), ask, now, host);
+            self.seat(Found { place, arrival, wait }, ask, now, host);
         }
     }
 
     /// Seats a device that answered: somebody who stood about or has moved, a new guest, or nobody when it is there already.
     fn seat(
         &mut self,
-        place: usize,
-        found: (Arrival, Duration),
+        found: Found,
         ask: &mut impl FnMut(u32) -> Result<Arrival, Fault>,
         now: Timestamp,
         host: &mut impl Host<T>,
     ) {
-        let (arrival, wait) = found;
+        let Found { place, arrival, wait } = found;
         let is_it = |seat: &Seat<T>| matches!(seat, Seat::Taken(guest) if guest.uuid == arrival.uuid);
         let there = self.seats.iter().position(is_it);
         let same =
