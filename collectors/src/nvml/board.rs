@@ -13,9 +13,7 @@ use super::raw::Handle;
 use super::session::{Gpu, Session};
 use model::error::Reason;
 use model::source::SlotProcess;
-use model::{
-    Batch, Calls, CollectError, Collector, DeviceInfo, Metric, NoticeKind, Reading, Slot, Timestamp,
-};
+use model::{Batch, Calls, CollectError, Collector, Metric, NoticeKind, Reading, Slot, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +37,8 @@ pub(super) struct Board {
 /// What is known of a board once it has been asked who it is.
 struct Met {
     slot: Slot,
-    info: DeviceInfo,
+    /// Where the driver listed it.
+    index: u32,
     beat: Fields,
     slow: Fields,
     links: Links,
@@ -88,11 +87,11 @@ impl Board {
         let links = Links::meet(gpu, &info, &mut slow, batch)?;
         Ok(Met {
             slot,
-            info,
             beat,
             slow,
             links,
-            parts: Parts::default(),
+            parts: Parts::new(&self.session, &info),
+            index,
             gpm: Gpm::meet(&self.session, gpu, None)?,
             users: Users::default(),
             able: [Able::Untried; CALLS.len()],
@@ -123,10 +122,10 @@ impl Board {
         if mail.total > 0 {
             batch.set(met.slot, Metric::XidLastCode, f64::from(mail.last));
         }
-        let name = format_if(mail.index, &met.info.name);
-        if let Some(name) = name {
-            met.info.name = name;
-            batch.device(met.info.clone());
+        // Its name goes by its position, and so do those of its parts: all are met again, under the same identities.
+        if mail.index != met.index {
+            drop(mail);
+            self.met = None;
         }
     }
 
@@ -142,7 +141,7 @@ impl Board {
                 self.met.insert(met)
             }
         };
-        let read = met.read(&session, &gpu, now, batch);
+        let read = met.read(&gpu, now, batch);
         if gpu.orphaned() {
             session.confirm(&calls);
         }
@@ -160,12 +159,6 @@ impl Board {
     fn failed(&self, reason: Reason) -> CollectError {
         CollectError::new(format!("read GPU {}", self.uuid), reason)
     }
-}
-
-/// The name of a board at a position, when it is not the one it has.
-fn format_if(index: u32, name: &str) -> Option<String> {
-    let known = name.strip_prefix("gpu").and_then(|number| number.parse().ok());
-    (known != Some(index)).then(|| format!("gpu{index}"))
 }
 
 impl Collector for Board {
@@ -212,18 +205,12 @@ impl Collector for Board {
 }
 
 impl Met {
-    fn read(
-        &mut self,
-        session: &Arc<Session>,
-        gpu: &Gpu<'_>,
-        now: Timestamp,
-        batch: &mut Batch,
-    ) -> Result<(), Fault> {
+    fn read(&mut self, gpu: &Gpu<'_>, now: Timestamp, batch: &mut Batch) -> Result<(), Fault> {
         let slow = now >= self.due;
         if slow {
             self.kept.clear();
             self.due = now.after(SLOW - std::mem::take(&mut self.turn));
-            self.parts.look(session, gpu, &self.info, now, batch)?;
+            self.parts.look(gpu, now, batch)?;
         }
         self.ask(gpu, slow)?;
         let processes = self.users.read(gpu, now)?;

@@ -35,26 +35,26 @@ struct Part {
 }
 
 /// The instances of a board.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Parts {
+    session: Arc<Session>,
+    whole: DeviceInfo,
     parts: Vec<Part>,
     /// The board is too old for instances.
     never: bool,
 }
 
 impl Parts {
+    /// The instances of this board; nobody has looked yet.
+    pub(super) fn new(session: &Arc<Session>, whole: &DeviceInfo) -> Self {
+        Self { session: Arc::clone(session), whole: whole.clone(), parts: Vec::new(), never: false }
+    }
+
     /// Looks which instances there are, meets new ones, and says which are gone.
     ///
     /// # Errors
     /// When the device is lost.
-    pub(super) fn look(
-        &mut self,
-        session: &Arc<Session>,
-        gpu: &Gpu<'_>,
-        whole: &DeviceInfo,
-        now: Timestamp,
-        batch: &mut Batch,
-    ) -> Result<(), Fault> {
+    pub(super) fn look(&mut self, gpu: &Gpu<'_>, now: Timestamp, batch: &mut Batch) -> Result<(), Fault> {
         if self.never {
             return Ok(());
         }
@@ -75,7 +75,7 @@ impl Parts {
         self.parts.iter_mut().for_each(|part| part.seen = false);
         for place in 0..places {
             match raw::at(gpu, place) {
-                Ok(handle) => self.meet(session, gpu, handle, whole, batch)?,
+                Ok(handle) => self.meet(gpu, handle, batch)?,
                 Err(fault) if fault.lost() => return Err(fault),
                 Err(_) => {}
             }
@@ -85,14 +85,7 @@ impl Parts {
         Ok(())
     }
 
-    fn meet(
-        &mut self,
-        session: &Arc<Session>,
-        gpu: &Gpu<'_>,
-        handle: Handle,
-        whole: &DeviceInfo,
-        batch: &mut Batch,
-    ) -> Result<(), Fault> {
+    fn meet(&mut self, gpu: &Gpu<'_>, handle: Handle, batch: &mut Batch) -> Result<(), Fault> {
         let instance = gpu.beside(handle);
         let uuid = match instance.call("nvmlDeviceGetUUID", |device| device.uuid()) {
             Ok(uuid) => uuid,
@@ -104,8 +97,8 @@ impl Parts {
             return Ok(());
         }
         let numbers = raw::numbers(&instance).unwrap_or((u32::MAX, u32::MAX));
-        let slot = batch.device(identity(&instance, whole, &uuid, numbers));
-        let gpm = Gpm::meet(session, gpu, Some(numbers.0))?;
+        let slot = batch.device(identity(&instance, &self.whole, &uuid, numbers));
+        let gpm = Gpm::meet(&self.session, gpu, Some(numbers.0))?;
         let errors = [true; ERRORS.len()];
         self.parts.push(Part { uuid, handle, slot, numbers, gpm, errors, slow: Vec::new(), seen: true });
         Ok(())

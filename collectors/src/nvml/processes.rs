@@ -188,10 +188,10 @@ mod tests {
 
     #[test]
     fn the_newest_sample_of_a_process_counts_and_is_no_more_than_all() {
-        let sample = |timeStamp: u64, smUtil: u32| nvmlProcessUtilizationSample_t {
+        let sample = |at_us: u64, percent: u32| nvmlProcessUtilizationSample_t {
             pid: 7,
-            timeStamp,
-            smUtil,
+            timeStamp: at_us,
+            smUtil: percent,
             memUtil: 0,
             encUtil: 0,
             decUtil: 0,

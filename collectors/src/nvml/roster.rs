@@ -59,6 +59,13 @@ struct Guest<T> {
     wait: Duration,
 }
 
+/// A device that answered at an empty place, and the wait before it did.
+struct Found {
+    place: usize,
+    arrival: Arrival,
+    wait: Duration,
+}
+
 #[derive(Debug)]
 enum Seat<T> {
     Taken(Guest<T>),
@@ -128,39 +135,57 @@ impl<T> Roster<T> {
                 }
             };
             let wait = missing.wait;
-            self.seat(place, arrival, wait, now, host);
+            self.seat(Found { place, arrival, wait }, ask, now, host);
         }
     }
 
-    /// Seats a device that answered: somebody who stood about, a new guest, or nobody when it is there already.
+    /// Seats a device that answered: somebody who stood about or has moved, a new guest, or nobody when it is there already.
     fn seat(
         &mut self,
-        place: usize,
-        arrival: Arrival,
-        wait: Duration,
+        found: Found,
+        ask: &mut impl FnMut(u32) -> Result<Arrival, Fault>,
         now: Timestamp,
         host: &mut impl Host<T>,
     ) {
-        if let Some(found) = self.standing.iter().position(|guest| guest.uuid == arrival.uuid) {
-            let mut guest = self.standing.swap_remove(found);
-            host.moved(&mut guest.guest, arrival.index);
-            self.seats[place] = Seat::Taken(guest);
-            return;
-        }
-        let there = self.seats.iter_mut().find_map(|seat| match seat {
-            Seat::Taken(guest) if guest.uuid == arrival.uuid => Some(guest),
-            _ => None,
-        });
-        if let Some(guest) = there {
-            host.duplicate(&mut guest.guest);
-            if let Seat::Empty(missing) = &mut self.seats[place] {
-                missing.again(now, Reason::Busy);
+        let Found { place, arrival, wait } = found;
+        let is_it = |seat: &Seat<T>| matches!(seat, Seat::Taken(guest) if guest.uuid == arrival.uuid);
+        let there = self.seats.iter().position(is_it);
+        let same =
+            |other: &Result<Arrival, Fault>| other.as_ref().map_or(true, |other| other.uuid == arrival.uuid);
+        let moved = match there {
+            // At most a few dozen devices. One that does not answer at its place may still be there.
+            Some(there) if there < self.counted && same(&ask(there as u32)) => {
+                return self.refuse(place, there, now, host);
             }
-            return;
+            Some(there) => match std::mem::replace(&mut self.seats[there], Seat::Empty(Missing::new(now))) {
+                Seat::Taken(guest) => Some(guest),
+                Seat::Empty(_) => None,
+            },
+            None => {
+                let standing = self.standing.iter().position(|guest| guest.uuid == arrival.uuid);
+                standing.map(|standing| self.standing.swap_remove(standing))
+            }
+        };
+        self.seats[place] = Seat::Taken(match moved {
+            Some(mut guest) => {
+                host.moved(&mut guest.guest, arrival.index);
+                guest
+            }
+            None => {
+                let uuid = arrival.uuid.clone();
+                Guest { uuid, guest: host.meet(arrival, now), met: now, wait }
+            }
+        });
+    }
+
+    /// Leaves a place empty whose device has the identity of another one.
+    fn refuse(&mut self, place: usize, there: usize, now: Timestamp, host: &mut impl Host<T>) {
+        if let Seat::Taken(guest) = &mut self.seats[there] {
+            host.duplicate(&mut guest.guest);
         }
-        let uuid = arrival.uuid.clone();
-        let guest = host.meet(arrival, now);
-        self.seats[place] = Seat::Taken(Guest { uuid, guest, met: now, wait });
+        if let Seat::Empty(missing) = &mut self.seats[place] {
+            missing.again(now, Reason::Busy);
+        }
     }
 
     fn count(&mut self, counted: Result<u32, Fault>, now: Timestamp) -> Result<(), CollectError> {

@@ -77,6 +77,12 @@ fn structures_have_the_sizes_of_the_header() {
         (size_of::<abi::nvmlEventData_t>(), 32),
         (size_of::<abi::nvmlPciInfo_t>(), 68),
         (size_of::<abi::nvmlUtilization_t>(), 8),
+        (size_of::<abi::nvmlGpmMetric_t>(), 40),
+        (size_of::<abi::nvmlProcessUtilizationSample_t>(), 32),
+        (size_of::<abi::nvmlRowRemapperHistogramValues_t>(), 20),
+        (size_of::<abi::nvmlMarginTemperature_t>(), 8),
+        (size_of::<abi::nvmlViolationTime_t>(), 16),
+        (size_of::<abi::nvmlGpuFabricInfo_v2_t>(), 36),
     ];
     assert!(sizes.iter().all(|(found, expected)| found == expected), "{sizes:?}");
 }
@@ -109,7 +115,7 @@ fn a_board_reads_as_the_engine_has_it() {
     assert_eq!(device.running_compute_processes().unwrap().len(), 1);
     assert!(bench.device(3).running_compute_processes().unwrap().is_empty());
     assert!(matches!(device.fan_speed(0), Err(NvmlError::NotSupported)));
-    assert!(matches!(device.mig_mode(), Err(NvmlError::NotSupported)));
+    assert_eq!(device.mig_mode().unwrap().current, 0);
 }
 
 #[test]
@@ -369,4 +375,47 @@ fn a_node_of_other_boards_says_what_they_are() {
     assert_eq!(device.power_management_limit_constraints().unwrap().min_limit, 100_000);
     assert_eq!((device.max_pcie_link_width().unwrap(), device.current_pcie_link_width().unwrap()), (16, 4));
     assert_eq!(bench.control.status()["boards"][3]["workload"], Workload::Idle.as_str());
+}
+
+#[test]
+fn a_cut_board_has_instances_with_handles_of_their_own() {
+    let bench = bench();
+    bench.control.cut(1, 2).unwrap();
+    let device = bench.device(1);
+    assert_eq!((device.mig_device_count().unwrap(), device.mig_mode().unwrap().current), (7, 1));
+    let part = device.mig_device_by_index(1).unwrap();
+    assert!(part.uuid().unwrap().starts_with("MIG-"));
+    assert_eq!(part.name().unwrap(), "NVIDIA H100 80GB HBM3 MIG 1g.10gb");
+    assert_eq!(part.memory_info().unwrap().total, 10 << 30);
+    assert!(matches!(device.mig_device_by_index(2), Err(NvmlError::NotFound)));
+    assert!(matches!(device.mig_device_by_index(7), Err(NvmlError::InvalidArg)));
+    assert!(bench.control.cut(1, 8).is_err());
+}
+
+#[test]
+fn a_driver_that_was_replaced_refuses_a_library_that_was_made_for_the_old_one() {
+    let bench = bench();
+    let device = bench.device(0);
+    assert!(device.power_usage().is_ok());
+    bench.control.driver(580, 95);
+    assert!(matches!(device.power_usage(), Err(NvmlError::LibRmVersionMismatch)));
+    bench.control.driver(570, 0);
+    assert_eq!(bench.nvml.sys_driver_version().unwrap(), "570.00.00");
+}
+
+#[test]
+fn one_board_hangs_or_fails_alone() {
+    let bench = bench();
+    let device = bench.device(2);
+    bench.control.fail_board(2, "nvmlDeviceGetPowerUsage", 999).unwrap();
+    assert!(matches!(device.power_usage(), Err(NvmlError::Unknown)));
+    assert!(bench.device(3).power_usage().is_ok() && device.total_energy_consumption().is_ok());
+    bench.control.fail_board(2, "nvmlDeviceGetPowerUsage", 0).unwrap();
+    bench.control.hang_board(2, true).unwrap();
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| device.power_usage().is_ok());
+        assert!(bench.device(3).power_usage().is_ok());
+        bench.control.hang_board(2, false).unwrap();
+        assert!(reader.join().unwrap());
+    });
 }

@@ -103,7 +103,7 @@ fn missing(error: &impl ToString) -> LoadError {
 /// What the loader or the library said.
 pub(super) fn load(library: &Path) -> Result<Nvml, LoadError> {
     // SAFETY: the operator names the library, or it is the driver's own; its initialisers are trusted as the driver is.
-    let probe = unsafe { NvmlLib::new(library) }.map_err(|error| unloadable(error.to_string()))?;
+    let probe = unsafe { NvmlLib::new(library) }.map_err(|error| unloadable(library, error.to_string()))?;
     if let Err(error) = &probe.nvmlInit_v2 {
         // SAFETY: the symbol is only looked for, never called.
         let older = unsafe { probe.__library.get::<unsafe extern "C" fn() -> nvmlReturn_t>(b"nvmlInit\0") };
@@ -120,10 +120,14 @@ pub(super) fn load(library: &Path) -> Result<Nvml, LoadError> {
     })
 }
 
-/// Why the loader refused, from its message, which is all that it gives.
-fn unloadable(message: String) -> LoadError {
+/// Why the loader refused, from its message, which is all that it gives. A library for another machine is passed over by the
+/// loader as if it were not there.
+fn unloadable(library: &Path, message: String) -> LoadError {
     let says = |words: &str| message.contains(words);
-    if says("No such file") {
+    let names_it = says(&format!("{}:", library.display()));
+    if says("No such file") && names_it && library.is_absolute() && library.exists() {
+        LoadError::Failed(Reason::Malformed, "it is there, but made for another machine".into())
+    } else if says("No such file") {
         LoadError::NotFound(message.into())
     } else if says("ermission denied") {
         LoadError::Failed(Reason::Denied, message.into())
@@ -301,9 +305,17 @@ mod tests {
 
     #[test]
     fn a_loader_that_finds_nothing_is_told_from_one_that_cannot_read_what_it_found() {
-        let says = |end: &str| unloadable(format!("x.so: cannot open shared object file: {end}"));
+        let path = Path::new("x.so");
+        let says = |end: &str| unloadable(path, format!("x.so: cannot open shared object file: {end}"));
         assert!(matches!(says("No such file or directory"), LoadError::NotFound(_)));
+        let there = std::env::current_exe().unwrap();
+        let foreign =
+            format!("{}: cannot open shared object file: No such file or directory", there.display());
+        assert!(matches!(unloadable(&there, foreign), LoadError::Failed(Reason::Malformed, _)));
         assert!(matches!(says("Permission denied"), LoadError::Failed(Reason::Denied, _)));
-        assert!(matches!(unloadable("invalid ELF header".into()), LoadError::Failed(Reason::Malformed, _)));
+        assert!(matches!(
+            unloadable(path, "invalid ELF header".into()),
+            LoadError::Failed(Reason::Malformed, _)
+        ));
     }
 }

@@ -91,6 +91,17 @@ fn a_device_that_the_driver_lists_elsewhere_moves_and_is_not_met_again() {
 }
 
 #[test]
+fn a_device_that_comes_back_last_moves_the_others_up_and_doubles_nobody() {
+    let (mut roster, mut log) = (Roster::default(), Log::default());
+    look(&mut roster, &["a", "b", "c"], second(0), &mut log);
+    told(&mut log);
+    roster.visit(second(1), |who| if who.0 == "a" { Err(Fault::GPU_IS_LOST) } else { Ok(()) });
+    roster.unsure = false;
+    look(&mut roster, &["b", "c", "a"], second(2), &mut log);
+    assert_eq!(told(&mut log), ["b moved to 0", "c moved to 1", "a met at 2"]);
+}
+
+#[test]
 fn of_two_devices_with_one_identity_the_first_is_met() {
     let (mut roster, mut log) = (Roster::default(), Log::default());
     look(&mut roster, &["a", "a"], second(0), &mut log);
