@@ -118,7 +118,9 @@ impl Collector for Bus {
         if sought.as_ref().is_err_and(|error| error.reason == Reason::Lost) {
             session.condemn();
         }
-        sought
+        sought?;
+        // Boards that are lost one by one are looked for one by one: the library is as it was.
+        guests.check().or_else(|error| if error.reason == Reason::Lost { Ok(()) } else { Err(error) })
     }
 
     fn arrivals(&mut self) -> Vec<Arrival> {

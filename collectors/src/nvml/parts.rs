@@ -128,13 +128,17 @@ impl Parts {
 
     /// The slot of the instance that a process is on.
     pub(super) fn of(&self, user: &User) -> Option<Slot> {
-        self.parts.iter().find(|part| part.numbers == user.instance).map(|part| part.slot)
+        // Some drivers name the GPU instance of a process only.
+        let exact = self.parts.iter().find(|part| part.numbers == user.instance);
+        let near =
+            || self.parts.iter().find(|part| part.numbers.0 == user.instance.0 && part.numbers.0 != u32::MAX);
+        exact.or_else(near).map(|part| part.slot)
     }
 
     /// Says how many processes are on each instance.
     pub(super) fn count(&self, users: &[User], batch: &mut Batch) {
         for part in &self.parts {
-            let on_it = users.iter().filter(|user| user.instance == part.numbers).count();
+            let on_it = users.iter().filter(|user| self.of(user) == Some(part.slot)).count();
             batch.set(part.slot, Metric::Processes, on_it as f64);
         }
     }

@@ -15,6 +15,13 @@ const USAGE: &str = "usage: fake-nvml-ctl FILE VERB
   ecc BOARD COUNT            adds uncorrectable errors
   ecc-corrected BOARD COUNT  adds corrected errors
   hang on|off [GROUP]        lets calls hang; GROUP: start, read, write, events; all but events without one
+  hang-board BOARD on|off    lets every call on one board hang
+  fail-board BOARD FUNCTION CODE
+  cut BOARD PARTS            cuts a board into instances, 0 makes it whole
+  link BOARD LINK on|off     lets a link come up or go down
+  impersonate BOARD WHOM     lets a board give the identity of another
+  reorder BOARD...           lets the driver list the boards in this order
+  driver MAJOR MINOR         puts another driver in
   slow MILLISECONDS          makes every call slower, 0 to stop
   read-only on|off           refuses setters
   fail FUNCTION CODE         makes a function return a code, 0 to stop
@@ -91,6 +98,25 @@ fn steer(control: &Control, verb: &[&str]) -> Result<()> {
         ["pace", times] => control.pace(number(times)?),
         ["advance", time] => {
             control.advance(seconds(time, 1.0)?);
+            Ok(())
+        }
+        _ => steer_more(control, verb),
+    }
+}
+
+fn steer_more(control: &Control, verb: &[&str]) -> Result<()> {
+    match *verb {
+        ["hang-board", board, state] => control.hang_board(number(board)?, on(state)?),
+        ["fail-board", board, function, code] => control.fail_board(number(board)?, function, number(code)?),
+        ["cut", board, parts] => control.cut(number(board)?, number(parts)?),
+        ["link", board, link, state] => control.link(number(board)?, number(link)?, on(state)?),
+        ["impersonate", board, whom] => control.impersonate(number(board)?, number(whom)?),
+        ["reorder", ref boards @ ..] => {
+            let order: Vec<usize> = boards.iter().map(|board| number(board)).collect::<Result<_>>()?;
+            control.reorder(&order)
+        }
+        ["driver", major, minor] => {
+            control.driver(number(major)?, number(minor)?);
             Ok(())
         }
         _ => Err(wrong()),
