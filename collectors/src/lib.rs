@@ -1,8 +1,12 @@
 //! Collectors: the only production code that touches devices. Opening is apart from reading; each source is one file.
+mod able;
 pub mod amd;
+pub mod ascend;
+pub mod gaudi;
 pub mod host;
 pub mod intel;
 mod library;
+mod listed;
 pub mod nvml;
 pub mod replay;
 pub mod roots;
@@ -119,4 +123,6 @@ pub const BUILT_IN: &[Entry] = &[
     amd::ENTRY,
     intel::ENTRY,
     intel::npu::ENTRY,
+    gaudi::ENTRY,
+    ascend::ENTRY,
 ];

@@ -1,6 +1,7 @@
 //! Vendor libraries loaded at run time: tables of functions that may be missing, and why a library cannot be used.
-use model::OpenError;
 use model::error::{Cause, Reason};
+use model::{Absence, OpenError};
+use std::ffi::c_int;
 use std::path::Path;
 
 /// A library that the loader has found. Dropping it unloads it, so it is the last field of what holds its functions.
@@ -60,6 +61,118 @@ pub(crate) fn refusal(message: &str) -> Reason {
     }
 }
 
+/// What a return code says about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// This value, this time.
+    Value,
+    /// This value, for good: the device or the library does not have it.
+    Never,
+    /// The device, which is gone.
+    Device,
+    /// The library or its driver, which is gone.
+    Library,
+}
+
+/// A return code that is not success, and what it means to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) code: c_int,
+    pub(crate) name: &'static str,
+    /// Why the value is absent that the call should have given.
+    pub(crate) absence: Absence,
+    pub(crate) scope: Scope,
+}
+
+impl Fault {
+    /// The library lacks the function.
+    pub(crate) const MISSING: Self =
+        Self { code: 0, name: "a missing function", absence: Absence::Unsupported, scope: Scope::Never };
+    /// The answer is not one that the vendor's header describes.
+    pub(crate) const UNREADABLE: Self =
+        Self { code: 0, name: "an unreadable answer", absence: Absence::Implausible, scope: Scope::Value };
+
+    /// Whether the call will never work on this device.
+    pub(crate) fn never(self) -> bool {
+        self.scope == Scope::Never
+    }
+
+    /// The label of a failure as a whole.
+    pub(crate) fn reason(self) -> Reason {
+        match (self.scope, self.absence) {
+            (Scope::Device | Scope::Library, _) => Reason::Lost,
+            (_, Absence::Denied) => Reason::Denied,
+            (_, Absence::Late) => Reason::Late,
+            (_, Absence::Unsupported) if self == Self::MISSING => Reason::SymbolMissing,
+            (_, Absence::Unsupported) => Reason::Unsupported,
+            _ => Reason::Library,
+        }
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the library answered {} ({})", self.name, self.code)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// A vendor's return codes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Codes(pub(crate) &'static [Fault]);
+
+impl Codes {
+    /// The fault in a return code; one that is not listed says nothing about more than the value.
+    pub(crate) fn check(&self, code: c_int) -> Result<(), Fault> {
+        let newer =
+            Fault { code, name: "a code that is not known", absence: Absence::Lost, scope: Scope::Value };
+        match code {
+            0 => Ok(()),
+            _ => Err(self.0.iter().find(|fault| fault.code == code).copied().unwrap_or(newer)),
+        }
+    }
+}
+
+/// Room for a structure that a newer library may have made larger, zeroed.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(16))]
+pub(crate) struct Room(pub(crate) [u8; 512]);
+
+impl Room {
+    /// Empty room.
+    pub(crate) const fn new() -> Self {
+        Self([0; 512])
+    }
+
+    /// The room as a place to write to.
+    pub(crate) fn out<T>(&mut self) -> *mut T {
+        self.0.as_mut_ptr().cast()
+    }
+
+    /// A 32-bit number at an offset.
+    pub(crate) fn u32(&self, at: usize) -> u32 {
+        u32::from_ne_bytes(std::array::from_fn(|n| self.0[at + n]))
+    }
+
+    /// A 64-bit number at an offset.
+    pub(crate) fn u64(&self, at: usize) -> u64 {
+        u64::from_ne_bytes(std::array::from_fn(|n| self.0[at + n]))
+    }
+
+    /// A text of at most `length` bytes at an offset, without what is no text.
+    pub(crate) fn text(&self, at: usize, length: usize) -> String {
+        let bytes = &self.0[at..at + length];
+        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(length);
+        let text = String::from_utf8_lossy(&bytes[..end]);
+        text.chars()
+            .filter(|c| !c.is_control() && *c != char::REPLACEMENT_CHARACTER)
+            .collect::<String>()
+            .trim()
+            .to_owned()
+    }
+}
+
 /// Declares a table of a library's functions that return an `int`, each of which the library may lack.
 ///
 /// The table is filled by `resolve`; a call goes through its field, inside `calls.during`.
@@ -70,6 +183,10 @@ macro_rules! functions {
         $vis struct $table { $( pub(super) $name: Option<unsafe extern "C" fn($($argument),*) -> std::ffi::c_int>, )+ }
 
         impl $table {
+            /// The names of the functions, for tests and lists.
+            #[allow(dead_code, reason = "not every table's names are asked for")]
+            $vis const NAMES: &[&str] = &[$( stringify!($name) ),+];
+
             /// Looks every function up.
             $vis fn resolve(library: &$crate::library::Library) -> Self {
                 // SAFETY: the types are those of the vendor's header.
@@ -80,10 +197,29 @@ macro_rules! functions {
 }
 pub(crate) use functions;
 
+/// Calls a function of a session's table inside its account; `Err` with the fault of the code, or that it is missing.
+///
+/// The session has the fields `table` and `calls`; `CODES` is in scope.
+macro_rules! ask {
+    ($session:expr, $name:ident($($argument:expr),* $(,)?)) => {
+        match $session.table.$name {
+            None => Err($crate::library::Fault::MISSING),
+            Some(function) => {
+                let call = || {
+                    // SAFETY: the table has the type of the vendor's header, every pointer is valid for the call, and what
+                    // is written to has room for more than the header asks for.
+                    unsafe { function($($argument),*) }
+                };
+                CODES.check($session.calls.during(stringify!($name), call))
+            }
+        }
+    };
+}
+pub(crate) use ask;
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::ffi::c_int;
 
     functions! {
         /// Two functions of the C library, and one that it lacks.

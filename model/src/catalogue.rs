@@ -75,8 +75,8 @@ catalogue! {
         ClockSm domain = "sm"; ClockMemory domain = "memory"; ClockVideo domain = "video"; ClockSoc domain = "soc"; }
     "accelerator_clock_max_hertz" Hertz Constant 0.0..1e11 ACCELERATOR "Highest clock of a domain." {
         ClockSmMax domain = "sm"; ClockMemoryMax domain = "memory"; }
-    "accelerator_temperature_celsius" Celsius Gauge -50.0..200.0 ACCELERATOR "Temperature of the die, its hottest spot, the device memory, or the voltage regulators." {
-        Temperature sensor = "core"; TemperatureMemory sensor = "memory"; TemperatureHotspot sensor = "hotspot"; TemperatureRegulator sensor = "regulator"; }
+    "accelerator_temperature_celsius" Celsius Gauge -50.0..200.0 ACCELERATOR "Temperature of the die, its hottest spot, the device memory, the voltage regulators, or the board." {
+        Temperature sensor = "core"; TemperatureMemory sensor = "memory"; TemperatureHotspot sensor = "hotspot"; TemperatureRegulator sensor = "regulator"; TemperatureBoard sensor = "board"; }
     "accelerator_temperature_margin_celsius" Celsius Gauge -100.0..200.0 ACCELERATOR "How far the die is below the temperature at which it slows down." { TemperatureMargin; }
     "accelerator_temperature_limit_celsius" Celsius Constant 0.0..200.0 ACCELERATOR "Temperature at which the device slows down, shuts down, or limits its memory." {
         TemperatureSlowdown limit = "slowdown"; TemperatureShutdown limit = "shutdown"; TemperatureMemoryMax limit = "memory_max"; }

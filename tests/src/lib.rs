@@ -27,12 +27,21 @@ pub fn binary() -> PathBuf {
     path
 }
 
-/// The fake NVML library: the one beside the tests first, since only that is built anew with them.
+/// The fake NVML library.
 ///
 /// # Panics
 /// When it was not built.
 pub fn fake_library() -> PathBuf {
-    let candidates = [build_dir().join("deps/libfake_nvml.so"), build_dir().join("libfake_nvml.so")];
+    fake("nvml")
+}
+
+/// A fake vendor library: the one beside the tests first, since only that is built anew with them.
+///
+/// # Panics
+/// When it was not built.
+pub fn fake(vendor: &str) -> PathBuf {
+    let name = format!("libfake_{vendor}.so");
+    let candidates = [build_dir().join("deps").join(&name), build_dir().join(&name)];
     candidates
         .iter()
         .find(|path| path.exists())

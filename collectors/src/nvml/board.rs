@@ -1,5 +1,4 @@
 //! The source of one GPU: who it is, what it can say, and its readings of a beat. It runs on a thread of its own.
-use super::able::Able;
 use super::calls::{CALLS, Cadence};
 use super::codes::Fault;
 use super::fields::{BEAT_FIELDS, Fields, SLOW_FIELDS, usage};
@@ -11,6 +10,7 @@ use super::post::Ticket;
 use super::processes::{User, Users};
 use super::raw::Handle;
 use super::session::{Gpu, Session};
+use crate::able::Able;
 use model::error::Reason;
 use model::source::SlotProcess;
 use model::{Batch, Calls, CollectError, Collector, Metric, NoticeKind, Reading, Slot, Timestamp};

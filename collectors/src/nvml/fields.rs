@@ -2,10 +2,10 @@
 //! its stead.
 //!
 //! The wrapper's own form of the call renumbers fields and cuts values off, so the raw one is used.
-use super::able::Able;
 use super::codes::Fault;
 use super::raw;
 use super::session::Gpu;
+use crate::able::Able;
 use model::{Metric, Reading, Slot};
 use nvml_wrapper::enum_wrappers::device::{EccCounter, MemoryError, PerformancePolicy};
 use nvml_wrapper::enums::device::DeviceArchitecture;

@@ -10,7 +10,6 @@
 //! own, `roster` knows which answer, `board` reads one of them, `identity` says who it is, `post` is what passes between bus and
 //! board, `parts` reads instances, `processes` says who uses it, `events` waits for XID errors, `reflex` reads power alone, and
 //! `actuator` sets limits.
-mod able;
 mod actuator;
 mod board;
 mod bus;

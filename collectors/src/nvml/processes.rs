@@ -1,8 +1,8 @@
 //! Who uses a device: the compute and the graphics list, merged by process and instance, and how much each used.
-use super::able::Able;
 use super::codes::Fault;
 use super::raw::{self, List};
 use super::session::Gpu;
+use crate::able::Able;
 use model::{Absence, Metric, Reading, Timestamp};
 use nvml_wrapper_sys::bindings::{nvmlProcessInfo_t, nvmlProcessUtilizationSample_t};
 use std::time::Duration;
@@ -103,7 +103,7 @@ impl Users {
             Err(Fault::NOT_FOUND) if stale => self.used.clear(),
             Err(Fault::NOT_FOUND) => {}
             Err(fault) => {
-                self.utilization.learn::<()>(&Err(fault), Fault::never);
+                self.utilization.learn::<(), _>(&Err(fault), Fault::never);
                 return Ok(());
             }
         }

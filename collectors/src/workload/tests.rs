@@ -65,7 +65,7 @@ fn containers_jobs_and_units_are_told_apart() {
         (format!("0::/system.slice/docker-{id}.scope"), container.clone()),
         (format!("0::/machine.slice/libpod-{id}.scope/container"), container.clone()),
         (format!("9:memory:/docker/{id}"), container.clone()),
-        (format!("0::/docker/{id}/system.slice/slurmstepd.scope/job_7/step_0"), container.clone()),
+        (format!("0::/docker/{id}/system.slice/slurmstepd.scope/job_7/step_0"), container),
         (
             "0::/lxc.payload.trainer/system.slice/x.service".into(),
             Some((WorkloadKind::Container, "trainer".into())),

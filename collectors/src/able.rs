@@ -1,9 +1,7 @@
 //! What a device can do: a call that it does not have is found out once and costs nothing afterwards.
-use super::codes::Fault;
-
 /// Whether a call is worth making.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Able {
+pub(crate) enum Able {
     /// It has given neither a value nor a final refusal.
     #[default]
     Untried,
@@ -15,7 +13,7 @@ pub(super) enum Able {
 
 impl Able {
     /// Learns from what a call gave; `never` says which faults are final.
-    pub(super) fn learn<T>(&mut self, answer: &Result<T, Fault>, never: impl Fn(Fault) -> bool) {
+    pub(crate) fn learn<T, F: Copy>(&mut self, answer: &Result<T, F>, never: impl Fn(F) -> bool) {
         match answer {
             Ok(_) => *self = Self::Works,
             Err(fault) if *self == Self::Untried && never(*fault) => *self = Self::Lacks,
@@ -30,14 +28,15 @@ mod tests {
 
     #[test]
     fn a_call_is_given_up_only_when_it_was_refused_for_good_and_never_worked() {
+        let never = |code: u32| code == 3;
         let mut able = Able::default();
-        able.learn::<()>(&Err(Fault::TIMEOUT), Fault::never);
+        able.learn::<(), _>(&Err(10), never);
         assert_eq!(able, Able::Untried);
-        able.learn(&Ok(()), Fault::never);
-        able.learn::<()>(&Err(Fault::NOT_SUPPORTED), Fault::never);
+        able.learn::<_, u32>(&Ok(()), never);
+        able.learn::<(), _>(&Err(3), never);
         assert_eq!(able, Able::Works);
         let mut other = Able::default();
-        other.learn::<()>(&Err(Fault::NOT_SUPPORTED), Fault::never);
+        other.learn::<(), _>(&Err(3), never);
         assert_eq!(other, Able::Lacks);
     }
 }

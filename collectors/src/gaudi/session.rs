@@ -1,0 +1,185 @@
+//! One opened HLML: its functions, its codes, and who its devices are.
+use super::calls::CALLS;
+use super::{LIBRARY, PACKAGED};
+use crate::library::{Codes, Fault, Library, Room, Scope, ask, functions};
+use crate::listed::{Call, Seat, Vendor};
+use model::error::Reason;
+use model::{Absence, Batch, Calls, DeviceInfo, DeviceKind, OpenError, Timestamp};
+use std::ffi::{c_int, c_uint, c_ulonglong, c_void};
+use std::path::Path;
+
+/// A device's handle as the library gives it.
+pub(super) type Handle = *mut c_void;
+
+functions! {
+    /// The functions of `hlml.h` that are asked for. A setter is not among them.
+    pub(super) struct Hlml {
+        hlml_init: fn();
+        hlml_shutdown: fn();
+        hlml_device_get_count: fn(*mut c_uint);
+        hlml_device_get_handle_by_index: fn(c_uint, *mut Handle);
+        hlml_device_get_uuid: fn(Handle, *mut u8, c_uint);
+        hlml_device_get_name: fn(Handle, *mut u8, c_uint);
+        hlml_device_get_serial: fn(Handle, *mut u8, c_uint);
+        hlml_device_get_pci_info: fn(Handle, *mut c_void);
+        hlml_get_driver_version: fn(*mut u8, c_uint);
+        hlml_device_get_utilization_rates: fn(Handle, *mut c_void);
+        hlml_device_get_memory_info: fn(Handle, *mut c_void);
+        hlml_device_get_power_usage: fn(Handle, *mut c_uint);
+        hlml_device_get_total_energy_consumption: fn(Handle, *mut c_ulonglong);
+        hlml_device_get_power_management_default_limit: fn(Handle, *mut c_uint);
+        hlml_device_get_temperature: fn(Handle, c_uint, *mut c_uint);
+        hlml_device_get_temperature_threshold: fn(Handle, c_uint, *mut c_uint);
+        hlml_device_get_clock_info: fn(Handle, c_uint, *mut c_uint);
+        hlml_device_get_max_clock_info: fn(Handle, c_uint, *mut c_uint);
+        hlml_device_get_current_clocks_throttle_reasons: fn(Handle, *mut c_ulonglong);
+        hlml_device_get_ecc_mode: fn(Handle, *mut c_uint, *mut c_uint);
+        hlml_device_get_total_ecc_errors: fn(Handle, c_uint, c_uint, *mut c_ulonglong);
+        hlml_device_get_pcie_replay_counter: fn(Handle, *mut c_uint);
+        hlml_device_get_curr_pcie_link_generation: fn(Handle, *mut c_uint);
+        hlml_device_get_curr_pcie_link_width: fn(Handle, *mut c_uint);
+    }
+}
+
+const fn code(code: c_int, name: &'static str, absence: Absence, scope: Scope) -> Fault {
+    Fault { code, name, absence, scope }
+}
+
+/// The return codes of `hlml.h`.
+pub(super) const CODES: Codes = Codes(&[
+    code(1, "UNINITIALIZED", Absence::Lost, Scope::Library),
+    code(2, "INVALID_ARGUMENT", Absence::Unsupported, Scope::Value),
+    code(3, "NOT_SUPPORTED", Absence::Unsupported, Scope::Never),
+    code(5, "ALREADY_INITIALIZED", Absence::Lost, Scope::Value),
+    code(6, "NOT_FOUND", Absence::Lost, Scope::Device),
+    code(7, "INSUFFICIENT_SIZE", Absence::Implausible, Scope::Value),
+    code(9, "DRIVER_NOT_LOADED", Absence::Lost, Scope::Library),
+    code(10, "TIMEOUT", Absence::Late, Scope::Value),
+    code(15, "AIP_IS_LOST", Absence::Lost, Scope::Device),
+    code(20, "MEMORY", Absence::Lost, Scope::Value),
+    code(21, "NO_DATA", Absence::Late, Scope::Value),
+    code(49, "UNKNOWN", Absence::Lost, Scope::Value),
+]);
+
+/// An initialised library; dropping it shuts the library down.
+pub(super) struct Session {
+    pub(super) table: Hlml,
+    pub(super) calls: Calls,
+    /// Dropped last: the table points into it.
+    _library: Library,
+}
+
+/// Where a device is listed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Place(pub(super) Handle);
+
+// SAFETY: HLML's handles are opaque values; they are never followed here, and used by one thread at a time.
+unsafe impl Send for Place {}
+
+impl Session {
+    /// Loads and starts a library; `None` when the host has none and the operator named none.
+    ///
+    /// # Errors
+    /// When a named library is not there, or one is there and is not HLML or does not start.
+    pub(super) fn open(path: &Path, calls: &Calls) -> Result<Option<Self>, OpenError> {
+        let mut library = Library::load(path, LIBRARY)?;
+        if library.is_none() {
+            library = Library::load(Path::new(PACKAGED), PACKAGED)?;
+        }
+        let Some(library) = library else { return Ok(None) };
+        let table = Hlml::resolve(&library);
+        let what = || format!("open HLML ({})", path.display());
+        let needed = table.hlml_init.is_some()
+            && table.hlml_shutdown.is_some()
+            && table.hlml_device_get_count.is_some()
+            && table.hlml_device_get_handle_by_index.is_some()
+            && table.hlml_device_get_uuid.is_some();
+        if !needed {
+            let cause = "it lacks functions that nothing can be read without; is it libhlml.so?";
+            return Err(OpenError::new(what(), Reason::SymbolMissing).because(cause));
+        }
+        let session = Self { table, calls: calls.clone(), _library: library };
+        match ask!(session, hlml_init()) {
+            // Another user of the library in this process has started it.
+            Ok(()) | Err(Fault { code: 5, .. }) => Ok(Some(session)),
+            Err(fault) => {
+                let reason = if fault.code == 9 { Reason::Missing } else { fault.reason() };
+                // It was not started, so it is not shut down.
+                let mut session = session;
+                session.table.hlml_shutdown = None;
+                Err(OpenError::new(what(), reason).because(fault))
+            }
+        }
+    }
+
+    fn text(&self, read: impl FnOnce(*mut u8, c_uint) -> Result<(), Fault>) -> Result<String, Fault> {
+        let mut room = Room::new();
+        // The header's fields are shorter; what a library writes beyond still has room.
+        read(room.out(), 96)?;
+        Ok(room.text(0, 96))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // What a library says while it is shut down is of no use to anybody.
+        let _: Result<(), Fault> = ask!(self, hlml_shutdown());
+    }
+}
+
+impl Vendor for Session {
+    type Place = Place;
+    type Memory = ();
+
+    fn list(&self) -> Result<Vec<Place>, Fault> {
+        let mut count: c_uint = 0;
+        ask!(self, hlml_device_get_count(&mut count))?;
+        let mut places = Vec::new();
+        // A node has eight; a count beyond what a table holds is a broken answer.
+        for index in 0..count.min(64) {
+            let mut handle: Handle = std::ptr::null_mut();
+            match ask!(self, hlml_device_get_handle_by_index(index, &mut handle)) {
+                Ok(()) => places.push(Place(handle)),
+                Err(fault) if fault.scope == Scope::Library => return Err(fault),
+                Err(_) => {}
+            }
+        }
+        Ok(places)
+    }
+
+    fn identify(&self, Place(handle): Place, number: usize) -> Result<DeviceInfo, Fault> {
+        let uuid = self.text(|out, length| ask!(self, hlml_device_get_uuid(handle, out, length)))?;
+        if uuid.is_empty() {
+            return Err(Fault::UNREADABLE);
+        }
+        let name = self.text(|out, length| ask!(self, hlml_device_get_name(handle, out, length)));
+        let serial = self.text(|out, length| ask!(self, hlml_device_get_serial(handle, out, length)));
+        let driver = self.text(|out, length| ask!(self, hlml_get_driver_version(out, length)));
+        let mut room = Room::new();
+        let pci = ask!(self, hlml_device_get_pci_info(handle, room.out()));
+        // hlml_pci_info_t begins with the bus number; its text of 15 bytes follows in every version.
+        let pci = pci.map(|()| room.text(4, 15));
+        let known = |(name, value): (&str, Result<String, Fault>)| {
+            value.ok().filter(|value| !value.is_empty()).map(|value| (name.to_owned(), value))
+        };
+        Ok(DeviceInfo {
+            name: format!("gaudi{number}"),
+            model: name.unwrap_or_default(),
+            vendor: model::Vendor::Intel,
+            attributes: [("pci", pci), ("serial", serial), ("driver", driver)]
+                .into_iter()
+                .filter_map(known)
+                .collect(),
+            ..DeviceInfo::new(DeviceKind::Npu, uuid)
+        })
+    }
+
+    fn calls() -> &'static [Call<Self>] {
+        CALLS
+    }
+
+    fn add(&self, _: &mut Seat<Self>, _: Timestamp, _: &mut Batch) -> Result<(), Fault> {
+        // HLML has no call for the processes of a device.
+        Ok(())
+    }
+}
