@@ -397,3 +397,50 @@ fn a_library_that_is_none_is_named_as_lacking_its_symbols() {
         assert!((kind.open)(&Options::default()).unwrap().is_none(), "this host has none");
     }
 }
+
+#[test]
+fn a_node_of_four_vendors_is_read_by_one_agent_through_the_libraries_and_files_of_each() {
+    use fake_sysfs::Tree;
+    use sim::profile::MI300X;
+    let home = tempfile::tempdir().unwrap();
+    let mut tree = Tree::new(home.path(), sim::Node::of(&[&MI300X; 4], 7, 0)).unwrap();
+    tree.node().set_workload(0, sim::Workload::Training);
+    tree.step(2_000_000_000).unwrap();
+    let file = home.path().join("node");
+    fake_nvml::Control::open_as(&file, &sim::profile::H100, 4, 1).unwrap();
+    let libraries = format!(
+        "collectors.libraries=[\"nvml={}\",\"gaudi={}\",\"ascend={}\"]",
+        tests::fake("nvml").display(),
+        tests::fake("hlml").display(),
+        tests::fake("dcmi").display()
+    );
+    let sys = format!("collectors.sys={}", home.path().join("sys").display());
+    let arguments = ["--set", libraries.as_str(), "--set", sys.as_str(), "--set", "beat.interval=200ms"];
+    let agent = Agent::start(&arguments, &[("WATTKEEPER_FAKE_NVML", &file)]);
+    let by_vendor = |vendor: &str| {
+        let page = agent.get("/metrics").text();
+        let of_it = |line: &&str| {
+            let kind = line.contains("kind=\"gpu\"") || line.contains("kind=\"npu\"");
+            line.starts_with("wattkeeper_device_info{") && kind && line.contains(vendor)
+        };
+        page.lines().filter(of_it).count()
+    };
+    for (vendor, count) in [("nvidia", 4), ("amd", 4), ("intel", 2), ("huawei", 2)] {
+        let label = format!("vendor=\"{vendor}\"");
+        eventually(&format!("{count} devices of {vendor} are there"), || by_vendor(&label) == count);
+    }
+    let powers = || {
+        let page = agent.get("/metrics").text();
+        let instant = |line: &&str| {
+            line.starts_with("wattkeeper_accelerator_power_watts{")
+                && (line.contains("instant") || line.contains("average"))
+        };
+        let devices = page.lines().filter(instant).filter_map(|line| line.split("device=\"").nth(1));
+        devices
+            .filter_map(|rest| rest.split('"').next())
+            .map(str::to_owned)
+            .collect::<std::collections::BTreeSet<_>>()
+            .len()
+    };
+    eventually("each says what it draws", || powers() == 12);
+}

@@ -5,7 +5,9 @@
 use crate::able::Able;
 use crate::library::{Fault, Scope};
 use model::error::Reason;
-use model::{Absence, Batch, CollectError, DeviceInfo, Metric, NoticeKind, Reading, Slot, Timestamp};
+use model::{
+    Absence, Batch, CollectError, Collector, DeviceInfo, Metric, NoticeKind, Reading, Slot, Timestamp,
+};
 use std::time::Duration;
 
 /// From one listing to the next, and how long the answers of slow calls stand.
@@ -109,50 +111,21 @@ impl<V: Vendor> Seat<V> {
 /// Every device of a library.
 pub(crate) struct Listed<V: Vendor> {
     vendor: V,
-    what: &'static str,
+    name: &'static str,
     seats: Vec<Seat<V>>,
     due: Option<Timestamp>,
     wait: Duration,
 }
 
 impl<V: Vendor> Listed<V> {
-    /// Nobody is met yet. `what` names the devices in errors.
-    pub(crate) fn new(vendor: V, what: &'static str) -> Self {
-        Self { vendor, what, seats: Vec::new(), due: None, wait: Duration::ZERO }
-    }
-
-    /// Lists devices where that is due, and reads all that are there.
-    ///
-    /// # Errors
-    /// `Lost` when the library or its driver is gone, else why the devices cannot be listed at all.
-    pub(crate) fn collect(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
-        if self.due.is_none_or(|due| now >= due) {
-            self.list(now, batch).map_err(|fault| self.failed("list", fault))?;
-        }
-        for place in 0..self.seats.len() {
-            if !self.seats[place].there {
-                continue;
-            }
-            match self.read(place, now, batch) {
-                Ok(()) => {}
-                Err(fault) if fault.scope == Scope::Library => return Err(self.failed("read", fault)),
-                Err(_) => self.lose(place, now, batch),
-            }
-        }
-        Ok(())
-    }
-
-    /// Lists the devices again and compares them with what they were.
-    ///
-    /// # Errors
-    /// As [`Listed::collect`].
-    pub(crate) fn reopen(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
-        self.list(now, batch).map_err(|fault| self.failed("list", fault))
+    /// A source with this name that has met nobody yet.
+    pub(crate) fn new(vendor: V, name: &'static str) -> Self {
+        Self { vendor, name, seats: Vec::new(), due: None, wait: Duration::ZERO }
     }
 
     fn failed(&self, operation: &str, fault: Fault) -> CollectError {
         let reason = if fault.scope == Scope::Library { Reason::Lost } else { fault.reason() };
-        CollectError::new(format!("{operation} {}", self.what), reason).because(fault)
+        CollectError::new(format!("{operation} {} devices", self.name), reason).because(fault)
     }
 
     fn list(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), Fault> {
@@ -250,5 +223,34 @@ impl<V: Vendor> Listed<V> {
         batch.gone(seat.slot, now);
         self.wait = (self.wait * 2).clamp(RETRY_FIRST, RETRY_LAST);
         self.due = Some(now.after(self.wait));
+    }
+}
+
+impl<V: Vendor> Collector for Listed<V> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Lists devices where that is due, and reads all that are there. `Lost` when the library or its driver is gone.
+    fn collect(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
+        if self.due.is_none_or(|due| now >= due) {
+            self.list(now, batch).map_err(|fault| self.failed("list", fault))?;
+        }
+        for place in 0..self.seats.len() {
+            if !self.seats[place].there {
+                continue;
+            }
+            match self.read(place, now, batch) {
+                Ok(()) => {}
+                Err(fault) if fault.scope == Scope::Library => return Err(self.failed("read", fault)),
+                Err(_) => self.lose(place, now, batch),
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists the devices again and compares them with what they were.
+    fn reopen(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
+        self.list(now, batch).map_err(|fault| self.failed("list", fault))
     }
 }

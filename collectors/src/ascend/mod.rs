@@ -12,7 +12,7 @@ mod session;
 
 use crate::listed::Listed;
 use crate::{Entry, Need, Options};
-use model::{Batch, CollectError, Collector, OpenError, Timestamp};
+use model::{Collector, OpenError};
 use session::Session;
 
 /// The library as the loader finds it, and where Huawei's packages put it.
@@ -40,7 +40,7 @@ pub const ENTRY: Entry = Entry {
 /// When a named library is not there, or one is there and cannot be used.
 pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> {
     let session = Session::open(options.library("ascend", LIBRARY), &options.calls)?;
-    Ok(session.map(|session| Box::new(Ascend(Listed::new(session, "Ascend devices"))) as Box<dyn Collector>))
+    Ok(session.map(|session| Box::new(Listed::new(session, "ascend")) as Box<dyn Collector>))
 }
 
 /// The same without the flat functions, as with an older library.
@@ -49,24 +49,7 @@ pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> 
 /// As [`open`].
 pub fn open_by_card(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> {
     let session = Session::open(options.library("ascend", LIBRARY), &options.calls)?;
-    let listed = |session: Session| Listed::new(session.by_card(), "Ascend devices");
-    Ok(session.map(|session| Box::new(Ascend(listed(session))) as Box<dyn Collector>))
-}
-
-struct Ascend(Listed<Session>);
-
-impl Collector for Ascend {
-    fn name(&self) -> &'static str {
-        "ascend"
-    }
-
-    fn collect(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
-        self.0.collect(now, batch)
-    }
-
-    fn reopen(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
-        self.0.reopen(now, batch)
-    }
+    Ok(session.map(|session| Box::new(Listed::new(session.by_card(), "ascend")) as Box<dyn Collector>))
 }
 
 #[cfg(test)]

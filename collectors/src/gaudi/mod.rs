@@ -7,7 +7,7 @@ mod session;
 
 use crate::listed::Listed;
 use crate::{Entry, Need, Options};
-use model::{Batch, CollectError, Collector, OpenError, Timestamp};
+use model::{Collector, OpenError};
 use session::Session;
 
 /// The library as the loader finds it, and where Habana's packages put it.
@@ -34,23 +34,7 @@ pub const ENTRY: Entry = Entry {
 /// When a named library is not there, or one is there and cannot be used.
 pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> {
     let session = Session::open(options.library("gaudi", LIBRARY), &options.calls)?;
-    Ok(session.map(|session| Box::new(Gaudi(Listed::new(session, "Gaudi devices"))) as Box<dyn Collector>))
-}
-
-struct Gaudi(Listed<Session>);
-
-impl Collector for Gaudi {
-    fn name(&self) -> &'static str {
-        "gaudi"
-    }
-
-    fn collect(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
-        self.0.collect(now, batch)
-    }
-
-    fn reopen(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
-        self.0.reopen(now, batch)
-    }
+    Ok(session.map(|session| Box::new(Listed::new(session, "gaudi")) as Box<dyn Collector>))
 }
 
 #[cfg(test)]
