@@ -117,6 +117,8 @@ fn main() {
             resident as f64 / 1_048_576.0,
             1e3 * first_s
         );
+        let calls = |name| agent.metric(name, &["device=\"nvml\""]).unwrap_or(f64::NAN);
+        println!("driver calls: {} on the last beat", calls("wattkeeper_source_driver_calls"));
         if interval == "1s" {
             let steady = latency(agent.address, 0.0005, SCRAPES);
             println!(

@@ -3,7 +3,7 @@ use crate::source::{Account, Failure, Opened};
 use crate::worker::{Answer, Worker, late};
 use model::snapshot::SourceHealth;
 use model::source::SourceMap;
-use model::{Arrival, Batch, Calls, DeviceId, Frame, Reason, Timestamp};
+use model::{Absence, Arrival, Batch, Calls, DeviceId, Frame, Reason, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,7 +143,20 @@ impl Line {
             }
         };
         frame.merge(&self.batch, &mut self.map, self.late_since.is_some());
+        if let Some(absence) = self.failed().filter(|_| self.late_since.is_none()) {
+            self.map.present().for_each(|device| frame.fill(device, absence));
+        }
         arrivals
+    }
+
+    /// Why nothing at all could be read on this beat, as the absence of every reading.
+    fn failed(&self) -> Option<Absence> {
+        let failure = self.account.failure.as_ref().filter(|_| !self.account.up)?;
+        Some(match failure.reason {
+            Reason::Late | Reason::Busy => Absence::Late,
+            Reason::Denied => Absence::Denied,
+            _ => Absence::Lost,
+        })
     }
 
     /// Ends every device of the line in the frame, as `retire` says it in the batch.

@@ -245,7 +245,8 @@ impl Frame {
         }
     }
 
-    fn fill(&mut self, device: DeviceId, absence: Absence) {
+    /// Makes every reading of a device absent: its source failed as a whole on this beat.
+    pub fn fill(&mut self, device: DeviceId, absence: Absence) {
         let kind = self.devices.get(device).info.kind;
         for &metric in crate::catalogue::columns(kind) {
             self.put(device, metric, Reading::Absent(absence));

@@ -16,6 +16,8 @@ struct Driver {
     /// Devices whose calls do not return.
     hung: BTreeSet<u32>,
     lost: BTreeSet<u32>,
+    /// Devices whose source fails as a whole and says so.
+    failing: BTreeSet<u32>,
     gone: bool,
     /// Identities that differ from what they were.
     reopened: Vec<u32>,
@@ -96,6 +98,9 @@ impl Collector for Unit {
             }
             if driver.hung.contains(&number) {
                 return Err(CollectError::new("read", Reason::Late));
+            }
+            if driver.failing.contains(&number) {
+                return Err(CollectError::new("read", Reason::Denied));
             }
             if driver.lost.contains(&number) {
                 return Err(CollectError::new("read", Reason::Lost));
@@ -189,6 +194,20 @@ fn a_lost_device_is_gone_alone_and_back_under_its_handle_when_it_is_met_again() 
     feed.collect(second(3), &mut frame);
     assert_eq!(frame.notices.iter().map(|n| n.kind).collect::<Vec<_>>(), [NoticeKind::Back]);
     assert_eq!(frame.value(lost, Metric::Temperature), Some(1.0));
+}
+
+#[test]
+fn a_source_that_fails_as_a_whole_leaves_its_reason_and_not_the_word_that_there_is_nothing() {
+    let world = world(2, false);
+    let (mut feed, mut frame) = stepped(&world);
+    feed.collect(second(1), &mut frame);
+    with(&world, |driver| driver.failing.insert(1));
+    feed.collect(second(2), &mut frame);
+    assert_eq!(temperature(&frame, 1), Reading::Absent(Absence::Denied));
+    assert_eq!(temperature(&frame, 0), Reading::Value(0.0));
+    with(&world, |driver| driver.failing.clear());
+    feed.collect(second(3), &mut frame);
+    assert_eq!(temperature(&frame, 1), Reading::Value(1.0));
 }
 
 #[test]
