@@ -1,30 +1,7 @@
 //! Families of the agent itself: what it found, decided and is.
-use super::families::{family, label, sample};
+use super::page::Page;
 use model::Snapshot;
-use model::families::FAMILIES;
-use model::metric::Family;
 use prometheus::proto::MetricFamily;
-
-/// Collects samples under the families that the catalogue lists.
-pub(super) struct Page(Vec<(&'static Family, MetricFamily)>);
-
-impl Page {
-    fn new() -> Self {
-        Self(FAMILIES.iter().map(|row| (row, family(row.name, row.help, row.kind))).collect())
-    }
-
-    /// Adds a sample; values of labels in the order of the catalogue's names.
-    pub(super) fn add(&mut self, name: &str, values: &[&str], number: f64) {
-        let found = self.0.iter_mut().find(|(row, _)| row.name.strip_prefix("wattkeeper_") == Some(name));
-        debug_assert!(found.is_some(), "{name} is not in the catalogue");
-        let Some((row, family)) = found else { return };
-        debug_assert_eq!(row.labels.len(), values.len(), "{name}");
-        if number.is_finite() {
-            let labels = row.labels.iter().zip(values).map(|(name, value)| label(name, value)).collect();
-            family.mut_metric().push(sample(labels, number, row.kind));
-        }
-    }
-}
 
 fn flag(holds: bool) -> f64 {
     f64::from(u8::from(holds))
@@ -41,7 +18,7 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
     super::coverage::coverage(&snapshot.frame, |labels, devices| {
         page.add("metric_coverage_devices", labels, devices)
     });
-    page.0.into_iter().map(|(_, family)| family).collect()
+    page.families()
 }
 
 fn identity(snapshot: &Snapshot, page: &mut Page) {

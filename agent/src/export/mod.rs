@@ -5,6 +5,7 @@ pub mod dcgm;
 pub mod families;
 pub(crate) mod holders;
 pub mod openmetrics;
+mod page;
 mod shares;
 
 use model::Snapshot;

@@ -1,5 +1,5 @@
 //! Families of workloads: what each has of each accelerator.
-use super::agent::Page;
+use super::page::Page;
 use model::{Share, Snapshot};
 
 /// The kind under which the part that is nobody's stands.

@@ -6,6 +6,7 @@
 //! be the same without the card; such a function that is missing costs its reading only.
 mod calls;
 mod codes;
+mod device;
 mod doubt;
 mod extra;
 mod session;

@@ -1,19 +1,11 @@
-//! One opened DCMI: its functions in both forms, and who its devices are.
-use super::calls::CALLS;
+//! One opened DCMI: its functions in both forms, and how a place chooses between them.
 use super::codes::CODES;
-use super::extra;
 use super::{LIBRARY, PACKAGED};
-use crate::library::{Fault, Library, Room, Scope, ask, functions};
-use crate::listed::{Call, Seat, Vendor};
+use crate::library::{Fault, Library, ask, functions};
 use model::error::Reason;
-use model::{Batch, Calls, DeviceInfo, DeviceKind, OpenError, Timestamp};
+use model::{Calls, OpenError};
 use std::ffi::{c_int, c_uint, c_void};
 use std::path::Path;
-
-/// The most cards and devices that are listed.
-const DEVICES_MAX: u8 = 64;
-/// The die that identifies a device, as the header numbers dies.
-const VDIE: c_uint = 1;
 
 functions! {
     /// The functions that are asked for, by card and device, and flat. A setter is not among them.
@@ -63,7 +55,7 @@ pub(super) enum Place {
 pub(super) struct Session {
     pub(super) table: Dcmi,
     pub(super) calls: Calls,
-    flat: bool,
+    pub(super) flat: bool,
     /// Dropped last: the table points into it.
     _library: Library,
 }
@@ -120,83 +112,5 @@ impl Session {
         self.flat = false;
         let _: Result<(), Fault> = ask!(self, dcmi_init());
         self
-    }
-
-    fn cards(&self) -> Result<Vec<Place>, Fault> {
-        let (mut count, mut cards): (c_int, _) = (0, [0; DEVICES_MAX as usize]);
-        let room = c_int::from(DEVICES_MAX);
-        ask!(self, dcmi_get_card_list(&mut count, cards.as_mut_ptr(), room))?;
-        let mut places = Vec::new();
-        for card in cards.into_iter().take(usize::try_from(count).unwrap_or(0)) {
-            let mut devices: c_int = 0;
-            match ask!(self, dcmi_get_device_num_in_card(card, &mut devices)) {
-                Ok(()) => places.extend((0..devices.clamp(0, room)).map(|device| Place::Card(card, device))),
-                Err(fault) if fault.scope == Scope::Library => return Err(fault),
-                Err(_) => {}
-            }
-        }
-        places.truncate(DEVICES_MAX.into());
-        Ok(places)
-    }
-
-    fn flat(&self) -> Result<Vec<Place>, Fault> {
-        let (mut count, mut devices): (c_int, _) = (0, [0; DEVICES_MAX as usize]);
-        ask!(self, dcmiv2_get_device_list(devices.as_mut_ptr(), &mut count, DEVICES_MAX.into()))?;
-        Ok(devices.into_iter().take(usize::try_from(count).unwrap_or(0)).map(Place::Flat).collect())
-    }
-
-    /// The PCI address; `None` where it is not given.
-    fn pci(&self, place: Place) -> Option<String> {
-        let mut room = Room::new();
-        at!(self, place, dcmi_get_device_pcie_info_v2 | dcmiv2_get_device_pcie_info(room.out())).ok()?;
-        // dcmi_pcie_info_all: four ids, domain, bus, device, function.
-        let [domain, bus, device, function] = [16, 20, 24, 28].map(|at| room.u32(at));
-        (domain <= 0xffff && bus <= 0xff && device <= 0x1f && function <= 7)
-            .then(|| format!("{domain:04x}:{bus:02x}:{device:02x}.{function}"))
-    }
-}
-
-impl Vendor for Session {
-    type Place = Place;
-    type Memory = extra::Memory;
-
-    fn list(&self) -> Result<Vec<Place>, Fault> {
-        if self.flat { self.flat() } else { self.cards() }
-    }
-
-    fn identify(&self, place: Place, number: usize) -> Result<DeviceInfo, Fault> {
-        let mut die = Room::new();
-        at!(self, place, dcmi_get_device_die_v2 | dcmiv2_get_device_die_id(VDIE, die.out()))?;
-        let words = [0, 4, 8, 12, 16].map(|at| die.u32(at));
-        if words == [0; 5] {
-            return Err(Fault::UNREADABLE);
-        }
-        let key = words.map(|word| format!("{word:08X}")).join("-");
-        let mut chip = Room::new();
-        let known = at!(self, place, dcmi_get_device_chip_info | dcmiv2_get_device_chip_info(chip.out()));
-        // dcmi_chip_info: type, name and version, 32 bytes each.
-        let texts = known.map(|()| (chip.text(0, 32), chip.text(32, 32), chip.text(64, 32)));
-        let (kind, name, version) = texts.unwrap_or_default();
-        let model = format!("{kind} {name}").trim().to_owned();
-        let attributes = [("pci", self.pci(place).unwrap_or_default()), ("chip_version", version)];
-        Ok(DeviceInfo {
-            name: format!("ascend{number}"),
-            model,
-            vendor: model::Vendor::Huawei,
-            attributes: attributes
-                .into_iter()
-                .filter(|(_, value)| !value.is_empty())
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect(),
-            ..DeviceInfo::new(DeviceKind::Npu, key)
-        })
-    }
-
-    fn calls() -> &'static [Call<Self>] {
-        CALLS
-    }
-
-    fn add(&self, seat: &mut Seat<Self>, now: Timestamp, batch: &mut Batch) -> Result<(), Fault> {
-        extra::add(self, seat, now, batch)
     }
 }

@@ -3,6 +3,7 @@
 //! One thread reads all devices, since the library's documents do not say that several may call it. Functions, structures and
 //! codes are those of the public `hlml.h` (gohlml); power is in milliwatts and energy in millijoules, as in NVML.
 mod calls;
+mod device;
 mod session;
 
 use crate::listed::Listed;

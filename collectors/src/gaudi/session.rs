@@ -1,10 +1,8 @@
-//! One opened HLML: its functions, its codes, and who its devices are.
-use super::calls::CALLS;
+//! One opened HLML: its functions and its codes.
 use super::{LIBRARY, PACKAGED};
 use crate::library::{Codes, Fault, Library, Room, Scope, ask, functions};
-use crate::listed::{Call, Seat, Vendor};
 use model::error::Reason;
-use model::{Absence, Batch, Calls, DeviceInfo, DeviceKind, OpenError, Timestamp};
+use model::{Absence, Calls, OpenError};
 use std::ffi::{c_int, c_uint, c_ulonglong, c_void};
 use std::path::Path;
 
@@ -112,7 +110,11 @@ impl Session {
         }
     }
 
-    fn text(&self, read: impl FnOnce(*mut u8, c_uint) -> Result<(), Fault>) -> Result<String, Fault> {
+    /// A text that a function writes.
+    pub(super) fn text(
+        &self,
+        read: impl FnOnce(*mut u8, c_uint) -> Result<(), Fault>,
+    ) -> Result<String, Fault> {
         let mut room = Room::new();
         // The header's fields are shorter; what a library writes beyond still has room.
         read(room.out(), 96)?;
@@ -124,62 +126,5 @@ impl Drop for Session {
     fn drop(&mut self) {
         // What a library says while it is shut down is of no use to anybody.
         let _: Result<(), Fault> = ask!(self, hlml_shutdown());
-    }
-}
-
-impl Vendor for Session {
-    type Place = Place;
-    type Memory = ();
-
-    fn list(&self) -> Result<Vec<Place>, Fault> {
-        let mut count: c_uint = 0;
-        ask!(self, hlml_device_get_count(&mut count))?;
-        let mut places = Vec::new();
-        // A node has eight; a count beyond what a table holds is a broken answer.
-        for index in 0..count.min(64) {
-            let mut handle: Handle = std::ptr::null_mut();
-            match ask!(self, hlml_device_get_handle_by_index(index, &mut handle)) {
-                Ok(()) => places.push(Place(handle)),
-                Err(fault) if fault.scope == Scope::Library => return Err(fault),
-                Err(_) => {}
-            }
-        }
-        Ok(places)
-    }
-
-    fn identify(&self, Place(handle): Place, number: usize) -> Result<DeviceInfo, Fault> {
-        let uuid = self.text(|out, length| ask!(self, hlml_device_get_uuid(handle, out, length)))?;
-        if uuid.is_empty() {
-            return Err(Fault::UNREADABLE);
-        }
-        let name = self.text(|out, length| ask!(self, hlml_device_get_name(handle, out, length)));
-        let serial = self.text(|out, length| ask!(self, hlml_device_get_serial(handle, out, length)));
-        let driver = self.text(|out, length| ask!(self, hlml_get_driver_version(out, length)));
-        let mut room = Room::new();
-        let pci = ask!(self, hlml_device_get_pci_info(handle, room.out()));
-        // hlml_pci_info_t begins with the bus number; its text of 15 bytes follows in every version.
-        let pci = pci.map(|()| room.text(4, 15));
-        let known = |(name, value): (&str, Result<String, Fault>)| {
-            value.ok().filter(|value| !value.is_empty()).map(|value| (name.to_owned(), value))
-        };
-        Ok(DeviceInfo {
-            name: format!("gaudi{number}"),
-            model: name.unwrap_or_default(),
-            vendor: model::Vendor::Intel,
-            attributes: [("pci", pci), ("serial", serial), ("driver", driver)]
-                .into_iter()
-                .filter_map(known)
-                .collect(),
-            ..DeviceInfo::new(DeviceKind::Npu, uuid)
-        })
-    }
-
-    fn calls() -> &'static [Call<Self>] {
-        CALLS
-    }
-
-    fn add(&self, _: &mut Seat<Self>, _: Timestamp, _: &mut Batch) -> Result<(), Fault> {
-        // HLML has no call for the processes of a device.
-        Ok(())
     }
 }
