@@ -38,6 +38,12 @@ functions! {
         hlml_device_get_pcie_replay_counter: fn(Handle, *mut c_uint);
         hlml_device_get_curr_pcie_link_generation: fn(Handle, *mut c_uint);
         hlml_device_get_curr_pcie_link_width: fn(Handle, *mut c_uint);
+        hlml_device_get_memory_error_counter: fn(Handle, c_uint, c_uint, c_uint, *mut c_ulonglong);
+        hlml_device_get_replaced_rows: fn(Handle, c_uint, *mut c_uint, *mut c_void);
+        hlml_device_get_replaced_rows_pending_status: fn(Handle, *mut c_uint);
+        hlml_get_firmware_spi_version: fn(Handle, *mut u8, c_uint);
+        hlml_get_mac_addr_info: fn(Handle, *mut u64, *mut u64);
+        hlml_nic_get_link: fn(Handle, u32, *mut u8);
     }
 }
 
@@ -154,11 +160,13 @@ impl Vendor for Session {
         }
         let name = self.text(|out, length| ask!(self, hlml_device_get_name(handle, out, length)));
         let serial = self.text(|out, length| ask!(self, hlml_device_get_serial(handle, out, length)));
+        let firmware =
+            self.text(|out, length| ask!(self, hlml_get_firmware_spi_version(handle, out, length)));
         let driver = self.text(|out, length| ask!(self, hlml_get_driver_version(out, length)));
         let mut room = Room::new();
         let pci = ask!(self, hlml_device_get_pci_info(handle, room.out()));
-        // hlml_pci_info_t begins with the bus number; its text of 15 bytes follows in every version.
-        let pci = pci.map(|()| room.text(4, 15));
+        // hlml_pci_info_t begins with the bus number; then comes a text that ends in a zero, of 15 bytes and lately of 19.
+        let pci = pci.map(|()| room.text(4, 19));
         let known = |(name, value): (&str, Result<String, Fault>)| {
             value.ok().filter(|value| !value.is_empty()).map(|value| (name.to_owned(), value))
         };
@@ -166,7 +174,7 @@ impl Vendor for Session {
             name: format!("gaudi{number}"),
             model: name.unwrap_or_default(),
             vendor: model::Vendor::Intel,
-            attributes: [("pci", pci), ("serial", serial), ("driver", driver)]
+            attributes: [("pci", pci), ("serial", serial), ("driver", driver), ("firmware", firmware)]
                 .into_iter()
                 .filter_map(known)
                 .collect(),
