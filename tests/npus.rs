@@ -212,6 +212,70 @@ fn of_two_devices_with_one_identity_the_first_is_read_and_it_is_told_once() {
 }
 
 #[test]
+fn a_gaudi_tells_of_its_ports_replaced_rows_memory_errors_and_sensors() {
+    let mut bench = Bench::new(GAUDI);
+    for line in [
+        "load 0 training",
+        "advance 3000",
+        "switch ports_down 2",
+        "switch rows_single 3",
+        "switch rows_double 1",
+        "switch rows_pending 1",
+        "ecc 0 0 7",
+    ] {
+        bench.copied.steer(line);
+    }
+    bench.beat().unwrap();
+    for (metric, expected) in [
+        (Metric::Links, 24.0),
+        (Metric::LinksUp, 22.0),
+        (Metric::RowsRemappedCorrectable, 3.0),
+        (Metric::RowsRemappedUncorrectable, 1.0),
+        (Metric::RowRemapPending, 1.0),
+        (Metric::EccUncorrectedMemory, 7.0),
+        (Metric::EccUncorrectedSram, 0.0),
+    ] {
+        assert_eq!(bench.value(0, metric), expected, "{metric}");
+    }
+    let core_c = bench.value(0, Metric::Temperature);
+    let memory_c = bench.value(0, Metric::TemperatureMemory);
+    assert!(memory_c > core_c && memory_c < core_c + 8.0, "{memory_c} {core_c}");
+    assert!((core_c - bench.value(0, Metric::TemperatureRegulator) - 5.0).abs() <= 1.0);
+    // A device that has no ports has no count of them.
+    let mut older = Bench::new(GAUDI);
+    older.copied.steer("fail hlml_get_mac_addr_info 3");
+    older.beat().unwrap();
+    for metric in [Metric::Links, Metric::LinksUp] {
+        assert_eq!(older.reading(0, metric).and_then(Reading::value), None, "{metric}");
+    }
+}
+
+#[test]
+fn where_only_the_clock_of_the_soc_is_known_it_stands_for_the_compute_clock() {
+    let mut bench = Bench::new(GAUDI);
+    bench.beat().unwrap();
+    assert_ne!(bench.value(0, Metric::ClockSm), 1e9);
+    let mut bench = Bench::new(GAUDI);
+    bench.copied.steer("switch soc_only 1");
+    bench.beat().unwrap();
+    assert_eq!((bench.value(0, Metric::ClockSm), bench.value(0, Metric::ClockSoc)), (1e9, 1e9));
+    assert_eq!(bench.value(0, Metric::ClockSmMax), 1.2e9);
+}
+
+#[test]
+fn another_firmware_after_a_hang_is_a_change() {
+    let mut bench = Bench::new(GAUDI);
+    bench.beat().unwrap();
+    assert_eq!(bench.devices()[0].1.attributes["firmware"], "hl-gaudi2-1.20.0-fake");
+    bench.copied.steer("switch firmware 1");
+    bench.batch.begin();
+    bench.source.reopen(bench.now, &mut bench.batch).unwrap();
+    let changed = bench.batch.notices().iter().filter(|notice| notice.kind == NoticeKind::Changed).count();
+    assert_eq!(changed, 2);
+    assert_eq!(bench.devices()[0].1.attributes["firmware"], "hl-gaudi2-1.21.0-fake");
+}
+
+#[test]
 fn what_a_call_returns_is_the_absence_of_its_own_metric() {
     let cases = [
         (GAUDI, "hlml_device_get_power_usage", 3, Absence::Unsupported),

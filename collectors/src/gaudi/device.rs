@@ -33,11 +33,13 @@ impl Vendor for Session {
         }
         let name = self.text(|out, length| ask!(self, hlml_device_get_name(handle, out, length)));
         let serial = self.text(|out, length| ask!(self, hlml_device_get_serial(handle, out, length)));
+        let firmware =
+            self.text(|out, length| ask!(self, hlml_get_firmware_spi_version(handle, out, length)));
         let driver = self.text(|out, length| ask!(self, hlml_get_driver_version(out, length)));
         let mut room = Room::new();
         let pci = ask!(self, hlml_device_get_pci_info(handle, room.out()));
-        // hlml_pci_info_t begins with the bus number; its text of 15 bytes follows in every version.
-        let pci = pci.map(|()| room.text(4, 15));
+        // hlml_pci_info_t begins with the bus number; then comes a text that ends in a zero, of 15 bytes and lately of 19.
+        let pci = pci.map(|()| room.text(4, 19));
         let known = |(name, value): (&str, Result<String, Fault>)| {
             value.ok().filter(|value| !value.is_empty()).map(|value| (name.to_owned(), value))
         };
@@ -45,7 +47,7 @@ impl Vendor for Session {
             name: format!("gaudi{number}"),
             model: name.unwrap_or_default(),
             vendor: model::Vendor::Intel,
-            attributes: [("pci", pci), ("serial", serial), ("driver", driver)]
+            attributes: [("pci", pci), ("serial", serial), ("driver", driver), ("firmware", firmware)]
                 .into_iter()
                 .filter_map(known)
                 .collect(),

@@ -21,11 +21,18 @@ pub const ENTRY: Entry = Entry {
     ..Entry::worker(
         "gaudi",
         open,
-        &[Need {
-            what: "Gaudi readings (libhlml.so)",
-            right: "access to the device files (/dev/accel/accel*)",
-            without: "every reading of Gaudi devices",
-        }],
+        &[
+            Need {
+                what: "Gaudi readings (libhlml.so)",
+                right: "access to the device files (/dev/accel/accel*)",
+                without: "every reading of Gaudi devices",
+            },
+            Need {
+                what: "Gaudi's present PCIe generation and width",
+                right: "root, as the library's Go binding says",
+                without: "whether the link is slower or narrower than it could be",
+            },
+        ],
     )
 };
 

@@ -36,6 +36,12 @@ functions! {
         hlml_device_get_pcie_replay_counter: fn(Handle, *mut c_uint);
         hlml_device_get_curr_pcie_link_generation: fn(Handle, *mut c_uint);
         hlml_device_get_curr_pcie_link_width: fn(Handle, *mut c_uint);
+        hlml_device_get_memory_error_counter: fn(Handle, c_uint, c_uint, c_uint, *mut c_ulonglong);
+        hlml_device_get_replaced_rows: fn(Handle, c_uint, *mut c_uint, *mut c_void);
+        hlml_device_get_replaced_rows_pending_status: fn(Handle, *mut c_uint);
+        hlml_get_firmware_spi_version: fn(Handle, *mut u8, c_uint);
+        hlml_get_mac_addr_info: fn(Handle, *mut u64, *mut u64);
+        hlml_nic_get_link: fn(Handle, u32, *mut u8);
     }
 }
 
@@ -98,8 +104,13 @@ impl Session {
         }
         let session = Self { table, calls: calls.clone(), _library: library };
         match ask!(session, hlml_init()) {
-            // Another user of the library in this process has started it.
-            Ok(()) | Err(Fault { code: 5, .. }) => Ok(Some(session)),
+            Ok(()) => Ok(Some(session)),
+            // Another user of the library in this process has started it, and ends it.
+            Err(Fault { code: 5, .. }) => {
+                let mut session = session;
+                session.table.hlml_shutdown = None;
+                Ok(Some(session))
+            }
             Err(fault) => {
                 let reason = if fault.code == 9 { Reason::Missing } else { fault.reason() };
                 // It was not started, so it is not shut down.

@@ -47,7 +47,8 @@ macro_rules! kinds {
         pub unsafe extern "C" fn $name(handle: *mut c_void, $kind: c_uint, out: *mut c_uint) -> c_int {
             on_board(stringify!($name), handle, |state, index| {
                 let value: Option<f64> = { let $board: &Board = state.board(index); $value };
-                match value {
+                let hidden = stringify!($name).contains("clock") && $kind != 0 && state.switch("soc_only") != 0;
+                match value.filter(|_| !hidden) {
                     None => INVALID_ARGUMENT,
                     // SAFETY: by the contract of the header.
                     Some(value) => unsafe { put(out, noisy(state, value.round() as u64) as c_uint) },
@@ -61,6 +62,8 @@ kinds! {
     hlml_device_get_temperature |board, kind| match kind {
         0 => Some(board.temperature_c),
         1 => Some(35.0),
+        3 => Some(board.memory_temperature_c()),
+        4 => Some(board.temperature_c - 5.0),
         _ => None,
     };
     hlml_device_get_temperature_threshold |board, kind| match kind {
@@ -74,7 +77,11 @@ kinds! {
         3 => Some(board.clock_hz / 1e6),
         _ => None,
     };
-    hlml_device_get_max_clock_info |board, kind| (kind == 3).then_some(board.profile().clock_max_hz / 1e6);
+    hlml_device_get_max_clock_info |board, kind| match kind {
+        0 => Some(1200.0),
+        3 => Some(board.profile().clock_max_hz / 1e6),
+        _ => None,
+    };
 }
 
 #[unsafe(no_mangle)]
@@ -131,6 +138,79 @@ pub unsafe extern "C" fn hlml_device_get_total_ecc_errors(
     })
 }
 
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hlml_device_get_memory_error_counter(
+    handle: *mut c_void,
+    kind: c_uint,
+    _counter: c_uint,
+    place: c_uint,
+    out: *mut c_ulonglong,
+) -> c_int {
+    on_board("hlml_device_get_memory_error_counter", handle, |state, index| {
+        // Every error of a board is one of its DRAM.
+        let count = match (kind, place) {
+            (1, 0) => 0,
+            (1, 1) => state.board(index).ecc[1],
+            _ => return 3,
+        };
+        // SAFETY: by the contract of the header.
+        unsafe { put(out, noisy(state, count)) }
+    })
+}
+
+/// Rows replaced for errors of one bit and of two: the switches `rows_single` and `rows_double`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hlml_device_get_replaced_rows(
+    handle: *mut c_void,
+    cause: c_uint,
+    count: *mut c_uint,
+    _addresses: *mut c_void,
+) -> c_int {
+    on_board("hlml_device_get_replaced_rows", handle, |state, _| {
+        let rows = state.switch(if cause == 0 { "rows_single" } else { "rows_double" });
+        // SAFETY: by the contract of the header.
+        unsafe { put(count, noisy(state, rows.unsigned_abs()) as c_uint) }
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hlml_device_get_replaced_rows_pending_status(
+    handle: *mut c_void,
+    out: *mut c_uint,
+) -> c_int {
+    on_board("hlml_device_get_replaced_rows_pending_status", handle, |state, _| {
+        let pending = state.switch("rows_pending").unsigned_abs();
+        // SAFETY: by the contract of the header.
+        unsafe { put(out, noisy(state, pending) as c_uint) }
+    })
+}
+
+/// The ports of a Gaudi 2: 24, three of which leave the node.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hlml_get_mac_addr_info(
+    handle: *mut c_void,
+    mask: *mut [u64; 2],
+    external: *mut [u64; 2],
+) -> c_int {
+    on_board("hlml_get_mac_addr_info", handle, |state, _| {
+        let all = [noisy(state, 0xff_ffff), 0];
+        // SAFETY: by the contract of the header.
+        unsafe {
+            put(external, [0xe0_0000, 0]);
+            put(mask, all)
+        }
+    })
+}
+
+/// The lowest ports are down, as many as the switch `ports_down` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hlml_nic_get_link(handle: *mut c_void, port: u32, up: *mut bool) -> c_int {
+    on_board("hlml_nic_get_link", handle, |state, _| {
+        // SAFETY: by the contract of the header.
+        unsafe { put(up, i64::from(port) >= state.switch("ports_down")) }
+    })
+}
+
 macro_rules! texts {
     ($( $name:ident |$state:ident, $index:ident| $value:expr; )+) => { $(
         #[unsafe(no_mangle)]
@@ -146,6 +226,7 @@ macro_rules! texts {
 
 texts! {
     hlml_device_get_uuid |state, index| state.uuid(index);
+    hlml_get_firmware_spi_version |state, _index| format!("hl-gaudi2-1.{}.0-fake", 20 + state.switch("firmware"));
     hlml_device_get_name |_state, _index| "HL-225H".to_owned();
     hlml_device_get_serial |state, index| format!("AM{:06}{}", 4711 + index, if state.switch("swapped") == 0 { "" } else { "X" });
 }

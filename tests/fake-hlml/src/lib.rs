@@ -1,7 +1,9 @@
 //! A `libhlml.so` over the simulator: two Gaudi 2 in the process that loads it, steered by `fake_hlml_steer` or, at the start, by
 //! the environment variable `WATTKEEPER_FAKE_HLML` (lines of [`World::steer`] with semicolons between).
 //!
-//! Switches: `old_structs` gives the shorter structures of older libraries, `noise` fills every answer from that seed.
+//! Switches: `old_structs` gives the shorter structures of older libraries, `noise` fills every answer from that seed,
+//! `soc_only` leaves no clock but the SoC's, `firmware` is another firmware, `ports_down`, `rows_single`, `rows_double` and
+//! `rows_pending` are counts.
 #![allow(
     missing_docs,
     clippy::missing_safety_doc,
