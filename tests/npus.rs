@@ -372,6 +372,27 @@ fn ai_cores_that_say_that_they_rest_while_a_profiler_has_them_are_not_believed()
 }
 
 #[test]
+fn errors_of_the_memory_are_counted_from_the_start_and_over_the_devices_life() {
+    for kind in [ASCEND, BY_CARD] {
+        let mut bench = Bench::new(kind);
+        bench.copied.steer("ecc 1 5 2");
+        bench.beat().unwrap();
+        let counts = [
+            (Metric::EccMode, 1.0),
+            (Metric::EccCorrectedVolatile, 5.0),
+            (Metric::EccUncorrectedVolatile, 2.0),
+            (Metric::EccCorrectedAggregate, 105.0),
+            (Metric::EccUncorrectedAggregate, 12.0),
+            (Metric::PagesRetiredSingle, 3.0),
+            (Metric::PagesRetiredDouble, 1.0),
+        ];
+        for (metric, count) in counts {
+            assert_eq!(bench.value(1, metric), count, "{metric}");
+        }
+    }
+}
+
+#[test]
 fn processes_have_their_memory() {
     let mut bench = Bench::new(ASCEND);
     bench.copied.steer("load 1 decode");

@@ -13,6 +13,8 @@ const VECTOR_CORE: i32 = 12;
 const HBM_CLOCK: c_uint = 6;
 const AI_CORE_CLOCK: c_uint = 7;
 const AI_CORE_CLOCK_MAX: c_uint = 9;
+/// The memory whose errors are asked for, as the header numbers kinds of devices.
+const HBM: c_uint = 2;
 /// Where the header counts in megabytes, npu-smi shows them as those of 2^20 bytes.
 const MEGABYTE: f64 = 1_048_576.0;
 const MEGAHERTZ: f64 = 1e6;
@@ -84,6 +86,20 @@ calls! {
     false [ClockSm] |session, place, put| put(Metric::ClockSm, frequency(session, place, AI_CORE_CLOCK)?);
     true [ClockSmMax] |session, place, put| put(Metric::ClockSmMax, frequency(session, place, AI_CORE_CLOCK_MAX)?);
     true [ClockMemory] |session, place, put| put(Metric::ClockMemory, frequency(session, place, HBM_CLOCK)?);
+    false [EccMode, EccCorrectedVolatile, EccUncorrectedVolatile, EccCorrectedAggregate, EccUncorrectedAggregate, PagesRetiredSingle, PagesRetiredDouble]
+        |session, place, put| {
+        let mut room = Room::new();
+        at!(session, place, dcmi_get_device_ecc_info | dcmiv2_get_device_ecc_info(HBM, room.out()))?;
+        // dcmi_ecc_info: whether ECC is on, counts of single and double bit errors, both over the device's life, pages put aside.
+        // That the first pair counts from the start is read from the names of the fields.
+        let metrics = [
+            Metric::EccMode, Metric::EccCorrectedVolatile, Metric::EccUncorrectedVolatile, Metric::EccCorrectedAggregate,
+            Metric::EccUncorrectedAggregate, Metric::PagesRetiredSingle, Metric::PagesRetiredDouble,
+        ];
+        for (place, metric) in metrics.into_iter().enumerate() {
+            put(metric, f64::from(there(room.u32(4 * place))?));
+        }
+    };
     false [HealthCode] |session, place, put| {
         let mut room = Room::new();
         at!(session, place, dcmi_get_device_health | dcmiv2_get_device_health(room.out()))?;

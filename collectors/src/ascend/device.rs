@@ -37,6 +37,23 @@ impl Session {
         Ok(devices.into_iter().take(usize::try_from(count).unwrap_or(0)).map(Place::Flat).collect())
     }
 
+    /// The die that identifies a device.
+    fn die(&self, place: Place) -> Result<String, Fault> {
+        let mut die = Room::new();
+        let asked = at!(self, place, dcmi_get_device_die_v2 | dcmiv2_get_device_die(VDIE, die.out()));
+        match (asked, place) {
+            (Err(Fault::MISSING), Place::Flat(device)) => {
+                ask!(self, dcmiv2_get_device_die_id(device, VDIE, die.out()))?;
+            }
+            (asked, _) => asked?,
+        }
+        let words = [0, 4, 8, 12, 16].map(|at| die.u32(at));
+        if words == [0; 5] {
+            return Err(Fault::UNREADABLE);
+        }
+        Ok(words.map(|word| format!("{word:08X}")).join("-"))
+    }
+
     /// The PCI address; `None` where it is not given.
     fn pci(&self, place: Place) -> Option<String> {
         let mut room = Room::new();
@@ -57,20 +74,19 @@ impl Vendor for Session {
     }
 
     fn identify(&self, place: Place, number: usize) -> Result<DeviceInfo, Fault> {
-        let mut die = Room::new();
-        at!(self, place, dcmi_get_device_die_v2 | dcmiv2_get_device_die_id(VDIE, die.out()))?;
-        let words = [0, 4, 8, 12, 16].map(|at| die.u32(at));
-        if words == [0; 5] {
-            return Err(Fault::UNREADABLE);
-        }
-        let key = words.map(|word| format!("{word:08X}")).join("-");
+        let pci = self.pci(place);
+        let key = match self.die(place) {
+            Ok(die) => die,
+            // A serial number would be the board's, and a board may have several dies.
+            Err(fault) => pci.clone().ok_or(fault)?,
+        };
         let mut chip = Room::new();
         let known = at!(self, place, dcmi_get_device_chip_info | dcmiv2_get_device_chip_info(chip.out()));
         // dcmi_chip_info: type, name and version, 32 bytes each.
         let texts = known.map(|()| (chip.text(0, 32), chip.text(32, 32), chip.text(64, 32)));
         let (kind, name, version) = texts.unwrap_or_default();
         let model = format!("{kind} {name}").trim().to_owned();
-        let attributes = [("pci", self.pci(place).unwrap_or_default()), ("chip_version", version)];
+        let attributes = [("pci", pci.unwrap_or_default()), ("chip_version", version)];
         Ok(DeviceInfo {
             name: format!("ascend{number}"),
             model,

@@ -1,12 +1,12 @@
 //! What is no plain number: error codes with a notice for each new one, processes, and utilisation that is doubted.
 use super::codes::CODES;
-use super::doubt::Doubt;
-use super::session::{Session, at};
+use super::doubt::{Doubt, Seen};
+use super::session::{Place, Session, at};
 use crate::able::Able;
-use crate::library::{Fault, Scope};
+use crate::library::{Fault, Scope, ask};
 use crate::listed::Seat;
 use model::source::SlotProcess;
-use model::{Batch, Metric, NoticeKind, Reading, Timestamp};
+use model::{Absence, Batch, Metric, NoticeKind, Reading, Timestamp};
 use std::ffi::c_int;
 
 /// The most error codes that are asked for (npu-smi asks for 128) and processes.
@@ -44,11 +44,19 @@ pub(super) fn add(
     errors(session, seat, now, batch)?;
     processes(session, seat, batch)?;
     let value = |metric| seat.value(metric);
-    let (power_w, utilization) = (value(Metric::PowerInstant), value(Metric::Utilization));
-    if let Some(absence) = seat.memory.doubt.judge(power_w, utilization) {
-        let doubted = |(metric, _): &&mut (Metric, Reading)| *metric == Metric::Utilization;
-        if let Some((_, reading)) = seat.fresh.iter_mut().find(doubted) {
-            *reading = Reading::Absent(absence);
+    let seen = Seen {
+        power_w: value(Metric::PowerInstant),
+        clock_hz: value(Metric::ClockSm),
+        clock_max_hz: value(Metric::ClockSmMax),
+        core: value(Metric::Utilization),
+        vector: value(Metric::VectorUtilization),
+        bandwidth: value(Metric::DramActive),
+    };
+    let doubts = seat.memory.doubt.judge(&seen);
+    for (metric, doubted) in [(Metric::Utilization, doubts.core), (Metric::VectorUtilization, doubts.vector)]
+    {
+        if let Some((_, reading)) = seat.fresh.iter_mut().find(|(known, _)| doubted && *known == metric) {
+            *reading = Reading::Absent(Absence::Implausible);
         }
     }
     Ok(())
@@ -104,14 +112,17 @@ fn processes(session: &Session, seat: &mut Seat<Session>, batch: &mut Batch) -> 
     if seat.memory.processes == Able::Lacks {
         return Ok(());
     }
-    // A library that is told how many there is room for and writes more has room for that, too.
-    let mut list = [Process::default(); 2 * PROCESSES_MAX as usize];
+    // The reference says at most 32; the call is not told how much room there is.
+    let mut list = [Process::default(); 8 * PROCESSES_MAX as usize];
     let (mut count, place) = (c_int::from(PROCESSES_MAX), seat.place);
-    let answer = at!(
+    let mut answer = at!(
         session,
         place,
-        dcmi_get_device_resource_info | dcmiv2_get_device_proc_mem_info(list.as_mut_ptr().cast(), &mut count)
+        dcmi_get_device_resource_info | dcmiv2_get_device_resource_info(list.as_mut_ptr().cast(), &mut count)
     );
+    if let (Err(Fault::MISSING), Place::Flat(device)) = (answer, place) {
+        answer = ask!(session, dcmiv2_get_device_proc_mem_info(device, list.as_mut_ptr().cast(), &mut count));
+    }
     seat.memory.processes.learn(&answer, Fault::never);
     if let Err(fault) = answer {
         batch.absent(seat.slot, Metric::Processes, fault.absence);

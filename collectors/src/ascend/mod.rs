@@ -1,9 +1,9 @@
 //! Huawei Ascend through DCMI, loaded at run time. Read-only: DCMI's public headers have no setter for a power limit.
 //!
 //! One thread reads all devices, since the library's documents do not say that several may call it. Functions, structures and
-//! codes are those of the public `dcmi_interface_api.h` (ascend-npu-exporter) and, for the flat `dcmiv2_` functions of newer
-//! parts, of programs that call them: where the prefix alone differs and no public header was seen, the signature is assumed to
-//! be the same without the card; such a function that is missing costs its reading only.
+//! codes are those of the public `dcmi_interface_api.h` and, for the flat `dcmiv2_` functions of newer parts, of
+//! `dcmi_interface_api_v2.h`, as Huawei's exporter publishes them; units are those of Huawei's DCMI reference. Where programs of
+//! Huawei's call a flat function by another name than the header's, both are looked for.
 mod calls;
 mod codes;
 mod device;

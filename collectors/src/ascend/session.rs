@@ -24,9 +24,11 @@ functions! {
         dcmi_get_device_frequency: fn(c_int, c_int, c_uint, *mut c_uint);
         dcmi_get_device_hbm_info: fn(c_int, c_int, *mut c_void);
         dcmi_get_device_utilization_rate: fn(c_int, c_int, c_int, *mut c_uint);
+        dcmi_get_device_ecc_info: fn(c_int, c_int, c_uint, *mut c_void);
         dcmi_get_device_resource_info: fn(c_int, c_int, *mut c_void, *mut c_int);
         dcmiv2_init: fn();
         dcmiv2_get_device_list: fn(*mut c_int, *mut c_int, c_int);
+        dcmiv2_get_device_die: fn(c_int, c_uint, *mut c_void);
         dcmiv2_get_device_die_id: fn(c_int, c_uint, *mut c_void);
         dcmiv2_get_device_chip_info: fn(c_int, *mut c_void);
         dcmiv2_get_device_pcie_info: fn(c_int, *mut c_void);
@@ -38,6 +40,8 @@ functions! {
         dcmiv2_get_device_frequency: fn(c_int, c_uint, *mut c_uint);
         dcmiv2_get_device_hbm_info: fn(c_int, *mut c_void);
         dcmiv2_get_device_utilization_rate: fn(c_int, c_int, *mut c_uint);
+        dcmiv2_get_device_ecc_info: fn(c_int, c_uint, *mut c_void);
+        dcmiv2_get_device_resource_info: fn(c_int, *mut c_void, *mut c_int);
         dcmiv2_get_device_proc_mem_info: fn(c_int, *mut c_void, *mut c_int);
     }
 }

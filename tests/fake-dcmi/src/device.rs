@@ -119,12 +119,18 @@ both! {
         bytes[20..24].copy_from_slice(&(0x10 + 8 * index as u32).to_ne_bytes());
         fill(out, &bytes)
     };
-    dcmi_get_device_die_v2 | dcmiv2_get_device_die_id(kind: c_uint, out: *mut c_void) |state, index| {
+    dcmi_get_device_ecc_info | dcmiv2_get_device_ecc_info(kind: c_uint, out: *mut c_void) |state, index| {
+        let [corrected, uncorrected] = state.board(index).ecc;
+        let words = [1, corrected, uncorrected, corrected + 100, uncorrected + 10, 3, 1].map(|truth| noisy(state, truth) as u32);
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        if kind == 2 { fill(out, &bytes) } else { NOT_SUPPORT }
+    };
+    dcmi_get_device_die_v2 | dcmiv2_get_device_die(kind: c_uint, out: *mut c_void) |state, index| {
         let words = state.uuid(index).split('-').map(|word| u32::from_str_radix(word, 16).unwrap_or(0)).collect::<Vec<_>>();
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         if kind == 1 { fill(out, &bytes) } else { NOT_SUPPORT }
     };
-    dcmi_get_device_resource_info | dcmiv2_get_device_proc_mem_info(out: *mut c_void, count: *mut c_int) |state, index| {
+    dcmi_get_device_resource_info | dcmiv2_get_device_resource_info(out: *mut c_void, count: *mut c_int) |state, index| {
         let board = state.board(index);
         let (works, used) = (!board.workload().process().is_empty(), board.memory_used_bytes);
         let mut bytes = [0_u8; 16];
