@@ -101,7 +101,8 @@ impl Entry {
     }
 }
 
-/// Every source, in the order in which a beat reads them. A new vendor is one folder and one line here.
+/// Every source, in the order in which a beat reads them. A new vendor is one folder, its `mod` above and its
+/// entry here.
 pub const BUILT_IN: &[Entry] = &[
     Entry::inline("cpu", host::cpu::open, &[Need::none("processor time, load, scheduling")]),
     Entry::inline("memory", host::memory::open, &[Need::none("memory, NUMA and paging")]),
