@@ -117,6 +117,7 @@ impl Beat {
             mode: self.govern.mode(),
             priorities: self.priorities.last().to_vec(),
             signals: Vec::new(),
+            standings: self.watch.standings(),
             shares: self.attribution.shares().to_vec(),
             holdings: self.attribution.holdings().to_vec(),
             sources: self.feed.health(self.frame.at).into_iter().chain(self.attribution.health()).collect(),

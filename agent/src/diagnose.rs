@@ -161,8 +161,8 @@ fn finding(snapshot: &Snapshot, id: DeviceId) -> Finding {
             );
         }
         because.push(text);
-        if !remedies.contains(&event.fault.remedy()) {
-            remedies.push(event.fault.remedy());
+        if !remedies.contains(&event.fault.advice()) {
+            remedies.push(event.fault.advice());
         }
     }
     let accelerator = device.info.kind.is_accelerator();

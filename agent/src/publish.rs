@@ -196,6 +196,7 @@ mod tests {
             code: 79,
             detail: "".into(),
             severity: Severity::Critical,
+            remedy: model::Remedy::None,
             phase,
             since: at,
             last: at,

@@ -1,7 +1,7 @@
 //! The watch: detectors, the life cycle of what they find, and the thread that fits their models.
 use detectors::{Lifecycle, Thresholds};
 use model::stages::{Detector, EventSink, Fit, Fitted};
-use model::{Event, Frame, History};
+use model::{Event, Frame, History, Standing};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Fits that wait or run at once, over all detectors; one more is asked for again on a later beat.
@@ -90,6 +90,13 @@ impl Watch {
     /// The life cycle, for snapshots.
     pub fn lifecycle(&self) -> &Lifecycle {
         &self.lifecycle
+    }
+
+    /// What each detector that learns can say of each device.
+    pub fn standings(&self) -> Vec<Standing> {
+        let mut list = Vec::new();
+        self.detectors.iter().for_each(|detector| detector.standings(&mut list));
+        list
     }
 
     /// Bytes of memory that detectors hold.

@@ -136,6 +136,7 @@ impl Lifecycle {
             code: finding.code,
             detail: Cow::Borrowed(finding.detail),
             severity: finding.severity,
+            remedy: finding.remedy,
             phase: Phase::Raised,
             since,
             last: at,
@@ -221,6 +222,7 @@ fn hold(event: &mut Event, finding: &Finding, at: Timestamp, coalesce_s: f64) {
     }
     event.last = at;
     event.severity = event.severity.max(finding.severity);
+    event.remedy = event.remedy.max(finding.remedy);
     if finding.score > event.score {
         event.score = finding.score;
         event.evidence = finding.evidence;

@@ -137,6 +137,7 @@ impl Residual {
             code: 0,
             detail: "",
             severity,
+            remedy: fault.remedy(),
             score,
             evidence,
         })

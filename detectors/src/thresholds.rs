@@ -60,6 +60,10 @@ pub struct Thresholds {
     /// Narrow link: the time above is its delay; held over pauses between batches.
     pub pcie_pace: Pace,
 
+    /// Every other rule: at once, for the rule has a delay of its own; over when a minute passed without it. Ours: two
+    /// scrapes at Prometheus' default of 15 s, and a margin.
+    pub rule_pace: Pace,
+
     /// Usable beats before the residual's first fit; until then it is learning. Ours.
     pub residual_learn_beats: usize,
     /// Beats from one fit to the next. Ours.
@@ -96,7 +100,10 @@ impl Thresholds {
             FaultKind::ThermalSlowdown | FaultKind::PowerBrake => self.slowdown_pace,
             FaultKind::EccUncorrectable => self.ecc_pace,
             FaultKind::PcieNarrow => self.pcie_pace,
+            FaultKind::Change => self.residual_pace,
             FaultKind::Residual => self.residual_pace,
+            // Each of these rules has a delay of its own.
+            _ => self.rule_pace,
         }
     }
 }
@@ -118,6 +125,7 @@ impl Default for Thresholds {
             pcie_busy_share: 0.5,
             pcie_narrow_s: 10.0,
             pcie_pace: Pace::at_once(60.0),
+            rule_pace: Pace::at_once(60.0),
             residual_learn_beats: 300,
             residual_refit_beats: 600,
             residual_score: 3.0,

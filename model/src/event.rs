@@ -2,13 +2,14 @@
 use crate::catalogue::Metric;
 use crate::clock::Timestamp;
 use crate::device::DeviceId;
+use crate::remedy::Remedy;
 use serde::{Deserialize, Serialize};
 
 /// The most pieces of evidence an event carries.
 pub const EVIDENCE_MAX: usize = 4;
 
 macro_rules! faults {
-    ($( $(#[$doc:meta])* $fault:ident $label:literal $title:literal $remedy:literal ; )+) => {
+    ($( $(#[$doc:meta])* $fault:ident $label:literal $title:literal $remedy:ident $advice:literal ; )+) => {
         /// What can be wrong. A closed set: the label of every event.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
@@ -28,9 +29,14 @@ macro_rules! faults {
                 match self { $( Self::$fault => $title, )+ }
             }
 
-            /// What an operator should do.
-            pub const fn remedy(self) -> &'static str {
-                match self { $( Self::$fault => $remedy, )+ }
+            /// What is to be done, unless the finding says otherwise.
+            pub const fn remedy(self) -> Remedy {
+                match self { $( Self::$fault => Remedy::$remedy, )+ }
+            }
+
+            /// What an operator should do, in a sentence.
+            pub const fn advice(self) -> &'static str {
+                match self { $( Self::$fault => $advice, )+ }
             }
         }
     };
@@ -38,27 +44,85 @@ macro_rules! faults {
 
 faults! {
     /// The driver reported an XID error; the event's code is its number.
-    Xid "xid" "XID error" "Follow the XID's action: restart the application, reset the GPU, or drain and reboot the node.";
+    Xid "xid" "XID error" Investigate "Follow the XID's action: restart the application, reset the GPU, or drain and reboot the node.";
     /// A device that was there no longer answers or is no longer listed.
-    DeviceLost "device_lost" "Device lost" "Drain the node and reboot it; if the device does not return, have it inspected.";
+    DeviceLost "device_lost" "Device lost" RebootNode "Drain the node and reboot it; if the device does not return, have it inspected.";
     /// A call into a driver or library has not returned.
-    SourceHung "source_hung" "Driver call does not return" "Check the kernel log for a hung driver; drain the node before restarting the driver.";
+    SourceHung "source_hung" "Driver call does not return" RebootNode "Check the kernel log for a hung driver; drain the node before restarting the driver.";
     /// The device reports an error code of its own; the event's code is the vendor's.
-    DeviceFault "device_fault" "Device error code" "Look the code up in the vendor's list; drain the node if the device's own health is bad.";
+    DeviceFault "device_fault" "Device error code" Investigate "Look the code up in the vendor's list; drain the node if the device's own health is bad.";
+    /// The device's own verdict on its health is bad.
+    HealthBad "health_bad" "Device calls itself unwell" RunDiagnostics "Drain the node and run the vendor's diagnostics.";
+    /// The driver asks for a recovery action.
+    RecoveryWanted "recovery_wanted" "Driver asks for recovery" ResetDevice "Do what the driver asks for: a reset, a drain, or a reboot of the node.";
     /// After a hang or a loss the device is not what it was before.
-    DeviceChanged "device_changed" "Device changed" "Check whether board, firmware, driver or slot were changed on purpose; compare the device's attributes.";
+    DeviceChanged "device_changed" "Device changed" Investigate "Check whether board, firmware, driver or slot were changed on purpose; compare the device's attributes.";
     /// Two devices give one identity, so only the first is read.
-    DuplicateIdentity "duplicate_identity" "Identity given twice" "Power-cycle the node; if two devices still give one identity, have the boards inspected.";
+    DuplicateIdentity "duplicate_identity" "Identity given twice" InspectHardware "Power-cycle the node; if two devices still give one identity, have the boards inspected.";
     /// The device lowers its clocks for heat.
-    ThermalSlowdown "thermal_slowdown" "Thermal slowdown" "Check inlet temperature, fans and the cooler's seat.";
+    ThermalSlowdown "thermal_slowdown" "Thermal slowdown" InspectHardware "Check inlet temperature, fans and the cooler's seat.";
     /// An external brake or the hardware lowers clocks for want of power.
-    PowerBrake "power_brake" "Power brake" "Check power supplies and the rack's power controller.";
+    PowerBrake "power_brake" "Power brake" InspectHardware "Check power supplies and the rack's power controller.";
+    /// Clocks are low under load and no reason is given.
+    ClockLow "clock_low" "Clock low without a reason" ResetDevice "Check for locked clocks and the performance state; reset the device if nobody set them.";
     /// A memory error that ECC could not correct.
-    EccUncorrectable "ecc_uncorrectable" "Uncorrectable memory error" "Drain the device and reset it; repeated errors call for replacement.";
+    EccUncorrectable "ecc_uncorrectable" "Uncorrectable memory error" DrainAndReset "Drain the device and reset it; repeated errors call for replacement.";
+    /// More uncorrectable errors in on-chip memory than a board should have.
+    SramUncorrectable "sram_uncorrectable" "On-chip memory errors" ContactSupport "Drain the device and ask the vendor for a replacement.";
+    /// A row of device memory could not be replaced.
+    RowRemapFailed "row_remap_failed" "Row remap failed" InspectHardware "Drain the device; it needs replacement.";
+    /// A row or page of device memory waits for a reset to be taken out of use.
+    RepairPending "repair_pending" "Memory repair pending" ResetDevice "Reset the device at the next pause between jobs.";
+    /// So many rows or pages are out of use that few spares are left.
+    SparesLow "spares_low" "Spare memory running out" ContactSupport "Plan the replacement of the board.";
+    /// PCIe packets are sent again more often than the link's error rate allows.
+    PcieReplays "pcie_replays" "PCIe replays" InspectHardware "Reseat the board or riser; compare with its neighbours.";
     /// The PCIe link is narrower or slower than device and slot allow, under load.
-    PcieNarrow "pcie_narrow" "PCIe link narrow" "Reseat the board or riser and check the slot; compare with its neighbours.";
+    PcieNarrow "pcie_narrow" "PCIe link narrow" InspectHardware "Reseat the board or riser and check the slot; compare with its neighbours.";
+    /// A link between accelerators has errors.
+    LinkErrors "link_errors" "Accelerator link errors" RunDiagnostics "Drain the node and run the vendor's diagnostics on the link; inspect cables and switches.";
+    /// A link between accelerators is down.
+    LinkDown "link_down" "Accelerator link down" InspectHardware "Reset the device; if the link stays down, inspect the board, cables and switches.";
+    /// The device is not part of its fabric, so it cannot reach its peers.
+    FabricDown "fabric_down" "Fabric not joined" Investigate "Check the fabric manager's state and log; restart it, then the application.";
+    /// A process on the device cannot be ended: it waits in the kernel.
+    ProcessStuck "process_stuck" "Process stuck in the kernel" RebootNode "Check the kernel log; a process stuck in a driver needs a reboot of the node.";
+    /// A fan stands still or turns far slower than it should.
+    FanSlow "fan_slow" "Fan failing" InspectHardware "Replace the fan.";
+    /// A power supply has failed, or delivers nothing.
+    PowerSupply "power_supply" "Power supply failing" InspectHardware "Replace the power supply; check its feed.";
+    /// An InfiniBand port that was active is down.
+    PortDown "port_down" "InfiniBand port down" InspectHardware "Check the cable, the switch port and the subnet manager.";
+    /// An InfiniBand port goes down and comes back again and again.
+    PortFlapping "port_flapping" "InfiniBand port flapping" InspectHardware "Replace the cable or transceiver; check the switch port.";
+    /// An NVSwitch reported an SXid error; the event's code is its number.
+    Sxid "sxid" "NVSwitch SXid error" RebootNode "Look the SXid up in the fabric manager's guide; drain and reboot the node for a fatal one.";
+    /// The processor reported a machine check.
+    MachineCheck "machine_check" "Machine check" InspectHardware "Read the kernel log for the bank and address; repeated ones call for hardware service.";
+    /// The kernel reported a PCIe error (AER).
+    PcieAer "pcie_aer" "PCIe error (AER)" InspectHardware "Find the device in the kernel log; reseat it; uncorrected errors call for a drain.";
+    /// The kernel killed a process for want of memory.
+    OutOfMemory "out_of_memory" "Out of memory" RestartApplication "Find who used the memory; raise the limit or move work.";
+    /// A device that does the same work as its siblings gets less done.
+    Straggler "straggler" "Slower than its siblings" RunDiagnostics "Compare the device with its siblings; run the vendor's diagnostics if it stays behind.";
+    /// The device runs hotter than its siblings at like power.
+    CoolingPoor "cooling_poor" "Cooled worse than its siblings" InspectHardware "Check the cooler's seat, its fans and the air's way.";
+    /// Memory in use grows and never levels off.
+    MemoryLeak "memory_leak" "Memory grows without end" RestartApplication "Find the process that grows; restart it before memory is full.";
+    /// Temperature at equal power creeps up over time.
+    HeatCreep "heat_creep" "Heat at equal power creeps up" InspectHardware "Clean filters and coolers; check fans and thermal paste.";
+    /// Corrected errors come faster and faster.
+    ErrorsRising "errors_rising" "Errors come ever faster" RunDiagnostics "Plan diagnostics of the part before the errors become uncorrectable.";
+    /// A quantity that was measured no longer is, while its device answers.
+    MetricVanished "metric_vanished" "Quantity no longer measured" Investigate "Check the driver's version and rights; see wattkeeper doctor.";
+    /// A sensor repeats one value while everything around it moves.
+    SensorFrozen "sensor_frozen" "Sensor frozen" ResetDevice "Do not trust the reading; reset the device at the next pause.";
+    /// The driver takes ever longer to answer.
+    AnswersSlowly "answers_slowly" "Driver answers ever more slowly" Investigate "Check the kernel log; a driver that slows down may hang next.";
+    /// Something just changed.
+    Change "change" "Sudden change" Investigate "Look at the counters listed as evidence and at what changed at that time.";
     /// The device's counters no longer move together the way they used to.
-    Residual "residual" "Unusual behaviour" "Look at the counters listed as evidence and at what changed at that time.";
+    Residual "residual" "Unusual behaviour" Investigate "Look at the counters listed as evidence and at what changed at that time.";
 }
 
 /// How bad.
@@ -111,6 +175,8 @@ pub struct Finding {
     pub detail: &'static str,
     /// How bad.
     pub severity: Severity,
+    /// What is to be done about it.
+    pub remedy: Remedy,
     /// How sure or how strong, 1 at the detector's own threshold.
     pub score: f64,
     /// What speaks for it, strongest first.
@@ -170,6 +236,9 @@ pub struct Event {
     pub detail: std::borrow::Cow<'static, str>,
     /// How bad; never falls while the event lasts.
     pub severity: Severity,
+    /// What is to be done; never weaker than before while the event lasts.
+    #[serde(default)]
+    pub remedy: Remedy,
     /// Where it is in its life.
     pub phase: Phase,
     /// The first sign.

@@ -16,6 +16,8 @@
 //! | frame | every reading of one beat |
 //! | series | the bounded past of one metric of one device |
 //! | finding | what a detector sees on one beat |
+//! | remedy | what is to be done about a fault, in words other tools take |
+//! | standing | what a detector can say of a device now: learning, watching, or masked and why |
 //! | event | a finding with a life: raised, held, cleared |
 //! | decision | what a policy wants done, and why |
 //! | order | a decision the guard has let through: inside the device's own range |
@@ -40,11 +42,13 @@ pub mod families;
 pub mod frame;
 pub mod history;
 pub mod metric;
+pub mod remedy;
 pub mod series;
 pub mod signal;
 pub mod snapshot;
 pub mod source;
 pub mod stages;
+pub mod standing;
 pub mod units;
 pub mod workload;
 
@@ -57,10 +61,12 @@ pub use error::{ActuateError, CollectError, OpenError, Reason};
 pub use event::{Event, EventId, Evidence, FaultKind, Finding, Phase, Severity};
 pub use frame::{Absence, Frame, LateCall, Notice, NoticeKind, ProcessUse, Reading};
 pub use history::History;
+pub use remedy::Remedy;
 pub use series::{Odometer, Series};
 pub use signal::Signal;
 pub use snapshot::Snapshot;
 pub use source::{Batch, Slot};
 pub use stages::{Actuator, Arrival, Collector, Detector, EventSink, Policy, ProposalSink, View};
+pub use standing::{Mask, Stand, Standing};
 pub use units::{Unit, Watts};
 pub use workload::{Holding, Share, Workload, WorkloadKind};

@@ -7,6 +7,7 @@ use crate::error::Reason;
 use crate::event::{Event, FaultKind, Health, Severity};
 use crate::frame::{Absence, Frame, Notice, ProcessUse, Reading};
 use crate::signal::Signal;
+use crate::standing::Standing;
 use crate::units::Watts;
 use crate::workload::{Holding, Share};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -215,6 +216,9 @@ pub struct Snapshot {
     pub priorities: Vec<Priority>,
     /// What autoscalers read.
     pub signals: Vec<Signal>,
+    /// What each detector that learns can say of each device.
+    #[serde(default)]
+    pub standings: Vec<Standing>,
     /// What each workload has of each accelerator.
     #[serde(default)]
     pub shares: Vec<Share>,

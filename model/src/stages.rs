@@ -9,6 +9,7 @@ use crate::frame::Frame;
 use crate::history::History;
 use crate::snapshot::PowerState;
 use crate::source::Batch;
+use crate::standing::Standing;
 use crate::units::Watts;
 
 /// Reads devices. One value a source; partial failure is data in the batch, whole failure is `Err`.
@@ -61,6 +62,28 @@ pub trait Detector: Send {
 
     /// Bytes of memory it holds now.
     fn bytes(&self) -> usize;
+
+    /// Adds what it can say of each device that it follows, for screens and metrics. Nothing by default: a rule always
+    /// watches.
+    fn standings(&self, list: &mut Vec<Standing>) {
+        let _ = list;
+    }
+
+    /// What it has learnt, to be kept over a restart of the agent; `None` when there is nothing worth keeping. The bytes
+    /// carry their own version; the agent adds a checksum. May allocate; asked off the beat's measured path.
+    fn learnt(&self, frame: &Frame) -> Option<Vec<u8>> {
+        let _ = frame;
+        None
+    }
+
+    /// Takes back what an earlier run had learnt. Devices are met by their key once they are seen.
+    ///
+    /// # Errors
+    /// When the bytes are of another version or make no sense, in words; it then learns anew.
+    fn recall(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
+        let _ = bytes;
+        Ok(())
+    }
 
     /// Work that is too slow for the beat, such as fitting a model, with all its input inside. The agent runs it
     /// elsewhere (at once in `sim` and `replay`), one a detector at a time, and hands the result to [`Detector::fitted`].

@@ -204,6 +204,7 @@ fn the_status_is_one_state_and_none_when_it_is_not_known() {
         code: 0,
         detail: "".into(),
         severity: Severity::Critical,
+        remedy: model::Remedy::None,
         phase: Phase::Held,
         since: at,
         last: at,

@@ -140,6 +140,7 @@ fn troubled() -> Snapshot {
         code: 79,
         detail: "".into(),
         severity: Severity::Critical,
+        remedy: model::Remedy::None,
         phase: Phase::Held,
         since: at(90),
         last: at(91),

@@ -64,7 +64,7 @@ fn explanation(app: &App, snapshot: &Snapshot, event: &Event, width: usize) -> V
     let seen = format!(" event {}, found by {}, score {:.1}, {end}", event.id.0, event.detector, event.score);
     let mut lines =
         vec![super::cut(&title, width, app.theme.title()), super::cut(&seen, width, app.theme.dim())];
-    let remedy = wrap(event.fault.remedy(), width.saturating_sub(12).max(10));
+    let remedy = wrap(event.fault.advice(), width.saturating_sub(12).max(10));
     for (number, text) in remedy.into_iter().enumerate() {
         lines.push(Line::raw(format!(" {:<9} {text}", if number == 0 { "do" } else { "" })));
     }

@@ -19,6 +19,7 @@ fn finding(device: DeviceId, fault: FaultKind, score: f64) -> Finding {
         code: 0,
         detail: "",
         severity: Severity::Warning,
+        remedy: fault.remedy(),
         score,
         evidence: [None; 4],
     }

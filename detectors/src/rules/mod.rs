@@ -25,6 +25,7 @@ fn finding(
         code: 0,
         detail: "",
         severity,
+        remedy: fault.remedy(),
         score,
         evidence: Finding::evidence(&[evidence]),
     }

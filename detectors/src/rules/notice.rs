@@ -42,6 +42,7 @@ impl Detector for Told {
                 code: notice.code,
                 detail: "",
                 severity,
+                remedy: fault.remedy(),
                 score: 1.0,
                 evidence,
             });

@@ -50,6 +50,7 @@ impl Detector for Xid {
                 code: notice.code,
                 detail: "",
                 severity: severity(notice.code),
+                remedy: FaultKind::Xid.remedy(),
                 score: 1.0,
                 evidence: Finding::evidence(&[evidence]),
             });
