@@ -176,6 +176,10 @@ catalogue! {
         PressureCpuSome10 resource = "cpu" scope = "some"; PressureCpuFull10 resource = "cpu" scope = "full"; PressureMemorySome10 resource = "memory" scope = "some";
         PressureMemoryFull10 resource = "memory" scope = "full"; PressureIoSome10 resource = "io" scope = "some"; PressureIoFull10 resource = "io" scope = "full"; }
 
+    "kernel_messages_total" Count Counter 0.0..COUNTER_MAX NODE "Messages in the kernel's log since wattkeeper watches: by what they tell of, others, and those lost or skipped in a flood." {
+        KernelXid kind = "xid"; KernelSxid kind = "sxid"; KernelMachineCheck kind = "machine_check"; KernelPcieAer kind = "pcie_aer";
+        KernelOutOfMemory kind = "out_of_memory"; KernelHungTask kind = "hung_task"; KernelOther kind = "other"; KernelDropped kind = "dropped"; }
+
     // Packages and cores
     "package_throttles_total" Count Counter 0.0..COUNTER_MAX PACKAGE "Times the package slowed down for heat." { PackageThrottles; }
     "core_time_seconds_total" Seconds Counter 0.0..COUNTER_MAX CORE "Processor time by what it was spent on." {
