@@ -28,7 +28,7 @@ struct Capture {
 impl Capture {
     fn replayed(kind: &str) -> Self {
         let packed = File::open(folder().join(format!("{kind}.jsonl.gz"))).expect("a capture");
-        let mut plain = tempfile::NamedTempFile::new().unwrap();
+        let mut plain = tempfile::NamedTempFile::new().expect("a file");
         std::io::copy(&mut flate2::read::GzDecoder::new(packed), &mut plain).expect("gzip");
         let label = File::open(folder().join(format!("{kind}.label.json"))).expect("a label");
         let label = serde_json::from_reader(label).expect("JSON");
