@@ -9,7 +9,7 @@ pub use rights::table;
 
 use crate::cli::Doctor;
 use crate::config::Config;
-use collectors::{BUILT_IN, Options, Roots};
+use collectors::{BUILT_IN, Options};
 use dashboards::format::wrap;
 use model::Calls;
 use serde::Serialize;
@@ -86,7 +86,7 @@ pub struct Report {
 
 /// Looks at the process, the host and every source.
 pub fn doctor(config: &Config, flags: &Doctor) -> Report {
-    let roots = Roots { proc: config.collectors.proc.clone(), sys: config.collectors.sys.clone() };
+    let roots = config.collectors.roots();
     let options = Options {
         roots,
         libraries: config.collectors.libraries.clone(),

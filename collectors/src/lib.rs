@@ -119,6 +119,7 @@ pub const BUILT_IN: &[Entry] = &[
     ),
     Entry::inline("rapl", host::rapl::open, host::rapl::NEEDS),
     Entry::inline("edac", host::edac::open, &[Need::none("memory errors of the host")]),
+    Entry::inline("kmsg", host::kmsg::open, host::kmsg::NEEDS),
     Entry::worker("space", host::space::open, &[Need::none("space on file systems")]),
     nvml::ENTRY,
     amd::ENTRY,

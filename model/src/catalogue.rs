@@ -176,6 +176,10 @@ catalogue! {
         PressureCpuSome10 resource = "cpu" scope = "some"; PressureCpuFull10 resource = "cpu" scope = "full"; PressureMemorySome10 resource = "memory" scope = "some";
         PressureMemoryFull10 resource = "memory" scope = "full"; PressureIoSome10 resource = "io" scope = "some"; PressureIoFull10 resource = "io" scope = "full"; }
 
+    "kernel_messages_total" Count Counter 0.0..COUNTER_MAX NODE "Messages in the kernel's log since wattkeeper watches: by what they tell of, others, and those lost or skipped in a flood." {
+        KernelXid message = "xid"; KernelSxid message = "sxid"; KernelMachineCheck message = "machine_check"; KernelPcieAer message = "pcie_aer";
+        KernelOutOfMemory message = "out_of_memory"; KernelHungTask message = "hung_task"; KernelOther message = "other"; KernelDropped message = "dropped"; }
+
     // Packages and cores
     "package_throttles_total" Count Counter 0.0..COUNTER_MAX PACKAGE "Times the package slowed down for heat." { PackageThrottles; }
     "core_time_seconds_total" Seconds Counter 0.0..COUNTER_MAX CORE "Processor time by what it was spent on." {
@@ -312,6 +316,9 @@ mod tests {
     fn names_follow_the_convention() {
         for row in CATALOGUE {
             check_name(row.family, row.unit, row.kind);
+            // Every series has these two already, and Prometheus refuses a label that is given twice.
+            let taken = row.labels.iter().any(|(name, _)| matches!(*name, "device" | "kind"));
+            assert!(!taken, "{}: a label that every series has", row.family);
             assert!(
                 row.help.ends_with('.') && !row.subjects.is_empty() && row.low < row.high,
                 "{}",

@@ -1,5 +1,6 @@
 //! Devices: what is measured, under an identity that survives renumbering.
 use crate::catalogue::{Metric, columns};
+use crate::pci::PciAddress;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -279,6 +280,17 @@ impl DeviceTable {
     /// The devices that are there, of one kind.
     pub fn of_kind(&self, kind: DeviceKind) -> impl Iterator<Item = &Device> {
         self.devices.iter().filter(move |d| d.info.kind == kind && !d.gone)
+    }
+
+    /// The whole accelerator at a PCI address, also one that is gone; the function within it does not matter.
+    pub fn at_pci(&self, address: PciAddress) -> Option<DeviceId> {
+        let wholes = self.devices.iter().filter(|d| d.info.kind.is_accelerator());
+        let at = |d: &&Device| {
+            let text = d.info.attributes.get("pci").map_or(d.info.key.as_str(), String::as_str);
+            PciAddress::parse(text).is_some_and(|own| own.same_slot(address))
+        };
+        // Of two that were there one after the other, the one that is there now.
+        wholes.filter(at).min_by_key(|d| d.gone).map(|d| d.id)
     }
 
     /// The device that this one is a part of; itself where it is a whole, or where the whole is not known.

@@ -2,6 +2,7 @@
 use crate::catalogue::Metric;
 use crate::clock::Timestamp;
 use crate::device::{DeviceId, DeviceTable};
+use crate::heard::Heard;
 use crate::source::{Batch, SourceMap};
 use crate::workload::Workload;
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,16 @@ pub enum NoticeKind {
     Changed,
     /// Another device gives the same identity; it is not read.
     Duplicate,
+    /// The kernel's log tells of an error of an NVSwitch; the code is the SXid's number.
+    Sxid,
+    /// The kernel's log tells of a machine check; the code is 1 for an exception, 0 for one that was logged only.
+    MachineCheck,
+    /// The kernel's log tells of an error on the PCIe bus; the code is 0 corrected, 1 uncorrected, 2 uncorrected and fatal.
+    PcieAer,
+    /// The kernel's log tells that a process was killed for want of memory; the code is 0 the node's, 1 a control group's.
+    OutOfMemory,
+    /// The kernel's log tells of a task that is blocked for minutes in a call that cannot be interrupted.
+    HungTask,
 }
 
 /// One notice about one device.
@@ -151,6 +162,7 @@ pub struct Frame {
     /// Notices and processes dropped at their limits since the start.
     pub dropped: u64,
     cells: Vec<Reading>,
+    heard: Heard,
 }
 
 impl Frame {
@@ -209,6 +221,9 @@ impl Frame {
 
     /// Takes over what a source saw: devices, readings, notices and processes.
     ///
+    /// A notice that names a PCI address is one about the accelerator there, where one is known. An XID that the driver
+    /// and the kernel's log both tell of is taken once.
+    ///
     /// `late`: the batch is an old one because the source has not answered in time, so its devices are `Late` and
     /// nothing else is taken.
     pub fn merge(&mut self, batch: &Batch, map: &mut SourceMap, late: bool) {
@@ -225,7 +240,13 @@ impl Frame {
             }
         }
         for notice in batch.notices() {
-            if let Some(device) = map.device(notice.slot) {
+            let Some(device) = map.device(notice.slot) else { continue };
+            let there = notice.pci.and_then(|pci| self.devices.at_pci(pci));
+            let device = there.unwrap_or(device);
+            let heard = (device, notice.code);
+            let twice =
+                notice.kind == NoticeKind::Xid && self.heard.twice(heard, notice.pci.is_some(), self.at);
+            if !twice {
                 self.notice(Notice { device, kind: notice.kind, code: notice.code, at: notice.at });
             }
         }

@@ -3,6 +3,7 @@ use crate::catalogue::Metric;
 use crate::clock::Timestamp;
 use crate::device::{DeviceId, DeviceInfo, TableFull};
 use crate::frame::{Absence, Frame, Notice, NoticeKind, Reading};
+use crate::pci::PciAddress;
 use crate::workload::Workload;
 use std::sync::{Arc, LazyLock};
 
@@ -32,6 +33,8 @@ pub struct SlotNotice {
     pub code: u32,
     /// When.
     pub at: Timestamp,
+    /// Where, when another source may know the device at this address; the slot's device is told of otherwise.
+    pub pci: Option<PciAddress>,
 }
 
 /// A process on an accelerator, as a source sees it.
@@ -137,7 +140,12 @@ impl Batch {
 
     /// Adds a notice.
     pub fn notice(&mut self, slot: Slot, kind: NoticeKind, code: u32, at: Timestamp) {
-        self.notices.push(SlotNotice { slot, kind, code, at });
+        self.notices.push(SlotNotice { slot, kind, code, at, pci: None });
+    }
+
+    /// Adds a notice about whatever accelerator is at a PCI address, else about the slot's device.
+    pub fn notice_at(&mut self, notice: SlotNotice) {
+        self.notices.push(notice);
     }
 
     /// Adds a process.

@@ -6,7 +6,6 @@ use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::tally::Tally;
 use claims::{Claimant, Claims};
-use collectors::Roots;
 use collectors::workload::Processes;
 use model::snapshot::{Rig, SourceHealth};
 use model::{Device, Frame, Holding, Metric, Share, Timestamp, Watts, Workload, WorkloadKind};
@@ -56,7 +55,7 @@ impl Attribution {
     /// An attribution that knows nobody yet. On this machine it starts the thread that asks the kubelet.
     pub fn new(config: &Config) -> Self {
         let machine = config.rig.kind == Rig::Hardware;
-        let roots = Roots { proc: config.collectors.proc.clone(), sys: config.collectors.sys.clone() };
+        let roots = config.collectors.roots();
         let cluster = machine.then(|| Cluster::start(&config.cluster)).and_then(|started| {
             started
                 .inspect_err(|error| tracing::warn!("pods have no names: no thread to ask for them: {error}"))

@@ -70,6 +70,8 @@ keys! {
     "collectors.proc" = r#""/proc""# => collectors.proc: path;
     /// Where sysfs is mounted.
     "collectors.sys" = r#""/sys""# => collectors.sys: path;
+    /// Where device files are, of which the kernel's log is read (kmsg).
+    "collectors.dev" = r#""/dev""# => collectors.dev: path;
     /// Vendor libraries in place of the usual ones, as "SOURCE=PATH": a bare name is looked up by the loader, a path must be
     /// there. Such as ["nvml=/run/nvidia/driver/lib64/libnvidia-ml.so.1"].
     "collectors.libraries" = "[]" => collectors.libraries: libraries(LIBRARIES);

@@ -90,10 +90,19 @@ pub struct Collectors {
     pub proc: PathBuf,
     /// Where sysfs is.
     pub sys: PathBuf,
+    /// Where device files are.
+    pub dev: PathBuf,
     /// The most control groups followed at once.
     pub cgroups_max: usize,
     /// Vendor libraries in place of the usual ones, by source.
     pub libraries: BTreeMap<String, PathBuf>,
+}
+
+impl Collectors {
+    /// Where the kernel's file trees are.
+    pub fn roots(&self) -> collectors::Roots {
+        collectors::Roots { proc: self.proc.clone(), sys: self.sys.clone(), dev: self.dev.clone() }
+    }
 }
 
 /// The power budget.

@@ -56,6 +56,7 @@ const CAPABILITIES: &[(&str, u32)] = &[
     ("CAP_DAC_READ_SEARCH", 2),
     ("CAP_SYS_PTRACE", 19),
     ("CAP_SYS_ADMIN", 21),
+    ("CAP_SYSLOG", 34),
     ("CAP_PERFMON", 38),
 ];
 

@@ -80,6 +80,11 @@ pub(super) fn grants(right: &str) -> Vec<String> {
     if right.contains("perf_event_paranoid") {
         lines.push("on the host instead: sysctl kernel.perf_event_paranoid=-1".into());
     }
+    if right.contains("dmesg_restrict") {
+        lines.push("systemd: no ProtectKernelLogs=".into());
+        lines.push("Kubernetes: mount hostPath /dev/kmsg; most runtimes want privileged: true for it".into());
+        lines.push("on the host instead: sysctl kernel.dmesg_restrict=0".into());
+    }
     if let Some(group) = group(right) {
         lines.push(format!("systemd: SupplementaryGroups={group}"));
         lines.push(format!("Kubernetes: securityContext.supplementalGroups with the number of {group}"));

@@ -47,6 +47,21 @@ fn a_group_and_device_files_are_named_as_such() {
 }
 
 #[test]
+fn the_kernel_log_asks_for_its_capability_its_file_and_no_vendor_runtime() {
+    let right = collectors::host::kmsg::NEEDS[0].right;
+    let grant = rights::grants(right).join("\n");
+    for line in ["AmbientCapabilities=CAP_SYSLOG", "[SYSLOG]", "no ProtectKernelLogs=", "hostPath /dev/kmsg"]
+    {
+        assert!(grant.contains(line), "{line} in {grant}");
+    }
+    assert!(!grant.contains("runtime class"), "{grant}");
+    assert_eq!(
+        (rights::is_held(right, &facts(1 << 34)), rights::is_held(right, &facts(0))),
+        (Some(true), Some(false))
+    );
+}
+
+#[test]
 fn a_capability_that_is_held_is_not_asked_for_again() {
     let check = judge(&RAPL, refused(), &facts(1 << 2), Path::new("/nonexistent"));
     assert_eq!(check.verdict, Verdict::Denied);

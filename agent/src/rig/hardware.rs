@@ -6,13 +6,13 @@ use crate::feed::Feed;
 use crate::line::Place;
 use crate::source::Opened;
 use crate::worker::Worker;
-use collectors::{BUILT_IN, Entry, Options, Roots};
+use collectors::{BUILT_IN, Entry, Options};
 use model::{Calls, Clock};
 use std::sync::Arc;
 
 pub(super) fn assemble(config: &Config) -> Result<Assembly, RigError> {
     let options = Options {
-        roots: Roots { proc: config.collectors.proc.clone(), sys: config.collectors.sys.clone() },
+        roots: config.collectors.roots(),
         libraries: config.collectors.libraries.clone(),
         cgroups_max: config.collectors.cgroups_max,
         calls: Calls::default(),

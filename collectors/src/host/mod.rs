@@ -5,6 +5,7 @@ pub mod disk;
 pub mod edac;
 mod file;
 pub mod infiniband;
+pub mod kmsg;
 pub mod memory;
 pub mod network;
 pub mod perf;

@@ -19,6 +19,11 @@ fn meaning(kind: NoticeKind) -> Option<(FaultKind, Severity)> {
         NoticeKind::Changed => Some((FaultKind::DeviceChanged, Severity::Warning)),
         NoticeKind::Duplicate => Some((FaultKind::DuplicateIdentity, Severity::Critical)),
         NoticeKind::Xid | NoticeKind::Gone | NoticeKind::Back => None,
+        NoticeKind::Sxid
+        | NoticeKind::MachineCheck
+        | NoticeKind::PcieAer
+        | NoticeKind::OutOfMemory
+        | NoticeKind::HungTask => None,
     }
 }
 

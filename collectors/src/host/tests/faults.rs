@@ -227,7 +227,9 @@ fn a_partition_below_a_disk_with_a_slash_in_its_name_is_no_disk() {
 /// Metrics of the host that these sources do not read, or that this server does not have.
 fn elsewhere(metric: Metric) -> bool {
     let name = metric.row().family;
-    name.starts_with("wattkeeper_core_events") || name.starts_with("wattkeeper_disk_space")
+    name.starts_with("wattkeeper_core_events")
+        || name.starts_with("wattkeeper_disk_space")
+        || name.starts_with("wattkeeper_kernel_messages")
 }
 
 #[test]
