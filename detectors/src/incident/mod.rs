@@ -48,6 +48,8 @@ pub struct Correlator {
     /// Events of this beat that belong to no story yet.
     new: Vec<Member>,
     counts: Vec<(FaultKind, u64)>,
+    /// When the latest of those ended that are no longer kept, in wall-clock milliseconds.
+    forgotten_ms: Option<i64>,
     last_id: u64,
     beat: u64,
 }
@@ -62,6 +64,7 @@ impl Default for Correlator {
             lost: Vec::with_capacity(ACTIVE_MAX),
             new: Vec::with_capacity(ACTIVE_MAX),
             counts: Vec::with_capacity(FaultKind::ALL.len()),
+            forgotten_ms: None,
             last_id: 0,
             beat: 0,
         }
@@ -308,7 +311,8 @@ impl Correlator {
 
     fn keep(&mut self, ended: Ended) {
         if self.ended.len() == CLEARED_MAX {
-            self.ended.pop_front();
+            let gone = self.ended.pop_front().and_then(|ended| ended.incident.cleared);
+            self.forgotten_ms = gone.map(|at| at.wall_ms).max(self.forgotten_ms);
         }
         self.ended.push_back(ended);
         self.ended_now = (self.ended_now + 1).min(CLEARED_MAX);
@@ -336,6 +340,11 @@ impl Correlator {
         list.sort_by_key(|incident| std::cmp::Reverse(incident.id));
         list.extend(self.cleared().cloned());
         list
+    }
+
+    /// When the latest of those ended that are no longer kept, in wall-clock milliseconds; `None` while all are.
+    pub fn forgotten_ms(&self) -> Option<i64> {
+        self.forgotten_ms
     }
 
     /// Incidents since the start, by the fault that caused them when they began.
