@@ -54,7 +54,7 @@ pub(super) const ROWS: &[Row] = &[
         ],
         reach: Reach::Peers,
         sentence: "The GPU fell off the bus: the driver cannot reach it over PCIe any more.",
-        confirm: "The kernel log names the GPU's PCI address at that time, and lspci shows revision ff or no device there; \
+        confirm: "The kernel log names the GPU's PCI address at that time, and lspci shows no working device there; \
                   PCIe errors (AER) or power supply events just before point at the slot, riser or feed.",
         ..USUAL
     },
