@@ -64,13 +64,13 @@ impl Archive {
     }
 
     fn spawn(home: Home, past: &Past) -> std::io::Result<Self> {
-        let (queue, orders) = sync_channel(QUEUE_MAX);
+        let (queue, orders) = sync_channel::<Changes>(QUEUE_MAX);
         let (end, ended) = sync_channel(1);
         let kept = past.incidents.iter().map(|incident| (incident.id, Arc::new(incident.clone())));
         let mut clerk = Clerk { home, from_ms: past.from_ms, kept: kept.collect(), failing: false };
         std::thread::Builder::new().name("wk-archive".into()).spawn(move || {
             while let Ok(changes) = orders.recv() {
-                clerk.write(changes);
+                clerk.write(&changes);
             }
             let _ = end.send(());
         })?;
@@ -121,7 +121,7 @@ struct Clerk {
 }
 
 impl Clerk {
-    fn write(&mut self, changes: Changes) {
+    fn write(&mut self, changes: &[Arc<Incident>]) {
         self.kept.extend(changes.iter().map(|incident| (incident.id, Arc::clone(incident))));
         while self.kept.len() > KEPT_MAX {
             let oldest = self.kept.iter().find(|(_, incident)| !incident.active()).map(|(id, _)| *id);
@@ -129,7 +129,7 @@ impl Clerk {
             self.from_ms = self.from_ms.max(gone.cleared.unwrap_or(gone.last).wall_ms);
         }
         let written = if self.home.takes_lines() {
-            self.home.add(&changes)
+            self.home.add(changes)
         } else {
             self.home.replace(self.from_ms, self.kept.values().map(|incident| &**incident))
         };

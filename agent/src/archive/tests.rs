@@ -29,7 +29,7 @@ fn incident(id: u64, cleared_ms: Option<i64>) -> Arc<Incident> {
         remedy: Remedy::RebootNode,
         driver_asks: false,
         advice: "Reboot.".into(),
-        since: at(1000 + id as i64),
+        since: at(1000 + id.cast_signed()),
         last: at(2000),
         cleared: cleared_ms.map(at),
         end: cleared_ms.map(|_| End::Cleared),
@@ -58,20 +58,20 @@ fn the_last_line_of_an_incident_counts_and_the_beginning_is_kept() {
     let home = TempDir::new().unwrap();
     assert_eq!(read(home.path()).unwrap(), None);
     let mut first = clerk(&home);
-    first.write(vec![incident(1, None)]);
-    first.write(vec![incident(2, None), incident(1, Some(3000))]);
+    first.write(&[incident(1, None)]);
+    first.write(&[incident(2, None), incident(1, Some(3000))]);
     assert_eq!(fs::read_to_string(home.path().join(FILE)).unwrap().lines().count(), 4);
     drop(first);
     assert_eq!(numbers(&home), [(2, true), (1, false)], "in the order in which they ended");
     assert_eq!(read(home.path()).unwrap().unwrap().from_ms, 500);
-    clerk(&home).write(vec![incident(3, None)]);
+    clerk(&home).write(&[incident(3, None)]);
     assert_eq!(numbers(&home).len(), 3, "a second run adds to the first");
 }
 
 #[test]
 fn a_torn_line_junk_and_another_version_cost_their_own_lines_only() {
     let home = TempDir::new().unwrap();
-    clerk(&home).write(vec![incident(1, Some(3000)), incident(2, Some(3001))]);
+    clerk(&home).write(&[incident(1, Some(3000)), incident(2, Some(3001))]);
     let path = home.path().join(FILE);
     let whole = fs::read_to_string(&path).unwrap();
     let other = whole.lines().nth(1).unwrap().replace("\"version\":1", "\"version\":9");
@@ -79,7 +79,7 @@ fn a_torn_line_junk_and_another_version_cost_their_own_lines_only() {
     fs::write(&path, damaged).unwrap();
     let past = read(home.path()).unwrap().unwrap();
     assert_eq!((past.incidents.len(), past.skipped, past.from_ms), (1, 5, 500));
-    clerk(&home).write(vec![incident(3, None)]);
+    clerk(&home).write(&[incident(3, None)]);
     assert_eq!(numbers(&home), [(3, true), (1, false)], "the next line does not run into the torn one");
     assert_eq!(read(home.path()).unwrap().unwrap().skipped, 0);
 }
@@ -99,10 +99,10 @@ fn what_a_full_disk_refused_is_written_once_it_takes_data_again() {
     // A directory in the draft's place refuses it as a full disk would.
     let draft = home.path().join(format!("{FILE}.draft"));
     fs::create_dir(&draft).unwrap();
-    clerk.write(vec![incident(1, None)]);
+    clerk.write(&[incident(1, None)]);
     assert!(clerk.failing && read(home.path()).unwrap().is_none());
     fs::remove_dir(&draft).unwrap();
-    clerk.write(vec![incident(2, None)]);
+    clerk.write(&[incident(2, None)]);
     assert!(!clerk.failing);
     assert_eq!(numbers(&home).len(), 2);
 }
@@ -112,12 +112,12 @@ fn the_file_is_bounded_and_says_from_when_on_it_is_whole() {
     let home = TempDir::new().unwrap();
     let mut clerk = clerk(&home);
     for id in 0..3 * KEPT_MAX as u64 {
-        clerk.kept.insert(IncidentId(id), incident(id, Some(10_000 + id as i64)));
+        clerk.kept.insert(IncidentId(id), incident(id, Some(10_000 + id.cast_signed())));
     }
-    clerk.write(vec![incident(9999, None)]);
+    clerk.write(&[incident(9999, None)]);
     let past = read(home.path()).unwrap().unwrap();
     assert_eq!(past.incidents.len(), KEPT_MAX);
-    assert_eq!(past.from_ms, 10_000 + 2 * KEPT_MAX as i64);
+    assert_eq!(past.from_ms, 10_000 + 2 * KEPT_MAX.cast_signed() as i64);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_long_file_is_written_anew() {
     let mut long = Incident::clone(&incident(1, None));
     long.cause.title = "x".repeat(1 << 20);
     let long = Arc::new(long);
-    (0..9).for_each(|_| clerk.write(vec![Arc::clone(&long)]));
+    (0..9).for_each(|_| clerk.write(&[Arc::clone(&long)]));
     assert!(fs::metadata(home.path().join(FILE)).unwrap().len() < 6 << 20);
     assert_eq!(numbers(&home), [(1, true)]);
 }

@@ -82,7 +82,7 @@ fn fallen_off_the_bus() -> Snapshot {
         drop(node);
         beat.collect(clock.now());
         beat.think();
-        steps.advance(std::time::Duration::from_secs(1));
+        steps.advance(Duration::from_secs(1));
     }
     beat.snapshot()
 }

@@ -28,6 +28,13 @@ pub(super) fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
         let incident = &snapshot.incidents[place];
         let mut block = vec![row(app, snapshot, incident, (place == selected, width))];
         block.extend(timeline(app, snapshot, incident, (place == selected, width)));
+        if place == selected && incident.active() {
+            let (indent, action) = (indent(width), &incident.advice);
+            block.push(super::cut(&format!("{:indent$}→ {action}", ""), width, app.theme.title()));
+        }
+        if block.len() > 1 {
+            block.push(Line::raw(""));
+        }
         block
     };
     // The selected story is shown whole, if it fits; what comes before it gives way.
@@ -92,6 +99,11 @@ fn row(
     ])
 }
 
+/// Columns before what stands below a leading line.
+fn indent(width: usize) -> usize {
+    if width < 70 { 5 } else { 15 }
+}
+
 /// The timeline below a leading line: its beginning and its end where it is long.
 fn timeline(
     app: &App,
@@ -105,7 +117,7 @@ fn timeline(
         (false, false) => 0,
     };
     let told = &incident.timeline;
-    let indent = if width < 70 { 5 } else { 15 };
+    let indent = indent(width);
     let mut lines = Vec::new();
     for (number, moment) in told.iter().enumerate() {
         let left_out = told.len().saturating_sub(most);
