@@ -1,4 +1,5 @@
 //! The beat: collect, append, observe, decide, guard, act, publish, from left to right on one thread.
+use crate::archive::Archive;
 use crate::attribution::Attribution;
 use crate::config::Config;
 use crate::feed::Feed;
@@ -8,7 +9,8 @@ use crate::publish::Board;
 use crate::record::Recorder;
 use crate::vitals::Own;
 use crate::watch::Watch;
-use model::snapshot::{Counts, NodeInfo, Vitals};
+use detectors::Kin;
+use model::snapshot::{Counts, Lookback, NodeInfo, Vitals};
 use model::{Clock, Frame, History, Snapshot, Timestamp};
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +29,11 @@ pub struct Beat {
     vitals: Vitals,
     own: Own,
     recorder: Option<Recorder>,
+    /// Which source reads which device.
+    kin: Kin,
+    /// Where incidents outlive the agent, if anywhere.
+    archive: Option<Archive>,
+    lookback: Lookback,
 }
 
 /// The parts of a beat, each already set up.
@@ -59,6 +66,9 @@ impl Beat {
             vitals: Vitals::default(),
             own: Own::default(),
             recorder: parts.recorder,
+            kin: Kin::default(),
+            archive: None,
+            lookback: Lookback::default(),
         }
     }
 
@@ -75,13 +85,17 @@ impl Beat {
     /// Reads every source and appends the frame to the history.
     pub fn collect(&mut self, now: Timestamp) {
         self.feed.collect(now, &mut self.frame);
+        self.feed.kin(&mut self.kin);
+        if self.lookback.started_ms == 0 {
+            self.lookback = Lookback { started_ms: now.wall_ms, from_ms: now.wall_ms };
+        }
         self.attribution.attribute(&mut self.frame);
         self.history.append(&self.frame);
     }
 
     /// Observes and decides. Allocates nothing in the steady state.
     pub fn think(&mut self) {
-        self.watch.observe(&self.frame, &self.history);
+        self.watch.observe(&self.frame, &self.history, &self.kin);
         let priorities = self.priorities.of(&self.frame);
         self.govern.decide(&self.frame, &self.history, self.watch.active(), priorities);
     }
@@ -102,6 +116,9 @@ impl Beat {
         if let Some(recorder) = &mut self.recorder {
             recorder.write(&snapshot);
         }
+        if let Some(archive) = &mut self.archive {
+            archive.keep(self.watch.correlator());
+        }
         board.publish(snapshot);
     }
 
@@ -112,6 +129,8 @@ impl Beat {
             node: Arc::clone(&self.node),
             frame: self.frame.clone(),
             events: lifecycle.recent(),
+            incidents: self.watch.correlator().recent(),
+            lookback: self.lookback(),
             decisions: self.govern.recent(),
             power: self.govern.power().cloned(),
             mode: self.govern.mode(),
@@ -124,6 +143,7 @@ impl Beat {
             vitals: self.vitals,
             counts: Counts {
                 events: lifecycle.counts(),
+                incidents: self.watch.correlator().counts().to_vec(),
                 decisions: self.govern.decision_counts(),
                 verdicts: self.govern.verdict_counts(),
                 // The board adds what it knows of pushes.
@@ -137,6 +157,20 @@ impl Beat {
     /// Counts energy on from what a state directory holds, and keeps the counts there.
     pub fn keep_energy_in(&mut self, directory: &Path, now: Timestamp) {
         self.attribution.keep_in(directory, now);
+    }
+
+    /// Takes over incidents that a state directory holds, and keeps incidents there.
+    pub fn keep_incidents_in(&mut self, directory: &Path, now: Timestamp) {
+        let (archive, past) = Archive::open(directory, now);
+        self.archive = archive;
+        self.lookback = Lookback { started_ms: now.wall_ms, from_ms: past.from_ms.min(now.wall_ms) };
+        self.watch.recall(past.incidents);
+    }
+
+    /// How far back incidents are known: less far once some were forgotten to make room.
+    fn lookback(&self) -> Lookback {
+        let forgotten_ms = self.watch.correlator().forgotten_ms().unwrap_or(i64::MIN);
+        Lookback { from_ms: self.lookback.from_ms.max(forgotten_ms), ..self.lookback }
     }
 
     /// Counts beats that were due while an earlier one was still running.
@@ -153,5 +187,13 @@ impl Beat {
     pub fn reconfigure(&mut self, config: &Config) {
         self.priorities = Priorities::new(&config.power);
         self.govern.reconfigure(&config.power);
+    }
+}
+
+impl Drop for Beat {
+    fn drop(&mut self) {
+        if let Some(archive) = self.archive.take() {
+            archive.finish(self.watch.correlator());
+        }
     }
 }

@@ -69,7 +69,7 @@ pub enum Command {
     /// Checks or prints configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// One verdict per device; exit code 0 healthy, 1 degraded, 2 faulty, 3 unknown
+    /// One verdict per device and the incidents behind it; exit code 0 healthy, 1 degraded, 2 faulty, 3 unknown
     Diagnose(Diagnose),
     /// Checks what each source needs on this host and says what to grant; exit code 0 nothing, 1 something is lost
     Doctor(Doctor),
@@ -156,6 +156,9 @@ pub struct Diagnose {
     /// The agent to ask: http://HOST:PORT or unix:PATH; by default key `socket`, then key `listen`, then the devices themselves
     #[arg(long, value_name = "URL", conflicts_with = "alone")]
     pub attach: Option<String>,
+    /// Looks back over this time: incidents that ended in it as well, such as 45s, 90m, 2h or 1d
+    #[arg(long, value_name = "TIME", value_parser = crate::diagnose::parse_since)]
+    pub since: Option<std::time::Duration>,
     /// Reads the devices itself even where an agent runs
     #[arg(long)]
     pub alone: bool,

@@ -3,7 +3,8 @@ use crate::config::Config;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
-use model::Snapshot;
+use model::{Incident, Snapshot};
+use serde::Deserialize;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
@@ -78,6 +79,17 @@ impl Target {
     }
 }
 
+/// What an agent says of its incidents.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Incidents {
+    /// When this run of the agent began to watch, in wall-clock milliseconds.
+    pub started_ms: i64,
+    /// From when on incidents are known, in wall-clock milliseconds.
+    pub from_ms: i64,
+    /// Active ones, then those that are over.
+    pub incidents: Vec<Arc<Incident>>,
+}
+
 /// Asks one agent.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -95,10 +107,22 @@ impl Client {
     /// # Errors
     /// When it does not answer in time or answers something else.
     pub fn state(&self) -> Result<Snapshot, ClientError> {
+        self.ask("/state")
+    }
+
+    /// The agent's incidents and how far back they reach.
+    ///
+    /// # Errors
+    /// When it does not answer in time or answers something else.
+    pub fn incidents(&self) -> Result<Incidents, ClientError> {
+        self.ask("/incidents")
+    }
+
+    fn ask<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let silent = |why: String| ClientError::Silent { target: self.target.clone(), why };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| silent(error.to_string()))?;
-        let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, self.fetch("/state")).await });
+        let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, self.fetch(path)).await });
         let body = answer
             .map_err(|_| silent(format!("nothing within {PATIENCE:?}")))?
             .map_err(|error| silent(error.to_string()))?;

@@ -8,10 +8,11 @@ use crate::run::Failed;
 use crate::serve::{ServeError, Server};
 use dashboards::Feed;
 use model::event::Phase;
+use model::incident::Turn;
 use model::snapshot::{PowerStage, Rig};
-use model::{Snapshot, Watts};
+use model::{FaultKind, IncidentId, Severity, Snapshot, Watts};
 use sim::rig::SharedNode;
-use sim::story::{DAY, EIGHT_HANG, LENGTH_S, MIXED_DAY, MIXED_HANG, Player, Step, Story};
+use sim::story::{DAY, EIGHT_HANG, MIXED_DAY, MIXED_HANG, Player, Step, Story};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
@@ -49,7 +50,7 @@ struct Teller {
 impl Director for Teller {
     fn direct(&mut self, elapsed: Duration, beat: &mut Beat) -> bool {
         let mut story_s = elapsed.saturating_sub(self.begun).as_secs_f64();
-        if story_s >= LENGTH_S {
+        if story_s >= self.story.length_s {
             if !self.again {
                 return false;
             }
@@ -72,7 +73,7 @@ impl Director for Teller {
     }
 }
 
-/// Runs the demonstration: about a minute, then a summary.
+/// Runs the demonstration: a minute or a little more, then a summary.
 ///
 /// # Errors
 /// When a chosen address is taken or the terminal fails.
@@ -91,7 +92,7 @@ pub fn demo(common: &Common, mut config: Config, flags: &Demo) -> Result<(), Fai
     let mut summary = Summary { squeeze_w: story.squeeze_w, ..Summary::default() };
     if !flags.plain && std::io::stdout().is_terminal() {
         let options = crate::top::options(flags.no_colour);
-        dashboards::show(options, &mut || feed(&board, &progress, &engine, &mut summary))?;
+        dashboards::show(options, &mut || feed(&board, (&progress, story), &engine, &mut summary))?;
     } else {
         tell(&board, &progress, &engine, &mut summary, server.local_addr())?;
     }
@@ -142,13 +143,13 @@ fn start_server(common: &Common, config: &Config, board: &Arc<Board>) -> Result<
     }
 }
 
-fn feed(board: &Board, progress: &Shared, engine: &Engine, summary: &mut Summary) -> Feed {
+fn feed(board: &Board, (progress, story): (&Shared, &Story), engine: &Engine, summary: &mut Summary) -> Feed {
     let snapshot = board.latest().map(|published| Arc::clone(published.snapshot()));
     if let Some(snapshot) = &snapshot {
         summary.take(snapshot);
     }
     let told = lock(progress);
-    let note = format!("demo {:>2.0}/{LENGTH_S:.0} s: {}", told.elapsed_s, told.caption);
+    let note = format!("demo {:>2.0}/{:.0} s: {}", told.elapsed_s, story.length_s, told.caption);
     Feed { snapshot, note, ended: engine.ended() }
 }
 
@@ -194,6 +195,8 @@ fn tell(
 struct Summary {
     beats: u64,
     phases: BTreeMap<u64, Phase>,
+    /// What was told of each incident: its cause, how bad, whether it lasts.
+    incidents: BTreeMap<IncidentId, (FaultKind, Severity, bool)>,
     decisions: u64,
     stage: PowerStage,
     peak_w: f64,
@@ -212,6 +215,7 @@ impl Summary {
         }
         self.beats = snapshot.vitals.beats;
         let mut lines = self.events(snapshot);
+        lines.extend(self.incidents(snapshot));
         lines.extend(self.power(snapshot));
         self.last = Some(Arc::clone(snapshot));
         lines
@@ -230,6 +234,33 @@ impl Summary {
                     event.severity.as_str()
                 ));
             }
+        }
+        lines
+    }
+
+    /// Tells an incident when it begins, when its cause or severity is another, and when it is over.
+    fn incidents(&mut self, snapshot: &Snapshot) -> Vec<String> {
+        let mut lines = Vec::new();
+        for incident in snapshot.incidents.iter().rev() {
+            let told = (incident.cause.fault, incident.severity, incident.active());
+            if self.incidents.insert(incident.id, told) == Some(told) {
+                continue;
+            }
+            let head = format!("incident  {}", incident.id.0);
+            if !incident.active() {
+                lines.push(format!("{head} cleared: {}", incident.title()));
+                continue;
+            }
+            let severity = incident.severity.as_str();
+            lines.push(format!("{head} {severity}: {}. {}", incident.title(), incident.cause.sentence));
+            let seen: Vec<_> = incident
+                .timeline
+                .iter()
+                .filter(|moment| matches!(moment.turn, Turn::Seen | Turn::Returned))
+                .map(|moment| format!("{} on {}", moment.what, incident.name(moment.device)))
+                .collect();
+            lines.push(format!("          seen: {}", seen.join(", ")));
+            lines.push(format!("          action: {} ({})", incident.advice, incident.remedy.as_str()));
         }
         lines
     }
@@ -272,6 +303,8 @@ impl Summary {
         writeln!(out, "\nSummary of a simulated node (seed {seed}; nothing real was read or written)")?;
         writeln!(out, "  beats                {}", self.beats)?;
         writeln!(out, "  events               {raised} raised, {cleared} cleared")?;
+        let lasting = self.incidents.values().filter(|(_, _, active)| *active).count();
+        writeln!(out, "  incidents            {}, {lasting} still there", self.incidents.len())?;
         writeln!(out, "  peak node power      {:.0} W", self.peak_w)?;
         if let (Some(watts), Some(squeeze_w)) = (self.squeezed_w, self.squeeze_w) {
             writeln!(out, "  end of the squeeze   {watts:.0} W under a budget of {squeeze_w:.0} W")?;

@@ -82,6 +82,7 @@ impl Engine {
         let mut beat = build(config, assembly)?;
         if energy {
             beat.keep_energy_in(&config.state_directory, clock.now());
+            beat.keep_incidents_in(&config.state_directory, clock.now());
         }
         let run = move || {
             let desk = Desk { interval, queue: &queue, board: &board };

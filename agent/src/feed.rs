@@ -2,6 +2,7 @@
 use crate::line::{Line, Place};
 use crate::source::{Opened, retire_all};
 use crate::worker::Worker;
+use detectors::Kin;
 use model::snapshot::SourceHealth;
 use model::source::SourceMap;
 use model::{
@@ -153,6 +154,15 @@ impl Feed {
             }
             root.line.count_calls();
             root.children.iter_mut().for_each(|child| child.line.count_calls());
+        }
+    }
+
+    /// Says which source reads which device.
+    pub fn kin(&self, kin: &mut Kin) {
+        for root in &self.roots {
+            let Some(source) = self.own_map.device(root.own) else { continue };
+            let lines = std::iter::once(&root.line).chain(root.children.iter().map(|child| &child.line));
+            lines.flat_map(Line::devices).for_each(|device| kin.read_by(device, source));
         }
     }
 

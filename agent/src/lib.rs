@@ -1,5 +1,6 @@
 //! The agent: wires rigs, stages and readers together. The only crate that knows the command line, HTTP and the clock.
 pub mod actuate;
+pub mod archive;
 pub mod attribution;
 pub mod beat;
 pub mod catalogue;

@@ -5,7 +5,7 @@ use crate::otlp::Tally;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use model::event::{Event, Phase};
-use model::{Clock as _, Snapshot, Timestamp};
+use model::{Clock as _, Incident, Snapshot, Timestamp};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::broadcast;
 
@@ -165,6 +165,41 @@ fn just_cleared(event: &Event, before: Option<&Published>) -> bool {
         && before.is_some_and(|before| before.snapshot.events.iter().any(was_active))
 }
 
+/// An incident as one JSON object: as it is kept, with names and the words of other tools beside it.
+pub fn incident(incident: &Incident) -> serde_json::Value {
+    // Every part of an incident serialises.
+    let mut value = serde_json::to_value(incident).unwrap_or_default();
+    if let Some(fields) = value.as_object_mut() {
+        let words = serde_json::json!({
+            "state": if incident.active() { "active" } else { "cleared" },
+            "title": incident.title(),
+            "since_ms": incident.since.wall_ms,
+            "last_ms": incident.last.wall_ms,
+            "cleared_ms": incident.cleared.map(|at| at.wall_ms),
+            "nvsentinel": incident.remedy.nvsentinel(),
+            "gpud": incident.remedy.gpud(),
+            "confirm": incident.cause.confirm,
+        });
+        fields.extend(words.as_object().cloned().unwrap_or_default());
+    }
+    for list in ["timeline", "evidence"] {
+        for part in value[list].as_array_mut().into_iter().flatten() {
+            let place = part["device"].as_u64().and_then(|place| u16::try_from(place).ok());
+            part["name"] = incident.name(place).into();
+        }
+    }
+    value
+}
+
+/// Every incident of a snapshot and how far back they reach.
+pub fn incidents(snapshot: &Snapshot) -> serde_json::Value {
+    serde_json::json!({
+        "host": snapshot.node.host, "rig": snapshot.node.rig, "at_ms": snapshot.frame.at.wall_ms,
+        "started_ms": snapshot.lookback.started_ms, "from_ms": snapshot.lookback.from_ms,
+        "incidents": snapshot.incidents.iter().map(|i| incident(i)).collect::<Vec<_>>(),
+    })
+}
+
 /// An event as one JSON object for a stream, with its device's identity in place of the handle.
 pub fn describe(event: &Event, snapshot: &Snapshot) -> String {
     let device = &snapshot.frame.devices.get(event.device).info;
@@ -172,7 +207,7 @@ pub fn describe(event: &Event, snapshot: &Snapshot) -> String {
         "id": event.id, "phase": event.phase, "fault": event.fault, "title": event.title(), "code": event.code,
         "severity": event.severity, "device": device.key, "name": device.name, "kind": device.kind,
         "since_ms": event.since.wall_ms, "last_ms": event.last.wall_ms, "count": event.count, "score": event.score,
-        "evidence": event.evidence.iter().flatten().collect::<Vec<_>>(), "remedy": event.fault.remedy(),
+        "evidence": event.evidence.iter().flatten().collect::<Vec<_>>(), "remedy": event.remedy,
         "rig": snapshot.node.rig,
     })
     .to_string()

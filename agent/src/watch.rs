@@ -1,7 +1,7 @@
-//! The watch: detectors, the life cycle of what they find, and the thread that fits their models.
-use detectors::{Lifecycle, Thresholds};
+//! The watch: detectors, the life cycle of what they find, the incidents it amounts to, and the thread that fits models.
+use detectors::{Correlator, Kin, Lifecycle, Thresholds};
 use model::stages::{Detector, EventSink, Fit, Fitted};
-use model::{Event, Frame, History, Standing};
+use model::{Event, Frame, History, Incident, Standing};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Fits that wait or run at once, over all detectors; one more is asked for again on a later beat.
@@ -23,6 +23,7 @@ pub struct Watch {
     busy: Vec<bool>,
     sink: EventSink,
     lifecycle: Lifecycle,
+    correlator: Correlator,
     fitter: Fitter,
 }
 
@@ -46,18 +47,20 @@ impl Watch {
             detectors,
             sink: EventSink::default(),
             lifecycle: Lifecycle::new(thresholds),
+            correlator: Correlator::default(),
             fitter: if threaded { spawn()? } else { Fitter::Inline },
         })
     }
 
     /// Looks at one beat. Allocates nothing in the steady state.
-    pub fn observe(&mut self, frame: &Frame, history: &History) {
+    pub fn observe(&mut self, frame: &Frame, history: &History, kin: &Kin) {
         self.take_fits();
         self.sink.begin();
         for detector in &mut self.detectors {
             detector.observe(frame, history, &mut self.sink);
         }
         self.lifecycle.step(frame.at, &frame.devices, self.sink.findings());
+        self.correlator.step(frame.at, &frame.devices, kin, &self.lifecycle);
     }
 
     /// Gives out fits that detectors ask for. Off the measured path of observe and decide: a fit's input is a copy.
@@ -90,6 +93,16 @@ impl Watch {
     /// The life cycle, for snapshots.
     pub fn lifecycle(&self) -> &Lifecycle {
         &self.lifecycle
+    }
+
+    /// The incidents.
+    pub fn correlator(&self) -> &Correlator {
+        &self.correlator
+    }
+
+    /// Takes over incidents of earlier runs, oldest first.
+    pub fn recall(&mut self, incidents: Vec<Incident>) {
+        self.correlator.recall(incidents);
     }
 
     /// What each detector that learns can say of each device.

@@ -5,7 +5,7 @@ use crate::past::Past;
 use crate::theme::Theme;
 use crate::{Feed, Options};
 use crossterm::event::KeyEvent;
-use model::{Device, Snapshot};
+use model::{Device, Incident, IncidentId, Snapshot};
 use ratatui::Frame;
 use ratatui::layout::Size;
 use std::sync::Arc;
@@ -27,8 +27,8 @@ pub enum Page {
     Overview,
     /// Everything of one device.
     Device,
-    /// Events with their evidence.
-    Events,
+    /// Incidents, each a story.
+    Incidents,
     /// Decisions with their outcomes.
     Decisions,
     /// Sources and the agent itself.
@@ -40,14 +40,14 @@ pub enum Page {
 impl Page {
     /// Every page, in the order of its number.
     pub const ALL: [Self; 6] =
-        [Self::Overview, Self::Device, Self::Events, Self::Decisions, Self::Sources, Self::Help];
+        [Self::Overview, Self::Device, Self::Incidents, Self::Decisions, Self::Sources, Self::Help];
 
     /// The name in the footer.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Overview => "overview",
             Self::Device => "device",
-            Self::Events => "events",
+            Self::Incidents => "incidents",
             Self::Decisions => "decisions",
             Self::Sources => "sources",
             Self::Help => "help",
@@ -70,7 +70,9 @@ pub struct App {
     pub page: Page,
     /// The selected accelerator on the overview and the device page.
     pub device: usize,
-    /// The selected line of the events and the decisions page; the first line shown of the others.
+    /// The incident whose own page is open.
+    pub story: Option<IncidentId>,
+    /// The selected line of the incidents and the decisions page; the first line shown of the others.
     pub line: usize,
     /// The size of the terminal, so that scrolling ends where the page does.
     pub size: Size,
@@ -84,7 +86,18 @@ impl App {
         let feed = Feed { snapshot: None, note: String::new(), ended: false };
         let (past, theme) = (Past::default(), Theme::new(options));
         let (size, still) = (Size::new(80, 24), Duration::ZERO);
-        Self { options, theme, feed, past, page: Page::Overview, device: 0, line: 0, size, still }
+        Self {
+            options,
+            theme,
+            feed,
+            past,
+            page: Page::Overview,
+            device: 0,
+            story: None,
+            line: 0,
+            size,
+            still,
+        }
     }
 
     /// Takes what the agent says.
@@ -120,6 +133,7 @@ impl App {
         match ask(key) {
             Some(Ask::Quit) => return Flow::Quit,
             Some(Ask::Back) if self.page == Page::Overview => return Flow::Quit,
+            Some(Ask::Back) if self.story.is_some() => self.close_story(),
             Some(Ask::Back) => self.turn(Page::Overview),
             Some(Ask::Page(number)) => self.turn(Page::ALL[number - 1]),
             Some(Ask::Next) => self.turn(Page::ALL[(self.page as usize + 1) % Page::ALL.len()]),
@@ -130,7 +144,7 @@ impl App {
                 self.device = Self::moved(self.device, places, self.accelerators().len())
             }
             Some(Ask::Open) if self.page == Page::Overview => self.turn(Page::Device),
-            Some(Ask::Open) if self.page == Page::Events => self.open_event(),
+            Some(Ask::Open) if self.page == Page::Incidents => self.open(),
             Some(Ask::Move(lines)) => self.step(lines),
             Some(Ask::Open) | None => {}
         }
@@ -139,6 +153,7 @@ impl App {
 
     fn turn(&mut self, page: Page) {
         self.page = page;
+        self.story = None;
         self.line = 0;
     }
 
@@ -160,21 +175,43 @@ impl App {
         let count = |list: fn(&Snapshot) -> usize| self.snapshot().map_or(0, |s| list(s)).saturating_sub(1);
         match self.page {
             Page::Overview => 0,
-            Page::Events => count(|snapshot| snapshot.events.len()),
+            Page::Incidents if self.story.is_none() => count(|snapshot| snapshot.incidents.len()),
             Page::Decisions => count(|snapshot| snapshot.decisions.len()),
-            Page::Device | Page::Sources | Page::Help => panes::hidden_lines(self),
+            Page::Device | Page::Sources | Page::Help | Page::Incidents => panes::hidden_lines(self),
         }
     }
 
-    /// From an event to its device, where that is an accelerator.
-    fn open_event(&mut self) {
-        let device =
-            self.snapshot().and_then(|snapshot| snapshot.events.get(self.line)).map(|event| event.device);
-        let place = self.accelerators().iter().position(|d| Some(d.id) == device);
+    /// From the list to the selected incident; from an incident to the device of its cause, where that is an accelerator.
+    fn open(&mut self) {
+        if self.story.is_none() {
+            let chosen = self.snapshot().and_then(|snapshot| snapshot.incidents.get(self.line));
+            self.story = chosen.map(|incident| incident.id);
+            self.line = 0;
+            return;
+        }
+        let place = self.opened().and_then(|incident| {
+            let subject = incident.subject(incident.cause.device)?;
+            self.accelerators().iter().position(|device| subject.is(&device.info))
+        });
         if let Some(place) = place {
             self.device = place;
             self.turn(Page::Device);
         }
+    }
+
+    /// From an incident back to the list, where it is selected.
+    fn close_story(&mut self) {
+        let story = self.story.take();
+        let place = self
+            .snapshot()
+            .and_then(|snapshot| snapshot.incidents.iter().position(|incident| Some(incident.id) == story));
+        self.line = place.unwrap_or(0);
+    }
+
+    /// The incident whose own page is open.
+    pub fn opened(&self) -> Option<&Arc<Incident>> {
+        let story = self.story?;
+        self.snapshot()?.incidents.iter().find(|incident| incident.id == story)
     }
 
     /// The last snapshot.

@@ -1,5 +1,6 @@
 //! Numbers, bars and sparklines as text: base units in, a few characters out.
-use model::{Reading, Unit};
+use model::metric::MetricKind;
+use model::{Metric, Reading, Unit};
 
 /// What stands for a value that is not there.
 pub const NOTHING: &str = "–";
@@ -56,6 +57,37 @@ fn seconds(value: f64) -> String {
 pub fn clock(wall_ms: i64) -> String {
     let second = wall_ms.div_euclid(1000).rem_euclid(86_400);
     format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
+}
+
+/// A moment as [`clock`] has it, with month and day before it where it is not of the same day as `now_ms`.
+pub fn moment(wall_ms: i64, now_ms: i64) -> String {
+    const DAY_MS: i64 = 86_400_000;
+    let day = wall_ms.div_euclid(DAY_MS);
+    if day == now_ms.div_euclid(DAY_MS) {
+        return clock(wall_ms);
+    }
+    let (_, month, day) = date(day);
+    format!("{month:02}-{day:02} {}", clock(wall_ms))
+}
+
+/// Year, month and day of so many days after 1970-01-01, in the Gregorian calendar.
+fn date(days: i64) -> (i64, i64, i64) {
+    // Counted in eras of 400 years that begin with March, so that the leap day is the last of its year.
+    let days = days + 719_468;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let first = (153 * month + 2) / 5;
+    let month_of_year = if month < 10 { month + 3 } else { month - 9 };
+    (era * 400 + year + i64::from(month_of_year <= 2), month_of_year, day - first + 1)
+}
+
+/// A piece of evidence in its metric's unit; a counter's is a rate.
+pub fn evidence(metric: Metric, number: f64) -> String {
+    let row = metric.row();
+    let per_second = if row.kind == MetricKind::Counter { "/s" } else { "" };
+    format!("{}{per_second}", value(number, row.unit))
 }
 
 /// A bar of `width` cells, filled to a share; eighths of a cell where the terminal has them.
@@ -164,6 +196,14 @@ mod tests {
             assert_eq!(value(number, unit), text);
         }
         assert_eq!(reading(Reading::Absent(Absence::Denied), Unit::Watts), "– denied");
+    }
+
+    #[test]
+    fn a_moment_of_another_day_has_its_date() {
+        assert_eq!(moment(1_767_225_600_000, 1_767_225_601_000), "00:00:00");
+        assert_eq!(moment(1_767_225_599_000, 1_767_225_600_000), "12-31 23:59:59");
+        assert_eq!(date(19_782), (2024, 2, 29));
+        assert_eq!((date(0), date(-1)), ((1970, 1, 1), (1969, 12, 31)));
     }
 
     #[test]

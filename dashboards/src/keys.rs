@@ -26,10 +26,10 @@ pub enum Ask {
 pub const HELP: &[(&str, &str)] = &[
     ("↑ ↓  k j", "select or scroll"),
     ("PgUp PgDn", "the same, ten lines at a time"),
-    ("Enter", "open the selected device or event"),
+    ("Enter", "open the selected device or incident"),
     ("← →", "the device before, the next device"),
-    ("1 … 6  Tab", "overview, device, events, decisions, sources, help"),
-    ("Esc", "back to the overview; leaves from there"),
+    ("1 … 6  Tab", "overview, device, incidents, decisions, sources, help"),
+    ("Esc", "back to the list or the overview; leaves from there"),
     ("?", "this page"),
     ("q  Ctrl-C", "leave"),
 ];

@@ -3,12 +3,14 @@
 //! Deterministic functions of what they have seen: no I/O, no threads, no clock. `DESIGN.md` says which method and why.
 #![forbid(unsafe_code)]
 
+pub mod incident;
 pub mod lifecycle;
 pub mod residual;
 pub mod rules;
 pub mod subspace;
 pub mod thresholds;
 
+pub use incident::{Correlator, Kin};
 pub use lifecycle::Lifecycle;
 pub use thresholds::{Pace, Thresholds};
 

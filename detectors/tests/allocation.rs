@@ -1,5 +1,5 @@
-//! Allocations of the detectors and the life cycle: none in the steady state, quiet or with every fault held.
-use detectors::{BUILT_IN, Lifecycle, Thresholds};
+//! Allocations of the detectors, the life cycle and the correlator: none in the steady state, quiet or with every fault held.
+use detectors::{BUILT_IN, Correlator, Kin, Lifecycle, Thresholds};
 use model::source::SourceMap;
 use model::{
     Batch, Detector, DeviceInfo, DeviceKind, EventSink, Frame, History, Metric, NoticeKind, Slot, Timestamp,
@@ -41,6 +41,8 @@ struct Bench {
     detectors: Vec<Box<dyn Detector>>,
     sink: EventSink,
     life: Lifecycle,
+    correlator: Correlator,
+    kin: Kin,
     beat: u64,
     /// Fits that were made.
     fits: u64,
@@ -63,12 +65,15 @@ impl Bench {
             detectors: BUILT_IN.iter().map(|entry| (entry.open)(&thresholds)).collect(),
             sink: EventSink::default(),
             life: Lifecycle::new(&thresholds),
+            correlator: Correlator::default(),
+            kin: Kin::default(),
             beat: 0,
             fits: 0,
         }
     }
 
-    /// One beat, with or without every fault at once. Gives the allocations of observing it and stepping the life cycle.
+    /// One beat, with or without every fault at once. Gives the allocations of observing it and stepping the life cycle
+    /// and the correlator.
     fn beat(&mut self, faulty: bool) -> u64 {
         self.beat += 1;
         self.fill(faulty);
@@ -81,6 +86,7 @@ impl Bench {
             detector.observe(&self.frame, &self.history, &mut self.sink);
         }
         self.life.step(self.frame.at, &self.frame.devices, self.sink.findings());
+        self.correlator.step(self.frame.at, &self.frame.devices, &self.kin, &self.life);
         let changed = self.life.changes().count() + self.life.active().len();
         let count = COUNT.load(Ordering::Relaxed) - before;
         assert!(changed < 1000);

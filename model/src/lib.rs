@@ -19,6 +19,7 @@
 //! | remedy | what is to be done about a fault, in words other tools take |
 //! | standing | what a detector can say of a device now: learning, watching, or masked and why |
 //! | event | a finding with a life: raised, held, cleared |
+//! | incident | events of one cause, told as one story |
 //! | decision | what a policy wants done, and why |
 //! | order | a decision the guard has let through: inside the device's own range |
 //! | outcome | what became of an order: asked, ordered, set, read back |
@@ -42,6 +43,7 @@ pub mod families;
 pub mod frame;
 mod heard;
 pub mod history;
+pub mod incident;
 pub mod metric;
 pub mod pci;
 pub mod remedy;
@@ -63,6 +65,7 @@ pub use error::{ActuateError, CollectError, OpenError, Reason};
 pub use event::{Event, EventId, Evidence, FaultKind, Finding, Phase, Severity};
 pub use frame::{Absence, Frame, LateCall, Notice, NoticeKind, ProcessUse, Reading};
 pub use history::History;
+pub use incident::{Incident, IncidentId};
 pub use pci::PciAddress;
 pub use remedy::Remedy;
 pub use series::{Odometer, Series};

@@ -63,6 +63,23 @@ impl Remedy {
         Self::ALL.into_iter().find(|remedy| remedy.as_str() == name)
     }
 
+    /// What it asks for, in a sentence.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::None => "Nothing needs to be done.",
+            Self::Investigate => "Look at the evidence and at what changed at that time.",
+            Self::RestartApplication => "Restart the application.",
+            Self::ResetDevice => "Reset the device; the work on it is lost, the node's other devices go on.",
+            Self::DrainAndReset => "Drain the node, then reset the device.",
+            Self::RebootNode => "Drain the node and reboot it.",
+            Self::RunDiagnostics => "Drain the node and run the vendor's diagnostics on the device.",
+            Self::InspectHardware => {
+                "Drain the node and have the hardware looked at: seat, cables, cooling, power."
+            }
+            Self::ContactSupport => "Drain the device and ask the vendor for support or a replacement.",
+        }
+    }
+
     /// NVSentinel's word. It has none for an application's restart or an investigation; those are `CUSTOM`.
     pub const fn nvsentinel(self) -> &'static str {
         match self {

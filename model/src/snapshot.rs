@@ -6,6 +6,7 @@ use crate::device::{DeviceId, DeviceInfo};
 use crate::error::Reason;
 use crate::event::{Event, FaultKind, Health, Severity};
 use crate::frame::{Absence, Frame, Notice, ProcessUse, Reading};
+use crate::incident::{CLEARED_SHOWN, Incident};
 use crate::signal::Signal;
 use crate::standing::Standing;
 use crate::units::Watts;
@@ -172,6 +173,9 @@ pub struct Vitals {
 pub struct Counts {
     /// Events raised.
     pub events: Vec<(FaultKind, Severity, u64)>,
+    /// Incidents by the fault that caused them when they began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incidents: Vec<(FaultKind, u64)>,
     /// Decisions by the label of their action, and mode.
     pub decisions: Vec<(String, Mode, u64)>,
     /// Outcomes by verdict.
@@ -196,6 +200,15 @@ pub struct NodeInfo {
     pub note: String,
 }
 
+/// How far back the incidents of a snapshot reach. Wall-clock times in milliseconds; 0 for not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Lookback {
+    /// When this run of the agent began to watch.
+    pub started_ms: i64,
+    /// From when on incidents are known, those of earlier runs included; what happened while no agent ran is not.
+    pub from_ms: i64,
+}
+
 /// One beat, whole.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -206,6 +219,13 @@ pub struct Snapshot {
     pub frame: Frame,
     /// Active events, then the latest cleared ones; newest first within each.
     pub events: Vec<Event>,
+    /// Active incidents, then those that are over; newest first within each. At most [`CLEARED_SHOWN`] of those that are
+    /// over are written.
+    #[serde(default, serialize_with = "shown")]
+    pub incidents: Vec<Arc<Incident>>,
+    /// How far back those reach.
+    #[serde(default)]
+    pub lookback: Lookback,
     /// Decisions with outcomes, newest first.
     pub decisions: Vec<Settled>,
     /// The power budget; `None` when none is configured.
@@ -256,6 +276,12 @@ impl Snapshot {
     pub fn priority(&self, device: DeviceId) -> Priority {
         self.priorities.get(device.index()).copied().unwrap_or_default()
     }
+}
+
+/// Writes active incidents and the latest of the others.
+fn shown<S: Serializer>(incidents: &[Arc<Incident>], serializer: S) -> Result<S::Ok, S::Error> {
+    let active = incidents.iter().filter(|incident| incident.active()).count();
+    serializer.collect_seq(&incidents[..incidents.len().min(active + CLEARED_SHOWN)])
 }
 
 /// How a frame is written: one entry a device, in the order of handles, readings by name, what is unsupported left out.

@@ -125,8 +125,8 @@ keys! {
     /// Header lines sent with every push, such as ["authorization: Bearer TOKEN"].
     "otlp.headers" = "[]" => otlp.headers: headers;
 
-    /// Directory of the journal of original limits and of the energy counts by workload. It must survive a restart of the
-    /// agent.
+    /// Directory of the journal of original limits, of the energy counts by workload, and of incidents. It must survive a
+    /// restart of the agent.
     "state.directory" = r#""/var/lib/wattkeeper""# => state_directory: path;
 
     /// File to which every beat is appended as one line of JSON, for replay; empty for none.

@@ -1,6 +1,6 @@
 //! Families of the agent itself: what it found, decided and is.
 use super::page::Page;
-use model::Snapshot;
+use model::{Severity, Snapshot, Stand};
 use prometheus::proto::MetricFamily;
 
 fn flag(holds: bool) -> f64 {
@@ -12,6 +12,7 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
     let mut page = Page::new();
     identity(snapshot, &mut page);
     events(snapshot, &mut page);
+    incidents(snapshot, &mut page);
     power(snapshot, &mut page);
     super::shares::add(snapshot, &mut page);
     vitals(snapshot, &mut page);
@@ -62,6 +63,34 @@ fn events(snapshot: &Snapshot, page: &mut Page) {
         for (reason, count) in &source.failures {
             page.add("source_failures_total", &[&source.name, reason.as_str()], *count as f64);
         }
+    }
+}
+
+fn incidents(snapshot: &Snapshot, page: &mut Page) {
+    let active = || snapshot.incidents.iter().filter(|incident| incident.active());
+    for severity in [Severity::Info, Severity::Warning, Severity::Critical] {
+        let count = active().filter(|incident| incident.severity == severity).count();
+        page.add("incidents", &[severity.as_str()], count as f64);
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for incident in active() {
+        let (cause, severity) = (incident.cause.fault.as_str(), incident.severity.as_str());
+        let (remedy, confidence) = (incident.remedy.as_str(), incident.confidence.as_str());
+        for device in &incident.devices {
+            // Two incidents of one device may look alike; a series must not appear twice.
+            let labels = [cause, severity, remedy, confidence, device.key.as_str()];
+            if seen.insert(labels) {
+                page.add("incident_active", &labels, 1.0);
+            }
+        }
+    }
+    for (cause, count) in &snapshot.counts.incidents {
+        page.add("incidents_total", &[cause.as_str()], *count as f64);
+    }
+    for standing in &snapshot.standings {
+        let key = snapshot.frame.devices.get(standing.device).info.key.as_str();
+        let mask = if let Stand::Masked { mask, .. } = standing.stand { mask.as_str() } else { "" };
+        page.add("detector_standing", &[&standing.detector, key, standing.stand.as_str(), mask], 1.0);
     }
 }
 

@@ -115,3 +115,44 @@ fn gzip_can_be_undone() {
     flate2::read::GzDecoder::new(gzip(page.as_bytes()).as_slice()).read_to_string(&mut back).unwrap();
     assert_eq!(back, page);
 }
+
+#[test]
+fn incidents_are_counted_by_severity_and_named_by_cause_and_device_once() {
+    use model::incident::{Cause, Confidence, Incident, IncidentId, Subject};
+    let mut snapshot = snapshot();
+    let subject = Subject { kind: DeviceKind::Gpu, key: "GPU-a".into(), name: "gpu0".into() };
+    let incident = Incident {
+        id: IncidentId(1),
+        severity: model::Severity::Critical,
+        devices: vec![subject],
+        cause: Cause {
+            fault: model::FaultKind::Xid,
+            code: 79,
+            event: model::EventId(1),
+            device: Some(0),
+            title: "XID error 79".into(),
+            sentence: "".into(),
+            confirm: "".into(),
+        },
+        confidence: Confidence::Stated,
+        remedy: model::Remedy::RebootNode,
+        driver_asks: false,
+        advice: "".into(),
+        since: Timestamp::default(),
+        last: Timestamp::default(),
+        cleared: None,
+        end: None,
+        returns: 0,
+        timeline: Vec::new(),
+        untold: 0,
+        evidence: Vec::new(),
+        events: Vec::new(),
+    };
+    let over = Incident { cleared: Some(Timestamp::default()), ..incident.clone() };
+    snapshot.incidents = [incident.clone(), incident, over].into_iter().map(Arc::new).collect();
+    let text = render(&snapshot, Format::Text);
+    assert!(text.contains("wattkeeper_incidents{severity=\"critical\"} 2\n"), "{text}");
+    assert!(text.contains("wattkeeper_incidents{severity=\"info\"} 0\n"), "{text}");
+    assert_eq!(text.matches("wattkeeper_incident_active{").count(), 1, "{text}");
+    assert!(text.contains("cause=\"xid\",severity=\"critical\",remedy=\"reboot_node\",confidence=\"stated\",device=\"GPU-a\"} 1"), "{text}");
+}

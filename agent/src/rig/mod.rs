@@ -46,7 +46,7 @@ pub struct Assembly {
     pub pace: Pace,
     /// What the node is.
     pub node: NodeInfo,
-    /// Whether energy counts are kept in the state directory: only those of real devices are worth it.
+    /// Whether energy counts and incidents are kept in the state directory: only those of real devices are worth it.
     pub energy: bool,
     /// The simulated node, to steer a story with.
     pub sim: Option<sim::rig::SharedNode>,

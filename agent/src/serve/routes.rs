@@ -26,6 +26,7 @@ const INDEX: &str = "wattkeeper\n\n\
     /metrics/dcgm             NVIDIA GPUs under DCGM's names (?profile=dcgm-4.8 or dcgm-4.9)\n\
     /state                    the last snapshot as JSON\n\
     /events                   events as they are raised and cleared (server-sent events)\n\
+    /incidents                events of one cause as one incident each, active ones first, as JSON\n\
     /signal                   every signal for autoscalers as JSON\n\
     /signal/<pool>/<signal>   one signal, for KEDA's metrics-api scaler (valueLocation: value)\n\
     /healthz                  200 while the agent lives\n\
@@ -39,6 +40,7 @@ pub(super) fn router(board: Arc<Board>) -> Router {
         .route("/metrics/dcgm", get(metrics_dcgm))
         .route("/state", get(state))
         .route("/events", get(events))
+        .route("/incidents", get(incidents))
         .route("/signal", get(signals))
         .route("/signal/{pool}/{signal}", get(signal))
         .route("/healthz", get(healthz))
@@ -133,6 +135,13 @@ async fn events(State(board): State<Arc<Board>>) -> Sse<impl Stream<Item = Resul
     let first =
         tokio_stream::iter(active.into_iter().map(|event| Message::default().event("event").data(event)));
     Sse::new(first.chain(changes).map(Ok)).keep_alive(KeepAlive::new().interval(HEARTBEAT))
+}
+
+async fn incidents(State(board): State<Arc<Board>>) -> Response {
+    match board.latest() {
+        Some(published) => axum_json(&crate::publish::incidents(published.snapshot())).into_response(),
+        None => unavailable("no beat has ended yet"),
+    }
 }
 
 fn active(snapshot: &Snapshot) -> Vec<String> {

@@ -4,9 +4,6 @@ use crate::load::Workload;
 use crate::node::Node;
 use crate::profile::{ASCEND910B, GAUDI2, H100, MI300X, Profile};
 
-/// How long a story takes, in seconds.
-pub const LENGTH_S: f64 = 60.0;
-
 /// Eight boards of one product.
 pub const EIGHT: &[&Profile] = &[&H100; 8];
 /// A node of four vendors' devices: 4 NVIDIA, 4 AMD, 2 Gaudi, 2 Ascend.
@@ -28,6 +25,8 @@ pub const MIXED: &[&Profile] = &[
 /// A story and the node that it happens to.
 #[derive(Debug, Clone, Copy)]
 pub struct Story {
+    /// How long it takes, in seconds.
+    pub length_s: f64,
     /// The boards.
     pub boards: &'static [&'static Profile],
     /// The budget of the squeeze, in watts, where there is one: well above the sum of the floors.
@@ -56,28 +55,30 @@ pub type Moment = (f64, Step, &'static str);
 
 /// A day on eight H100s: load, a fault, a power squeeze and recovery.
 pub const DAY: Story = Story {
+    length_s: 75.0,
     boards: EIGHT,
     squeeze_w: Some(4800.0),
     moments: &[
         (0.0, Step::Budget(7600.0), "eight idle boards under a budget of 7600 W"),
-        (3.0, Step::Load(0, 3, Workload::Training), "a training job takes gpu0 to gpu3, high priority"),
-        (4.5, Step::Inject(2, Fault::Cooler), "gpu2's cooler is blocked and gpu2 heats up"),
+        (1.0, Step::Load(0, 3, Workload::Training), "a training job takes gpu0 to gpu3, high priority"),
+        (1.5, Step::Inject(2, Fault::Cooler), "gpu2's cooler is blocked and gpu2 heats up"),
         (6.0, Step::Load(4, 6, Workload::Decode), "inference arrives on gpu4 to gpu6"),
         (8.0, Step::Load(7, 7, Workload::Serving), "a batch job of low priority takes gpu7"),
-        (13.0, Step::Xid(5, 79), "gpu5 falls off the bus: XID 79"),
-        (13.0, Step::Inject(5, Fault::Lost), ""),
-        (18.0, Step::Heal(5, Fault::Lost), "gpu5 was reset and returns"),
-        (20.0, Step::Load(4, 6, Workload::Prefill), "long prompts: gpu4 to gpu6 burst to full power"),
-        (24.0, Step::Budget(4800.0), "the feed is short: the budget falls to 4800 W"),
-        (36.0, Step::Heal(2, Fault::Cooler), "gpu2's cooler is free again"),
-        (40.0, Step::Budget(7600.0), "the feed recovers: the budget is 7600 W again"),
-        (46.0, Step::Load(4, 7, Workload::Decode), "prompts are done"),
-        (52.0, Step::Load(0, 3, Workload::Idle), "the training job ends"),
+        (16.0, Step::Xid(5, 79), "gpu5 falls off the bus: XID 79"),
+        (16.0, Step::Inject(5, Fault::Lost), ""),
+        (24.0, Step::Heal(5, Fault::Lost), "gpu5 was reset and returns"),
+        (44.0, Step::Load(4, 6, Workload::Prefill), "long prompts: gpu4 to gpu6 burst to full power"),
+        (52.0, Step::Budget(4800.0), "the feed is short: the budget falls to 4800 W"),
+        (54.0, Step::Heal(2, Fault::Cooler), "gpu2's cooler is free again"),
+        (62.0, Step::Budget(7600.0), "the feed recovers: the budget is 7600 W again"),
+        (66.0, Step::Load(4, 7, Workload::Decode), "prompts are done"),
+        (70.0, Step::Load(0, 3, Workload::Idle), "the training job ends"),
     ],
 };
 
 /// A day on a node of four vendors.
 pub const MIXED_DAY: Story = Story {
+    length_s: 60.0,
     boards: MIXED,
     squeeze_w: Some(6800.0),
     moments: &[
@@ -116,9 +117,9 @@ const HANG: &[Moment] = &[
 ];
 
 /// The hang on eight H100s.
-pub const EIGHT_HANG: Story = Story { boards: EIGHT, squeeze_w: None, moments: HANG };
+pub const EIGHT_HANG: Story = Story { length_s: 60.0, boards: EIGHT, squeeze_w: None, moments: HANG };
 /// The hang on a node of four vendors.
-pub const MIXED_HANG: Story = Story { boards: MIXED, squeeze_w: None, moments: HANG };
+pub const MIXED_HANG: Story = Story { length_s: 60.0, boards: MIXED, squeeze_w: None, moments: HANG };
 
 /// Plays a story on a node.
 #[derive(Debug)]
@@ -174,9 +175,11 @@ mod tests {
             let mut node = Node::of(story.boards, 1, 0);
             let mut player = Player::new(story);
             let mut peak: f64 = 0.0;
-            for tick in 0..280 {
+            let short = |(_, step, _): &&Moment| matches!(step, Step::Budget(watts) if Some(*watts) == story.squeeze_w);
+            let squeezed_s = story.moments.iter().find(short).unwrap().0;
+            for tick in 0..(10.0 * squeezed_s) as u32 {
                 player.play(f64::from(tick) / 10.0, &mut node);
-                node.step_to(tick as u64 * 100_000_000);
+                node.step_to(u64::from(tick) * 100_000_000);
                 peak = peak.max(node.boards_w() + node.rest_w());
             }
             let squeeze_w = story.squeeze_w.unwrap();
@@ -194,7 +197,7 @@ mod tests {
             node.step_to(u64::from(second) * 1_000_000_000);
             node.boards[index]
         };
-        (0..60).map(second).collect()
+        (0..75).map(second).collect()
     }
 
     #[test]
@@ -202,25 +205,25 @@ mod tests {
         let slowed = |board: &crate::Board| board.reasons & crate::board::reason::HW_THERMAL != 0;
         let hot = played(2);
         assert!(
-            hot[15..24].iter().any(slowed),
+            hot[13..52].iter().filter(|board| slowed(board)).count() > 36,
             "{:?}",
             hot.iter().map(|b| b.temperature_c).collect::<Vec<_>>()
         );
-        assert!(!hot[..15].iter().any(slowed) && !hot[50..].iter().any(slowed));
+        assert!(!hot[..8].iter().any(slowed) && !hot[65..].iter().any(slowed));
         assert!(!played(3).iter().any(slowed));
     }
 
     #[test]
     fn the_lost_board_reports_its_xid_first_and_comes_back() {
         let lost: Vec<_> = played(5).iter().map(|board| (board.xids, board.has(Fault::Lost))).collect();
-        assert_eq!((lost[12], lost[13], lost[17], lost[18]), ((0, false), (1, true), (1, true), (1, false)));
+        assert_eq!((lost[15], lost[16], lost[23], lost[24]), ((0, false), (1, true), (1, true), (1, false)));
     }
 
     #[test]
     fn every_story_is_in_order_ends_in_time_and_has_its_boards() {
         for story in STORIES {
             assert!(story.moments.windows(2).all(|pair| pair[0].0 <= pair[1].0));
-            assert!(story.moments.iter().all(|(at, ..)| *at < LENGTH_S));
+            assert!(story.moments.iter().all(|(at, ..)| *at < story.length_s));
             let last = |(_, step, _): &Moment| match step {
                 Step::Load(_, last, _) => *last,
                 Step::Inject(index, _) | Step::Heal(index, _) | Step::Xid(index, _) => *index,

@@ -3,10 +3,11 @@ use super::*;
 use crate::past::Track;
 use crossterm::event::{KeyCode, KeyModifiers};
 use model::event::{Event, Phase};
+use model::incident::{Cause, Confidence, Moment, Proof, Subject, Turn};
 use model::snapshot::{PowerStage, PowerState, Rig, Settled};
 use model::{
-    Absence, Action, Decision, DeviceId, DeviceInfo, DeviceKind, EventId, Evidence, FaultKind, Metric, Mode,
-    Outcome, Reading, Severity, Timestamp, Verdict, Watts, Why,
+    Absence, Action, Decision, DeviceId, DeviceInfo, DeviceKind, EventId, Evidence, FaultKind, Incident,
+    IncidentId, Metric, Mode, Outcome, Reading, Severity, Timestamp, Verdict, Watts, Why,
 };
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -149,6 +150,7 @@ fn troubled() -> Snapshot {
         score: 1.0,
         evidence: [Some(evidence), None, None, None],
     });
+    snapshot.incidents = vec![lost_board(), hot_board()];
     let device = snapshot.frame.devices.find(DeviceKind::Gpu, "GPU-7").unwrap();
     snapshot.frame.put(device, Metric::EventSwPowerCap, Reading::Value(1.0));
     let (action, why, mode) = (Action::Brake, Why::OverBudget, Mode::Enforce);
@@ -168,6 +170,73 @@ fn troubled() -> Snapshot {
         (power.counted, power.stage) = (Watts(6700.0), PowerStage::Brake);
     }
     snapshot
+}
+
+/// An incident of one device: severity, number, when, and how the story goes.
+fn incident(severity: Severity, board: usize, story: &[(u64, Turn, &str)]) -> Incident {
+    let subject = Subject { kind: DeviceKind::Gpu, key: format!("GPU-{board}"), name: format!("gpu{board}") };
+    let moment = |&(second, turn, what): &(u64, Turn, &str)| Moment {
+        at: at(second),
+        turn,
+        what: what.into(),
+        severity,
+        device: Some(0),
+        event: EventId(1),
+    };
+    Incident {
+        id: IncidentId(board as u64),
+        severity,
+        devices: vec![subject],
+        cause: Cause {
+            fault: FaultKind::Xid,
+            code: 79,
+            event: EventId(1),
+            device: Some(0),
+            title: story[0].2.into(),
+            sentence: "The GPU fell off the bus: the driver cannot reach it over PCIe any more.".into(),
+            confirm:
+                "The kernel log names the GPU's PCI address at that time, and lspci shows no device there."
+                    .into(),
+        },
+        confidence: Confidence::Stated,
+        remedy: model::Remedy::RebootNode,
+        driver_asks: false,
+        advice: "Drain the node and reboot it; if the device does not return, have it inspected.".into(),
+        since: at(story[0].0),
+        last: at(99),
+        cleared: None,
+        end: None,
+        returns: 0,
+        timeline: story.iter().map(moment).collect(),
+        untold: 0,
+        evidence: Vec::new(),
+        events: vec![EventId(1)],
+    }
+}
+
+/// A board that reported XID 79 and was lost.
+fn lost_board() -> Arc<Incident> {
+    let story =
+        [(90, Turn::Seen, "XID error 79"), (91, Turn::Seen, "Device lost"), (97, Turn::Over, "Device lost")];
+    let mut lost = incident(Severity::Critical, 3, &story);
+    for (fault, metric, observed, expected) in
+        [(FaultKind::Xid, Metric::XidLastCode, 79.0, 0.0), (FaultKind::DeviceLost, Metric::Up, 0.0, 1.0)]
+    {
+        let evidence = Evidence { metric, observed, expected };
+        lost.evidence.push(Proof { fault, device: Some(0), evidence });
+    }
+    Arc::new(lost)
+}
+
+/// A board that was hot a while ago, and again.
+fn hot_board() -> Arc<Incident> {
+    let mut hot = incident(
+        Severity::Warning,
+        1,
+        &[(20, Turn::Seen, "Thermal slowdown"), (60, Turn::Over, "Thermal slowdown")],
+    );
+    (hot.cleared, hot.end, hot.returns) = (Some(at(60)), Some(model::incident::End::Cleared), 2);
+    Arc::new(hot)
 }
 
 fn app(snapshot: Option<Snapshot>, options: Options) -> App {
@@ -254,10 +323,17 @@ fn the_other_pages_look_as_they_were_approved() {
     healthy.on(key(KeyCode::Char('2')));
     golden("device-healthy-80x24.txt", &screen(&healthy, 80, 24));
     let mut capped = app(Some(capped()), FULL);
-    for (page, name) in [('2', "device"), ('3', "events"), ('6', "help")] {
+    for (page, name) in [('2', "device"), ('3', "incidents"), ('6', "help")] {
         lost.on(key(KeyCode::Char(page)));
         golden(&format!("{name}-80x24.txt"), &screen(&lost, 80, 24));
         golden(&format!("{name}-200x50.txt"), &screen(&lost, 200, 50));
+    }
+    lost.on(key(KeyCode::Char('3')));
+    golden("incidents-60x24.txt", &screen(&lost, 60, 24));
+    golden("incidents-100x30.txt", &screen(&lost, 100, 30));
+    lost.on(key(KeyCode::Enter));
+    for (width, height) in [(80, 24), (100, 30), (60, 24)] {
+        golden(&format!("incident-{width}x{height}.txt"), &screen(&lost, width, height));
     }
     capped.on(key(KeyCode::Char('4')));
     golden("decisions-80x24.txt", &screen(&capped, 80, 24));
@@ -333,9 +409,10 @@ fn a_feed_that_stands_still_is_called_old_until_something_new_comes() {
 fn a_remedy_is_shown_to_its_last_word() {
     let mut app = app(Some(troubled()), FULL);
     app.on(key(KeyCode::Char('3')));
+    app.on(key(KeyCode::Enter));
     for width in [60, 80, 200] {
         let words = screen(&app, width, 24).split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(words.contains("reset the GPU, or drain and reboot the node."), "{width} columns");
+        assert!(words.contains("if the device does not return, have it inspected."), "{width} columns");
     }
 }
 
@@ -438,8 +515,15 @@ fn keys_select_open_and_leave() {
     assert_eq!(app.page, Page::Overview);
     assert_eq!(app.on(key(KeyCode::Char('q'))), Flow::Quit);
     app.on(key(KeyCode::Char('3')));
+    app.on(key(KeyCode::Down));
     app.on(key(KeyCode::Enter));
-    assert_eq!((app.page, app.device), (Page::Device, 3), "from an event to its device");
+    assert!(screen(&app, 100, 30).contains("incident 1, over since"), "from the list to an incident");
+    app.on(key(KeyCode::Esc));
+    assert_eq!((app.page, app.line), (Page::Incidents, 1), "and back to where it was");
+    app.on(key(KeyCode::Up));
+    app.on(key(KeyCode::Enter));
+    app.on(key(KeyCode::Enter));
+    assert_eq!((app.page, app.device), (Page::Device, 3), "from an incident to its device");
 }
 
 #[test]

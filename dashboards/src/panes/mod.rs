@@ -1,9 +1,9 @@
 //! Pages: each is a function from the dashboard's state to lines.
 mod decisions;
 mod device;
-mod events;
 mod header;
 mod help;
+mod incidents;
 mod late;
 mod overview;
 mod parts;
@@ -38,9 +38,9 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
     let lines = match app.page {
         _ if app.snapshot().is_none() && app.page != Page::Help => nothing(app, middle),
         Page::Overview => overview::lines(app, middle),
-        Page::Events => events::lines(app, middle),
+        Page::Incidents if app.story.is_none() => incidents::lines(app, middle),
         Page::Decisions => decisions::lines(app, middle),
-        Page::Device | Page::Sources | Page::Help => {
+        Page::Device | Page::Sources | Page::Help | Page::Incidents => {
             long(app, middle).into_iter().skip(app.line).take(usize::from(middle.height)).collect()
         }
     };
@@ -55,6 +55,7 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
 fn long(app: &App, area: Rect) -> Vec<Line<'static>> {
     match app.page {
         Page::Device => device::lines(app, area),
+        Page::Incidents => incidents::story(app, area),
         Page::Sources => sources::lines(app, area),
         _ => help::lines(app),
     }

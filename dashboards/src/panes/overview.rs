@@ -1,9 +1,9 @@
-//! The overview: a row an accelerator, and the newest events below.
+//! The overview: a row an accelerator, and the newest incidents below.
 use crate::app::App;
-use crate::format::{NOTHING, bar, clock, fit, spark, value};
+use crate::format::{NOTHING, bar, fit, moment, spark, value};
 use crate::past::Track;
 use crate::theme::{health_sign, severity_sign};
-use model::{Device, DeviceKind, Event, Metric, Priority, Severity, Snapshot};
+use model::{Device, DeviceKind, Incident, Metric, Priority, Severity, Snapshot};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
@@ -261,36 +261,39 @@ fn why(snapshot: &Snapshot, device: &Device) -> Option<(String, bool)> {
     names.into_iter().find(|(metric, ..)| set(*metric)).map(|(_, name, warn)| (name.to_owned(), warn))
 }
 
-/// The newest active events, and below them what was cleared last.
+/// The newest active incidents, and below them what was over last.
 fn news(app: &App, snapshot: &Snapshot, width: usize, room: usize) -> Vec<Line<'static>> {
     if room < 2 {
         return Vec::new();
     }
-    let active = snapshot.events.iter().filter(|event| event.active()).count();
+    let active = snapshot.incidents.iter().filter(|incident| incident.active()).count();
     let title = match active {
-        0 => " no active event".to_owned(),
-        1 => " 1 active event".to_owned(),
-        more => format!(" {more} active events"),
+        0 => " no active incident".to_owned(),
+        1 => " 1 active incident".to_owned(),
+        more => format!(" {more} active incidents"),
     };
     let mut lines = vec![Line::styled(title, app.theme.title())];
-    lines.extend(snapshot.events.iter().take(room - 1).map(|event| told(app, snapshot, event, width)));
+    lines.extend(
+        snapshot.incidents.iter().take(room - 1).map(|incident| told(app, snapshot, incident, width)),
+    );
     lines
 }
 
-fn told(app: &App, snapshot: &Snapshot, event: &Event, width: usize) -> Line<'static> {
-    let sign =
-        format!(" {} {:<8}", severity_sign(event.severity, app.options.unicode), event.severity.as_str());
-    let name = &snapshot.frame.devices.get(event.device).info.name;
-    let mut text =
-        format!("  {}  {:<7}  {} on {name}", clock(event.since.wall_ms), event.phase.as_str(), event.title());
-    if let Some(evidence) = event.evidence[0].filter(|_| width >= 120) {
-        let unit = evidence.metric.row().unit;
-        let (seen, expected) = (value(evidence.observed, unit), value(evidence.expected, unit));
-        text.push_str(&format!("   {} {seen}, expected {expected}", evidence.metric));
+fn told(app: &App, snapshot: &Snapshot, incident: &Incident, width: usize) -> Line<'static> {
+    let sign = format!(
+        " {} {:<8}",
+        severity_sign(incident.severity, app.options.unicode),
+        incident.severity.as_str()
+    );
+    let state = if incident.active() { "active" } else { "cleared" };
+    let since = moment(incident.since.wall_ms, snapshot.frame.at.wall_ms);
+    let mut text = format!("  {since}  {state:<7}  {}", incident.title());
+    if width >= 120 {
+        text.push_str(&format!("   {}", incident.cause.sentence));
     }
     let text = fit(&text, width.saturating_sub(11)).trim_end().to_owned();
-    if event.active() {
-        Line::from(vec![Span::styled(sign, app.theme.severity(event.severity)), Span::raw(text)])
+    if incident.active() {
+        Line::from(vec![Span::styled(sign, app.theme.severity(incident.severity)), Span::raw(text)])
     } else {
         Line::styled(format!("{sign}{text}"), app.theme.dim())
     }

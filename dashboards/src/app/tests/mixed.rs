@@ -264,6 +264,8 @@ fn hung() -> Snapshot {
         evidence: [Some(evidence), None, None, None],
         ..lost
     }];
+    let story = [(90, Turn::Seen, "Driver call does not return: nvmlDeviceGetFieldValues")];
+    snapshot.incidents = vec![Arc::new(incident(Severity::Critical, 2, &story))];
     let late = SourceHealth {
         name: "nvml/gpu2".into(),
         up: false,

@@ -1,13 +1,20 @@
-//! `wattkeeper diagnose`: one verdict per device, fit for a job prolog or an init container.
+//! `wattkeeper diagnose`: one verdict per device, fit for a job prolog or an init container, and the incidents behind it.
+mod since;
+mod standing;
+mod story;
+
+pub use since::{LookBack, parse as parse_since};
+
 use crate::cli::Diagnose;
 use crate::client::{Client, Target};
 use crate::clock::wait_until;
 use crate::config::Config;
 use crate::run::Failed;
 use model::event::Health;
-use model::{DeviceId, Snapshot};
+use model::{DeviceId, Incident, Snapshot, Standing, Timestamp};
 use serde_json::json;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// From one beat to the next when the devices are read directly.
@@ -19,13 +26,28 @@ const BEAT: Duration = Duration::from_millis(200);
 /// When a named agent does not answer or the rig cannot be assembled.
 pub fn diagnose(config: &Config, flags: &Diagnose) -> Result<Report, Failed> {
     if let Some(url) = &flags.attach {
-        return Ok(Report::of(&Client::new(Target::parse(url)?).state()?));
+        let client = Client::new(Target::parse(url)?);
+        let snapshot = client.state()?;
+        return asked(&client, &snapshot, flags);
     }
-    let asked = Target::of_config(config).into_iter().filter(|_| !flags.alone);
-    if let Some(snapshot) = asked.filter_map(|target| Client::new(target).state().ok()).next() {
-        return Ok(Report::of(&snapshot));
+    for target in Target::of_config(config).into_iter().filter(|_| !flags.alone) {
+        let client = Client::new(target);
+        if let Ok(snapshot) = client.state() {
+            return asked(&client, &snapshot, flags);
+        }
     }
-    look(config, flags.beats).map(|snapshot| Report::of(&snapshot))
+    let snapshot = look(config, flags.beats)?;
+    let back = flags.since.map(|since| LookBack::without_agent(since, &snapshot, config));
+    Ok(Report { back, ..Report::of(&snapshot) })
+}
+
+/// The report of an agent's snapshot, with what it knows of the time looked back over.
+fn asked(client: &Client, snapshot: &Snapshot, flags: &Diagnose) -> Result<Report, Failed> {
+    let back = match flags.since {
+        Some(since) => Some(LookBack::of(since, snapshot.frame.at, client.incidents()?)),
+        None => None,
+    };
+    Ok(Report { back, ..Report::of(snapshot) })
 }
 
 /// Reads the devices for some beats. Nothing is written to any device.
@@ -34,7 +56,7 @@ fn look(config: &Config, beats: u32) -> Result<Snapshot, Failed> {
     config.power.enforce = false;
     config.beat.interval = BEAT;
     let assembly = crate::rig::assemble(&config)?;
-    let (clock, pace) = (std::sync::Arc::clone(&assembly.clock), assembly.pace.clone());
+    let (clock, pace) = (Arc::clone(&assembly.clock), assembly.pace.clone());
     let mut beat = crate::engine::build(&config, assembly)?;
     let mut due = clock.now();
     for _ in 0..beats {
@@ -75,6 +97,14 @@ pub struct Report {
     pub health: Health,
     /// Every accelerator, vanished ones included, then whatever else has an event.
     pub devices: Vec<Finding>,
+    /// Active incidents, newest first.
+    pub incidents: Vec<Arc<Incident>>,
+    /// What is known of the time looked back over, where that was asked for.
+    pub back: Option<LookBack>,
+    /// What each detector that learns can say of each device, by the device's name.
+    pub standings: Vec<(String, Standing)>,
+    /// The beat that it is about.
+    pub at: Timestamp,
 }
 
 impl Report {
@@ -90,7 +120,17 @@ impl Report {
             Some(worst) if accelerators || worst != Health::Healthy => worst,
             _ => Health::Unknown,
         };
-        Self { host: snapshot.node.host.clone(), rig: snapshot.node.rig.as_str(), health, devices }
+        let name = |standing: &Standing| table.get(standing.device).info.name.clone();
+        Self {
+            host: snapshot.node.host.clone(),
+            rig: snapshot.node.rig.as_str(),
+            health,
+            devices,
+            incidents: snapshot.incidents.iter().filter(|incident| incident.active()).cloned().collect(),
+            back: None,
+            standings: snapshot.standings.iter().map(|s| (name(s), s.clone())).collect(),
+            at: snapshot.frame.at,
+        }
     }
 
     /// The exit code: 0 healthy, 1 degraded, 2 faulty, 3 unknown.
@@ -123,6 +163,19 @@ impl Report {
                 let _ = writeln!(text, "  {:<20} → {remedy}", "");
             }
         }
+        text.push_str(&standing::text(&self.standings));
+        for incident in &self.incidents {
+            let _ = write!(text, "\n{}", story::text(incident, self.at));
+        }
+        if let Some(back) = &self.back {
+            let _ = writeln!(text, "\n{}", back.told());
+            for incident in &back.incidents {
+                let _ = write!(text, "\n{}", story::text(incident, self.at));
+            }
+            if back.incidents.is_empty() {
+                let _ = writeln!(text, "  no incident ended in that time");
+            }
+        }
         text
     }
 
@@ -132,8 +185,19 @@ impl Report {
         json!({
             "host": self.host, "rig": self.rig, "health": self.health, "exit_code": self.exit_code(),
             "devices": self.devices.iter().map(device).collect::<Vec<_>>(),
+            "at_ms": self.at.wall_ms,
+            "incidents": described(&self.incidents),
+            "standings": self.standings.iter().map(standing::json).collect::<Vec<_>>(),
+            "since": self.back.as_ref().map(|back| json!({
+                "asked_ms": back.asked_ms, "from_ms": back.from_ms, "started_ms": back.started_ms,
+                "told": back.told(), "incidents": described(&back.incidents),
+            })),
         })
     }
+}
+
+fn described(incidents: &[Arc<Incident>]) -> Vec<serde_json::Value> {
+    incidents.iter().map(|incident| crate::publish::incident(incident)).collect()
 }
 
 /// A known fault outweighs what is not known, and that outweighs a mere degradation.
@@ -187,40 +251,4 @@ fn worst_event(snapshot: &Snapshot, id: DeviceId) -> Health {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use model::{DeviceInfo, DeviceKind, Metric, Reading, Timestamp};
-    use std::sync::Arc;
-
-    fn node(temperatures: &[Option<f64>]) -> Snapshot {
-        let mut snapshot = Snapshot::default();
-        let table = Arc::make_mut(&mut snapshot.frame.devices);
-        let info = |n| Arc::new(DeviceInfo::new(DeviceKind::Gpu, format!("GPU-{n}")));
-        let ids: Vec<_> = (0..temperatures.len()).map(|n| table.register(&info(n)).unwrap()).collect();
-        snapshot.frame.begin(Timestamp::default());
-        for (id, temperature) in ids.iter().zip(temperatures) {
-            if let Some(value) = temperature {
-                snapshot.frame.put(*id, Metric::Temperature, Reading::Value(*value));
-            }
-        }
-        snapshot
-    }
-
-    #[test]
-    fn a_node_without_accelerators_is_unknown() {
-        assert_eq!(Report::of(&node(&[])).exit_code(), 3);
-    }
-
-    #[test]
-    fn one_silent_device_makes_the_node_unknown() {
-        let report = Report::of(&node(&[Some(40.0), None]));
-        assert_eq!(report.exit_code(), 3);
-        assert_eq!(report.devices[0].health, Health::Healthy);
-        assert!(report.text().contains("does not answer"));
-    }
-
-    #[test]
-    fn healthy_devices_make_a_healthy_node() {
-        assert_eq!(Report::of(&node(&[Some(40.0), Some(41.0)])).exit_code(), 0);
-    }
-}
+mod tests;
