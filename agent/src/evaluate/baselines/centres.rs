@@ -12,9 +12,9 @@ const WIDTH: usize = 40;
 /// Number of centres.
 const CENTRES: usize = 10;
 /// Windows overlap but for one row: every so many of them are enough to place centres.
-const STRIDE: usize = 4;
-/// Attempts from other beginnings, of which the best is kept.
-const ATTEMPTS: usize = 3;
+const STRIDE: usize = 8;
+/// The most rounds in which centres are moved.
+const ROUNDS: u64 = 50;
 
 /// The distance to the nearest centre; a channel is to blame for its squares.
 pub(super) struct Centres;
@@ -37,7 +37,8 @@ impl Scorer for Centres {
         }
         // The generator behind it begins from a fixed seed.
         let model = KMeans::params(CENTRES)
-            .n_runs(ATTEMPTS)
+            .n_runs(1)
+            .max_n_iterations(ROUNDS)
             .fit(&DatasetBase::from(windows))
             .map_err(|_| Unable::Unfit)?;
         let centres = model.centroids();

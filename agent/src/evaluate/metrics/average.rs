@@ -21,6 +21,7 @@ pub fn average(machines: &[(&str, &Figures)]) -> Option<Figures> {
         segments: machines.iter().map(|(_, figures)| figures.segments).sum(),
         chance: over(&|figures| figures.chance),
         vus_pr: over(&|figures| figures.vus_pr),
+        vus_pr_coarse: over(&|figures| figures.vus_pr_coarse),
         deployable: alarms(|figures| &figures.deployable),
         oracle: alarms(|figures| &figures.oracle),
         attribution: blames.then(|| Attribution::of(&blamed)),

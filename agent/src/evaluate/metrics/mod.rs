@@ -11,6 +11,7 @@ use super::scorer::{BUDGETS_PER_DAY, DEFAULT_BUDGET, Run};
 use alarms::{Tally, oracle, shifted_recall, tally};
 use attribution::{Attribution, Blamed, judge};
 use serde::{Serialize, Serializer};
+use vus::{THRESHOLDS, THRESHOLDS_COARSE, vus_pr};
 
 /// What a detector came to on one machine, or on the mean over machines.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,6 +24,8 @@ pub struct Figures {
     pub chance: Option<f64>,
     /// VUS-PR of the ranking score. `None` where nothing is labelled.
     pub vus_pr: Option<f64>,
+    /// The same over 100 thresholds: to be compared with the tables of baselines beside the data.
+    pub vus_pr_coarse: Option<f64>,
     /// Alarms at thresholds from past data only, by budget.
     #[serde(serialize_with = "by_budget")]
     pub deployable: [Alarms; BUDGETS_PER_DAY.len()],
@@ -111,12 +114,14 @@ pub fn measure(machine: &Machine, run: &Run, seconds: f64, random: Option<&Figur
         deployable[place].recall_random = random.and_then(|random| random.deployable[place].recall);
         oracle[place].recall_random = random.and_then(|random| random.oracle[place].recall);
     }
+    let ranking = run.ranking.as_ref().unwrap_or(&run.score);
     let blamed = run.blame.as_ref().map(|blame| judge(machine, blame, &flags[DEFAULT_BUDGET]));
     Figures {
         days: machine.days(machine.test.nrows()),
         segments: ranges.len(),
         chance: (labelled > 0).then(|| labelled as f64 / machine.label.len() as f64),
-        vus_pr: vus::vus_pr(&ranges, run.ranking.as_ref().unwrap_or(&run.score)),
+        vus_pr: vus_pr(&ranges, ranking, THRESHOLDS),
+        vus_pr_coarse: vus_pr(&ranges, ranking, THRESHOLDS_COARSE),
         deployable,
         oracle,
         attribution: blamed.as_ref().map(|blamed| Attribution::of(blamed)),

@@ -6,17 +6,19 @@ use std::ops::Range;
 
 /// The widest tolerance, in samples: the figure that TSB-AD fixes for tables that are compared.
 const WINDOW: usize = 100;
-/// How many thresholds, evenly spaced in rank.
-const THRESHOLDS: usize = 250;
+/// How many thresholds, evenly spaced in rank: what TSB-AD's evaluation takes by itself.
+pub const THRESHOLDS: usize = 250;
+/// What the tables of baselines beside the data were computed with. Short segments gain with more thresholds, so compare like with like.
+pub const THRESHOLDS_COARSE: usize = 100;
 
-/// VUS-PR of `score` against the labelled `segments`; `None` without a segment.
+/// VUS-PR of `score` against the labelled `segments` over so many `thresholds`; `None` without a segment.
 ///
 /// To be read against its chance level, the share of labelled rows.
-pub fn vus_pr(segments: &[Range<usize>], score: &[f32]) -> Option<f64> {
-    if segments.is_empty() {
+pub fn vus_pr(segments: &[Range<usize>], score: &[f32], thresholds: usize) -> Option<f64> {
+    if segments.is_empty() || thresholds < 2 {
         return None;
     }
-    let steps = Steps::new(score);
+    let steps = Steps::new(score, thresholds);
     let mut hard = vec![false; score.len()];
     segments.iter().for_each(|segment| hard[segment.clone()].fill(true));
     let sum: f64 = (0..=WINDOW).map(|window| area((segments, &hard), &steps, window)).sum();
@@ -32,26 +34,26 @@ struct Steps {
 }
 
 impl Steps {
-    fn new(score: &[f32]) -> Self {
+    fn new(score: &[f32], count: usize) -> Self {
         let mut sorted = score.to_vec();
         sorted.sort_by(|a, b| b.total_cmp(a));
         let last = sorted.len() - 1;
-        let step = last as f64 / (THRESHOLDS - 1) as f64;
+        let step = last as f64 / (count - 1) as f64;
         let mut thresholds: Vec<f32> =
-            (0..THRESHOLDS).map(|n| sorted[((n as f64 * step) as usize).min(last)]).collect();
-        thresholds[THRESHOLDS - 1] = sorted[last];
+            (0..count).map(|n| sorted[((n as f64 * step) as usize).min(last)]).collect();
+        thresholds[count - 1] = sorted[last];
         let first: Vec<usize> =
             score.iter().map(|score| thresholds.partition_point(|threshold| threshold > score)).collect();
-        let flagged = summed(first.iter().map(|step| (*step, 1.0)));
+        let flagged = summed(count, first.iter().map(|step| (*step, 1.0)));
         Self { first, flagged }
     }
 }
 
 /// Sums of weights by step, each with all before it.
-fn summed(weights: impl Iterator<Item = (usize, f64)>) -> Vec<f64> {
-    let mut sums = vec![0.0; THRESHOLDS];
+fn summed(count: usize, weights: impl Iterator<Item = (usize, f64)>) -> Vec<f64> {
+    let mut sums = vec![0.0; count];
     weights.for_each(|(step, weight)| sums[step] += weight);
-    for step in 1..THRESHOLDS {
+    for step in 1..count {
         sums[step] += sums[step - 1];
     }
     sums
@@ -59,21 +61,24 @@ fn summed(weights: impl Iterator<Item = (usize, f64)>) -> Vec<f64> {
 
 /// The area under precision over recall for labels with flanks of `window / 2` samples.
 fn area((segments, hard): (&[Range<usize>], &[bool]), steps: &Steps, window: usize) -> f64 {
-    let rows = steps.first.len();
+    let (rows, count) = (steps.first.len(), steps.flagged.len());
     let soft = soft_labels(segments, rows, window);
     let events = merged(segments, rows, window / 2);
     let labelled: f64 = segments.iter().map(|segment| segment.len() as f64).sum();
     let weights = |row: usize| (steps.first[row], soft[row]);
     let inside = events.iter().cloned().flatten();
-    let found = summed(inside.clone().map(weights));
-    let flanks = summed(inside.filter(|row| !hard[*row]).map(weights));
-    let touched = summed(events.iter().map(|event| {
-        let first = event.clone().map(|row| steps.first[row]).min();
-        (first.unwrap_or(THRESHOLDS - 1), 1.0)
-    }));
+    let found = summed(count, inside.clone().map(weights));
+    let flanks = summed(count, inside.filter(|row| !hard[*row]).map(weights));
+    let touched = summed(
+        count,
+        events.iter().map(|event| {
+            let first = event.clone().map(|row| steps.first[row]).min();
+            (first.unwrap_or(count - 1), 1.0)
+        }),
+    );
     let mut sum = 0.0;
     let mut before = 0.0;
-    for step in 0..THRESHOLDS {
+    for step in 0..count {
         // Flanks count as positives only where they were flagged, and by half: a tolerance, not a duty.
         let positives = labelled + flanks[step] / 2.0;
         let recall = (found[step] / positives).min(1.0) * touched[step] / events.len() as f64;

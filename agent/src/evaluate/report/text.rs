@@ -35,6 +35,7 @@ fn ranking(lines: &[Line<'_>]) -> Table {
     let mut table = Table::new(&[
         "ranking, blame and cost",
         "VUS-PR",
+        "(coarse)",
         "1st true",
         "hit@100",
         "hit@150",
@@ -50,7 +51,7 @@ fn ranking(lines: &[Line<'_>]) -> Table {
         let blame = mean.attribution.unwrap_or_default();
         let parts =
             [blame.first, blame.hit100, blame.hit150, blame.first_all, blame.hit100_all, blame.hit150_all];
-        let mut cells = vec![line.detector.to_owned(), figure(mean.vus_pr, 3)];
+        let mut cells = vec![line.detector.to_owned(), figure(mean.vus_pr, 3), figure(mean.vus_pr_coarse, 3)];
         cells.extend(parts.map(|part| figure(part, 2)));
         cells.push(figure(Some(mean.us_per_sample), 1));
         cells.push(figure(Some(mean.bytes_per_sample), 1));
