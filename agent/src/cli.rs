@@ -73,6 +73,8 @@ pub enum Command {
     Diagnose(Diagnose),
     /// Checks what each source needs on this host and says what to grant; exit code 0 nothing, 1 something is lost
     Doctor(Doctor),
+    /// Runs detectors and baselines over labelled data sets; exit code 0, or 1 when a machine could not be read
+    Evaluate(Evaluate),
 }
 
 /// Flags of `top`.
@@ -176,6 +178,23 @@ pub struct Doctor {
     /// How long sources may take to open and to be read once, in seconds, 1 to 600
     #[arg(long, default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=600))]
     pub patience: u64,
+}
+
+/// Flags of `evaluate`.
+#[derive(Debug, Clone, Args)]
+pub struct Evaluate {
+    /// The folder that holds the data sets: smd/*.npz, asd/*.npz, nab/data/*.csv and their labels
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Writes the figures as one object as well: data set, detector, machine, figures
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Runs only this detector, beside the random score; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub detector: Vec<String>,
+    /// Runs only this machine; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub machine: Vec<String>,
 }
 
 impl Common {

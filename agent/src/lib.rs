@@ -13,6 +13,7 @@ pub mod demo;
 pub mod diagnose;
 pub mod doctor;
 pub mod engine;
+pub mod evaluate;
 pub mod export;
 pub mod feed;
 pub mod govern;

@@ -3,6 +3,7 @@
 //! Deterministic functions of what they have seen: no I/O, no threads, no clock. `DESIGN.md` says which method and why.
 #![forbid(unsafe_code)]
 
+pub mod extreme;
 pub mod incident;
 pub mod lifecycle;
 pub mod residual;
