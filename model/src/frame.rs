@@ -88,6 +88,16 @@ pub enum NoticeKind {
     Changed,
     /// Another device gives the same identity; it is not read.
     Duplicate,
+    /// The kernel's log tells of an error of an NVSwitch; the code is the SXid's number.
+    Sxid,
+    /// The kernel's log tells of a machine check; the code is 1 for an exception, 0 for one that was logged only.
+    MachineCheck,
+    /// The kernel's log tells of an error on the PCIe bus; the code is 0 corrected, 1 uncorrected, 2 uncorrected and fatal.
+    PcieAer,
+    /// The kernel's log tells that a process was killed for want of memory; the code is 0 the node's, 1 a control group's.
+    OutOfMemory,
+    /// The kernel's log tells of a task that is blocked for minutes in a call that cannot be interrupted.
+    HungTask,
 }
 
 /// One notice about one device.
