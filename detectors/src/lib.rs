@@ -3,6 +3,7 @@
 //! Deterministic functions of what they have seen: no I/O, no threads, no clock. `DESIGN.md` says which method and why.
 #![forbid(unsafe_code)]
 
+pub mod catalogue;
 pub mod extreme;
 pub mod incident;
 pub mod lifecycle;
@@ -11,6 +12,7 @@ pub mod rules;
 pub mod subspace;
 pub mod thresholds;
 
+pub use catalogue::Catalogue;
 pub use incident::{Correlator, Kin};
 pub use lifecycle::Lifecycle;
 pub use thresholds::{Pace, Thresholds};
@@ -32,8 +34,18 @@ pub const BUILT_IN: &[Entry] = &[
     Entry { name: "lost", open: rules::lost::open },
     Entry { name: "hung", open: rules::hung::open },
     Entry { name: "notice", open: rules::notice::open },
+    Entry { name: "health", open: rules::health::open },
     Entry { name: "throttle", open: rules::throttle::open },
+    Entry { name: "clock", open: rules::clock::open },
     Entry { name: "ecc", open: rules::ecc::open },
+    Entry { name: "spares", open: rules::spares::open },
     Entry { name: "pcie", open: rules::pcie::open },
+    Entry { name: "links", open: rules::links::open },
+    Entry { name: "fabric", open: rules::fabric::open },
+    Entry { name: "stuck", open: rules::stuck::open },
+    Entry { name: "fans", open: rules::fans::open },
+    Entry { name: "supply", open: rules::supply::open },
+    Entry { name: "ports", open: rules::ports::open },
+    Entry { name: "kernel", open: rules::kernel::open },
     Entry { name: "residual", open: residual::open },
 ];

@@ -1,8 +1,9 @@
 //! The life of events: raised, held, cleared, with hysteresis and deduplication, the same for every detector.
+use crate::catalogue::Limit;
 use crate::thresholds::Thresholds;
 use model::event::Phase;
 use model::snapshot::EVENTS_MAX;
-use model::{DeviceTable, Event, EventId, FaultKind, Finding, Severity, Timestamp};
+use model::{DeviceTable, Event, EventId, FaultKind, Finding, Remedy, Severity, Timestamp};
 use std::borrow::Cow;
 
 /// The most events that are active at once. One more ends a milder one early, or is dropped; both are counted.
@@ -77,15 +78,32 @@ impl Lifecycle {
         self.ended = 0;
         self.active.iter_mut().for_each(|event| event.phase = Phase::Held);
         let thresholds = self.thresholds;
+        let coalesce_s = thresholds.catalogue.limit(Limit::XidCoalesce);
         self.pending.iter_mut().for_each(|waiting| waiting.age(thresholds.pace(waiting.key.2).within_beats));
         for finding in findings {
             match self.keys.iter().position(|known| *known == key(finding)) {
-                Some(place) => hold(&mut self.active[place], finding, at, thresholds.xid_coalesce_s),
+                Some(place) => hold(&mut self.active[place], finding, at, coalesce_s),
                 None => self.consider(at, finding),
             }
         }
         self.pending.retain(|waiting| waiting.seen != 0);
         self.end_quiet(at, devices);
+        findings.iter().for_each(|finding| self.follow_driver(finding));
+    }
+
+    /// Lets the driver's own recovery action stand in for the remedy of the device's other faults. Not for an inspection: what
+    /// is worn or came back after resets is not mended by another.
+    fn follow_driver(&mut self, asked: &Finding) {
+        if asked.fault != FaultKind::RecoveryWanted {
+            return;
+        }
+        let catalogue = self.thresholds.catalogue;
+        let yields = |event: &&mut Event| {
+            event.device == asked.device
+                && catalogue.row(event.fault).driver_wins
+                && event.remedy < Remedy::InspectHardware
+        };
+        self.active.iter_mut().filter(yields).for_each(|event| event.remedy = asked.remedy);
     }
 
     /// Counts a finding that is no event yet, and makes it one when enough beats have seen it.

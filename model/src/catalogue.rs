@@ -133,6 +133,7 @@ catalogue! {
     "accelerator_xid_errors_total" Count Counter 0.0..COUNTER_MAX ACCELERATOR "XID errors that the driver reported while wattkeeper watched." { XidErrors; }
     "accelerator_xid_last_code" Count Gauge 0.0..100000.0 ACCELERATOR "Code of the last XID error; absent when none was seen." { XidLastCode; }
     "accelerator_processes" Count Gauge 0.0..100000.0 PART "Processes that hold a context on the accelerator." { Processes; }
+    "accelerator_process_blocked_seconds" Seconds Gauge 0.0..1e9 ACCELERATOR "How long one of the accelerator's processes has been in uninterruptible sleep at every look; the longest." { ProcessBlocked; }
     "accelerator_performance_state" Count Gauge 0.0..15.0 ACCELERATOR "Performance state, 0 the highest." { PerformanceState; }
 
     // Links between accelerators

@@ -267,7 +267,8 @@ impl Event {
         match (self.code, &*self.detail) {
             (0, "") => title.to_owned(),
             (0, detail) => format!("{title}: {detail}"),
-            (code, _) => format!("{title} {code}"),
+            (code, "") => format!("{title} {code}"),
+            (code, detail) => format!("{title} {code}: {detail}"),
         }
     }
 }

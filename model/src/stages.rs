@@ -162,6 +162,11 @@ impl EventSink {
         &self.findings
     }
 
+    /// The findings of this beat so far, for a detector that knows better what is to be done about them.
+    pub fn revise(&mut self) -> impl Iterator<Item = &mut Finding> {
+        self.findings.iter_mut()
+    }
+
     /// Findings dropped since the start.
     pub fn dropped(&self) -> u64 {
         self.dropped

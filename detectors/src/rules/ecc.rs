@@ -1,61 +1,74 @@
-//! Uncorrectable memory errors: any new one is a fault (DCGM's health check fails on the first).
-use super::{evidence, finding};
+//! Memory errors that ECC could not correct: of device memory, of on-chip memory.
+use super::watch::{ByDevice, Meter};
+use super::{Voice, evidence};
+use crate::catalogue::Limit;
 use crate::thresholds::Thresholds;
-use model::{Detector, Device, EventSink, Evidence, FaultKind, Frame, History, Metric, Severity};
+use model::{Detector, Device, EventSink, Evidence, FaultKind, Frame, History, Metric};
 
-/// What is remembered of one device.
-#[derive(Debug, Clone, Copy, Default)]
-struct Watched {
-    generation: u32,
-    /// The aggregate count when it was last read; one that was there before us is no new fault.
-    aggregate: Option<f64>,
-}
+/// Where on-chip errors are counted one by one, on boards that have no sum.
+const ON_CHIP: [Metric; 4] = [
+    Metric::EccUncorrectedL1,
+    Metric::EccUncorrectedL2,
+    Metric::EccUncorrectedRegisters,
+    Metric::EccUncorrectedTexture,
+];
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Ecc {
-    /// By device index.
-    watched: Vec<Watched>,
+    voice: Voice,
+    aggregates: ByDevice<Meter>,
 }
 
 /// Opens the rule.
-pub fn open(_: &Thresholds) -> Box<dyn Detector> {
-    Box::new(Ecc::default())
+pub fn open(thresholds: &Thresholds) -> Box<dyn Detector> {
+    let voice = Voice { name: "ecc", catalogue: thresholds.catalogue };
+    Box::new(Ecc { voice, aggregates: ByDevice::default() })
 }
 
 impl Ecc {
-    fn follow(&mut self, frame: &Frame, device: &Device) -> Option<Evidence> {
-        let watched = &mut self.watched[device.id.index()];
-        if watched.generation != device.generation {
-            *watched = Watched { generation: device.generation, aggregate: None };
-        }
+    fn uncorrectable(&mut self, frame: &Frame, device: &Device) -> Option<Evidence> {
         // Compared with the last count that was read, so that errors in a gap are seen after it.
-        let count = frame.value(device.id, Metric::EccUncorrectedAggregate);
-        let before = watched.aggregate;
-        watched.aggregate = count.or(before);
-        let grown = count.zip(before).filter(|(count, before)| count > before);
+        let growth = self.aggregates.of(device).read(frame, device, Metric::EccUncorrectedAggregate);
+        let grown = growth.filter(|growth| growth.count > 0.0);
         // A volatile count since the driver was loaded is a fault of this boot, whenever we began to look.
         let volatile = frame.value(device.id, Metric::EccUncorrectedVolatile).filter(|count| *count > 0.0);
         let volatile = volatile.map(|count| evidence(Metric::EccUncorrectedVolatile, count, 0.0));
-        volatile.or(grown.map(|(count, before)| evidence(Metric::EccUncorrectedAggregate, count, before)))
+        let grown = grown.map(|g| evidence(Metric::EccUncorrectedAggregate, g.now, g.now - g.count));
+        volatile.or(grown)
+    }
+
+    /// Errors on the chip, above the limit.
+    fn on_chip(&self, frame: &Frame, device: &Device) -> Option<Evidence> {
+        let limit = self.voice.catalogue.limit(Limit::SramErrors);
+        let value = |metric| frame.value(device.id, metric).unwrap_or(0.0);
+        let sum = value(Metric::EccUncorrectedSram);
+        let (parts, worst) =
+            ON_CHIP.into_iter().fold((0.0, Metric::EccUncorrectedL1), |(all, worst), metric| {
+                (all + value(metric), if value(metric) > value(worst) { metric } else { worst })
+            });
+        let metric = if sum >= parts { Metric::EccUncorrectedSram } else { worst };
+        (sum.max(parts) > limit).then(|| evidence(metric, sum.max(parts), limit))
     }
 }
 
 impl Detector for Ecc {
     fn name(&self) -> &'static str {
-        "ecc"
+        self.voice.name
     }
 
     fn observe(&mut self, frame: &Frame, _: &History, events: &mut EventSink) {
-        self.watched.resize(frame.devices.len(), Watched::default());
+        self.aggregates.fit(&frame.devices);
         for device in frame.devices.accelerators() {
-            if let Some(evidence) = self.follow(frame, device) {
-                let (fault, severity) = (FaultKind::EccUncorrectable, Severity::Critical);
-                events.push(finding("ecc", device.id, fault, severity, evidence));
+            if let Some(seen) = self.uncorrectable(frame, device) {
+                events.push(self.voice.says(FaultKind::EccUncorrectable, device, seen));
+            }
+            if let Some(seen) = self.on_chip(frame, device) {
+                events.push(self.voice.says(FaultKind::SramUncorrectable, device, seen));
             }
         }
     }
 
     fn bytes(&self) -> usize {
-        self.watched.capacity() * size_of::<Watched>()
+        self.aggregates.bytes()
     }
 }

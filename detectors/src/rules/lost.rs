@@ -1,9 +1,8 @@
 //! Lost devices: an accelerator that vanished, or that is listed and no longer answers.
-use super::{evidence, finding};
+use super::watch::ByDevice;
+use super::{Voice, evidence};
 use crate::thresholds::Thresholds;
-use model::{
-    Absence, Detector, Device, DeviceId, EventSink, FaultKind, Frame, History, Metric, NoticeKind, Severity,
-};
+use model::{Absence, Detector, Device, DeviceId, EventSink, FaultKind, Frame, History, Metric, NoticeKind};
 
 /// What every accelerator can say of itself in some combination; one value among them is an answer.
 const MAIN: [Metric; 5] = [
@@ -14,22 +13,16 @@ const MAIN: [Metric; 5] = [
     Metric::MemoryUsed,
 ];
 
-/// What is remembered of one device.
-#[derive(Debug, Clone, Copy, Default)]
-struct Watched {
-    generation: u32,
-    lost: bool,
-}
-
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Lost {
-    /// By device index.
-    watched: Vec<Watched>,
+    voice: Voice,
+    lost: ByDevice<bool>,
 }
 
 /// Opens the rule.
-pub fn open(_: &Thresholds) -> Box<dyn Detector> {
-    Box::new(Lost::default())
+pub fn open(thresholds: &Thresholds) -> Box<dyn Detector> {
+    let voice = Voice { name: "lost", catalogue: thresholds.catalogue };
+    Box::new(Lost { voice, lost: ByDevice::default() })
 }
 
 fn silent(frame: &Frame, device: DeviceId) -> bool {
@@ -47,37 +40,34 @@ fn answers(frame: &Frame, device: DeviceId) -> bool {
 impl Lost {
     /// Whether the device is lost. Once lost it stays so until it answers: a device that is back but late is not well.
     fn follow(&mut self, frame: &Frame, device: &Device) -> bool {
-        let watched = &mut self.watched[device.id.index()];
-        if watched.generation != device.generation {
-            *watched = Watched { generation: device.generation, lost: false };
-        }
+        let lost = self.lost.of(device);
         let mut notices = frame.notices.iter();
         let went = device.gone || notices.any(|n| n.kind == NoticeKind::Gone && n.device == device.id);
         if went || silent(frame, device.id) {
-            watched.lost = true;
+            *lost = true;
         } else if answers(frame, device.id) {
-            watched.lost = false;
+            *lost = false;
         }
-        watched.lost
+        *lost
     }
 }
 
 impl Detector for Lost {
     fn name(&self) -> &'static str {
-        "lost"
+        self.voice.name
     }
 
     fn observe(&mut self, frame: &Frame, _: &History, events: &mut EventSink) {
-        self.watched.resize(frame.devices.len(), Watched::default());
+        self.lost.fit(&frame.devices);
         for device in frame.devices.iter().filter(|device| device.info.kind.is_accelerator()) {
             if self.follow(frame, device) {
                 let evidence = evidence(Metric::Up, 0.0, 1.0);
-                events.push(finding("lost", device.id, FaultKind::DeviceLost, Severity::Critical, evidence));
+                events.push(self.voice.says(FaultKind::DeviceLost, device, evidence));
             }
         }
     }
 
     fn bytes(&self) -> usize {
-        self.watched.capacity() * size_of::<Watched>()
+        self.lost.bytes()
     }
 }

@@ -1,7 +1,8 @@
 //! Slowdowns for heat and for want of power. A power cap, ours or another's, is no fault and is not looked at.
-use super::{evidence, finding};
+use super::{Voice, evidence};
+use crate::catalogue::Limit;
 use crate::thresholds::Thresholds;
-use model::{Detector, Device, DeviceId, EventSink, Evidence, FaultKind, Frame, History, Metric, Severity};
+use model::{Detector, Device, DeviceId, EventSink, Evidence, FaultKind, Frame, History, Metric};
 
 /// Parts of the window, the bits of a [`Spans`]; with a window of a minute each is a second.
 const PARTS: u32 = 60;
@@ -69,7 +70,7 @@ impl Spans {
 
 #[derive(Debug)]
 struct Throttle {
-    thresholds: Thresholds,
+    voice: Voice,
     /// By device index.
     spans: Vec<Spans>,
     /// Time that is not yet a whole part, in parts.
@@ -78,13 +79,14 @@ struct Throttle {
 
 /// Opens the rule.
 pub fn open(thresholds: &Thresholds) -> Box<dyn Detector> {
-    Box::new(Throttle { thresholds: *thresholds, spans: Vec::new(), rest: 0.0 })
+    let voice = Voice { name: "throttle", catalogue: thresholds.catalogue };
+    Box::new(Throttle { voice, spans: Vec::new(), rest: 0.0 })
 }
 
 impl Throttle {
     /// The parts that have passed since the beat before.
     fn parts(&mut self, frame: &Frame) -> u32 {
-        let part_s = self.thresholds.slowdown_window_s / f64::from(PARTS);
+        let part_s = self.voice.catalogue.limit(Limit::SlowdownWindow) / f64::from(PARTS);
         self.rest = (self.rest + frame.beat_s / part_s).min(f64::from(PARTS_A_BEAT));
         // Between 0 and PARTS_A_BEAT by the line above.
         let whole = self.rest as u32;
@@ -93,26 +95,26 @@ impl Throttle {
     }
 
     /// The worse of two reasons, when it was seen for long enough.
-    fn worse(&self, device: DeviceId, reasons: [Reason; 2]) -> Option<Evidence> {
+    fn worse(&self, device: DeviceId, reasons: [Reason; 2], limit: Limit) -> Option<Evidence> {
         let spans = &self.spans[device.index()];
         let [first, second] = reasons.map(|reason| (spans.share(reason), reason));
         let (share, reason) = if second.0 > first.0 { second } else { first };
-        let limit = self.thresholds.slowdown_share;
+        let limit = self.voice.catalogue.limit(limit);
         (share >= limit).then(|| evidence(reason.metric(), share, limit))
     }
 
-    /// A slowdown that does not keep the device away from its shutdown temperature is critical.
-    fn severity(&self, frame: &Frame, device: DeviceId) -> Severity {
+    /// Whether a slowdown does not keep the device away from its shutdown temperature.
+    fn critical(&self, frame: &Frame, device: DeviceId) -> bool {
         let limit = frame.value(device, Metric::TemperatureShutdown);
         let near = frame.value(device, Metric::Temperature).zip(limit);
-        let critical = near.is_some_and(|(now, limit)| now >= limit - self.thresholds.thermal_margin_c);
-        if critical { Severity::Critical } else { Severity::Warning }
+        let margin_c = self.voice.catalogue.limit(Limit::ShutdownMargin);
+        near.is_some_and(|(now, limit)| now >= limit - margin_c)
     }
 }
 
 impl Detector for Throttle {
     fn name(&self) -> &'static str {
-        "throttle"
+        self.voice.name
     }
 
     fn observe(&mut self, frame: &Frame, _: &History, events: &mut EventSink) {
@@ -120,13 +122,16 @@ impl Detector for Throttle {
         let parts = self.parts(frame);
         for device in frame.devices.accelerators() {
             self.spans[device.id.index()].pass(parts, frame, device);
-            if let Some(evidence) = self.worse(device.id, [Reason::HwThermal, Reason::SwThermal]) {
-                let severity = self.severity(frame, device.id);
-                events.push(finding("throttle", device.id, FaultKind::ThermalSlowdown, severity, evidence));
+            if let Some(evidence) =
+                self.worse(device.id, [Reason::HwThermal, Reason::SwThermal], Limit::ThermalShare)
+            {
+                let worst = self.critical(frame, device.id);
+                events.push(self.voice.tells(FaultKind::ThermalSlowdown, device, evidence, worst));
             }
-            if let Some(evidence) = self.worse(device.id, [Reason::PowerBrake, Reason::HwOther]) {
-                let severity = Severity::Warning;
-                events.push(finding("throttle", device.id, FaultKind::PowerBrake, severity, evidence));
+            if let Some(evidence) =
+                self.worse(device.id, [Reason::PowerBrake, Reason::HwOther], Limit::BrakeShare)
+            {
+                events.push(self.voice.says(FaultKind::PowerBrake, device, evidence));
             }
         }
     }
