@@ -3,13 +3,15 @@
 //! Deterministic functions of what they have seen: no I/O, no threads, no clock. `DESIGN.md` says which method and why.
 #![forbid(unsafe_code)]
 
+pub mod alarm;
+mod bytes;
 pub mod catalogue;
 pub mod extreme;
 pub mod incident;
+pub mod level;
 pub mod lifecycle;
 pub mod residual;
 pub mod rules;
-pub mod subspace;
 pub mod thresholds;
 
 pub use catalogue::Catalogue;

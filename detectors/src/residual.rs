@@ -1,31 +1,27 @@
-//! The windowed PCA residual: how far a device's counters are from moving together as they used to, and which of them.
+//! The residual: how far a device's counters are from moving together as they used to, since when, and which of them.
+//!
+//! One level model (`level`) a device and one alarm (`alarm`) on its score. Only the life of the models is here: from which past they
+//! begin, when they are fitted anew, when they keep silent, when they are forgotten, and how they outlive the agent.
+mod kept;
+mod model_of;
 mod rows;
 mod watched;
 
-use crate::subspace::{LAGS, REACH, Scratch, Subspace};
+use crate::level::{REACH, Scratch};
 use crate::thresholds::Thresholds;
 use model::stages::{Fit, Fitted};
 use model::{
-    Detector, Device, DeviceId, DeviceKind, EventSink, Evidence, FaultKind, Finding, Frame, History, Metric,
-    Severity,
+    Detector, Device, DeviceKind, EventSink, FaultKind, Finding, Frame, History, Severity, Stand, Standing,
 };
-use rows::{Lesson, Span};
-use watched::Watched;
+use model_of::{Learnt, Model, Work};
+use watched::{Due, ROWS_MAX, Watched};
 
-#[derive(Debug)]
-struct Model {
-    channels: Vec<Metric>,
-    /// The loads it has learnt.
-    domain: Vec<Span>,
-    subspace: Subspace,
-}
-
-/// What a fit gives back.
-struct Learnt {
-    device: DeviceId,
-    epoch: u32,
-    model: Option<Model>,
-}
+/// The detector's name.
+const NAME: &str = "residual";
+/// A beat this many times longer than usual breaks the window: lags no longer mean what was learnt.
+const LONG_BEAT: f64 = 3.0;
+/// The weight of the newest beat in what is usual.
+const BEAT_WEIGHT: f64 = 0.05;
 
 /// What is known of one device.
 #[derive(Debug, Default)]
@@ -44,117 +40,116 @@ impl Subject {
     }
 }
 
-/// The detector. One model a device, fitted on its own past.
+/// The detector. One model a device, learnt from its own past.
 #[derive(Debug)]
 pub struct Residual {
     thresholds: Thresholds,
     /// By device index.
     subjects: Vec<Subject>,
+    /// Models of an earlier run, by device key, until their device is met.
+    kept: Vec<(String, Model)>,
     scratch: Scratch,
+    row: Vec<f32>,
+    /// The usual length of a beat, in seconds; 0 until one is known.
+    beat_s: f64,
     /// The device that was fitted last.
     turn: usize,
 }
 
 /// Opens the detector.
 pub fn open(thresholds: &Thresholds) -> Box<dyn Detector> {
-    Box::new(Residual { thresholds: *thresholds, subjects: Vec::new(), scratch: Scratch::default(), turn: 0 })
+    Box::new(Residual {
+        thresholds: *thresholds,
+        subjects: Vec::new(),
+        kept: Vec::new(),
+        scratch: Scratch::default(),
+        row: Vec::new(),
+        beat_s: 0.0,
+        turn: 0,
+    })
 }
 
 fn modelled(device: &Device) -> bool {
     !device.gone && (device.info.kind.is_accelerator() || device.info.kind == DeviceKind::Node)
 }
 
-impl Model {
-    /// Whether the load is one that it has learnt; `None` when that cannot be read.
-    fn knows(&self, frame: &Frame, device: DeviceId, thresholds: &Thresholds) -> Option<bool> {
-        self.domain.iter().try_fold(true, |known, span| {
-            let limit = span.metric == Metric::PowerLimitEnforced;
-            let share =
-                if limit { thresholds.residual_limit_share } else { thresholds.residual_domain_share };
-            Some(known && span.has(frame.value(device, span.metric)?, share))
-        })
-    }
-
-    fn point(&self, view: (&Frame, &History), device: DeviceId, place: usize) -> Option<f64> {
-        let (channel, lag) = (place / LAGS.len(), place % LAGS.len());
-        view.1.series(view.0, device, self.channels[channel])?.ago(LAGS[lag])
-    }
-
-    /// The residual of this beat; `None` when a point is missing: gaps are the business of other detectors.
-    fn score(&self, view: (&Frame, &History), device: DeviceId, scratch: &mut Scratch) -> Option<f64> {
-        let places = 0..self.channels.len() * LAGS.len();
-        if places.clone().any(|place| self.point(view, device, place).is_none()) {
-            return None;
-        }
-        let row = places.map(|place| self.point(view, device, place).unwrap_or(0.0));
-        Some(self.subspace.score(row, scratch))
-    }
-
-    /// The channels with the largest squared residual, as evidence.
-    fn worst(&self, view: (&Frame, &History), device: DeviceId, scratch: &Scratch) -> [Option<Evidence>; 4] {
-        let mut taken = [usize::MAX; 4];
-        std::array::from_fn(|place| {
-            let free = scratch.blame.iter().enumerate().filter(|(channel, _)| !taken.contains(channel));
-            let (channel, _) = free.max_by(|a, b| a.1.total_cmp(b.1))?;
-            taken[place] = channel;
-            let observed = self.point(view, device, channel * LAGS.len())?;
-            let expected = self.subspace.expected(channel, scratch);
-            Some(Evidence { metric: self.channels[channel], observed, expected })
-        })
-    }
-}
-
 impl Residual {
     /// The finding of one device on this beat, if there is one.
-    fn look(&mut self, frame: &Frame, history: &History, device: &Device) -> Option<Finding> {
-        let Self { thresholds, subjects, scratch, .. } = self;
+    fn look(&mut self, view: (&Frame, &History), device: &Device, long: bool) -> Option<Finding> {
+        let Self { thresholds, subjects, scratch, row, .. } = self;
         let subject = &mut subjects[device.id.index()];
-        subject.watched.follow(frame, device, thresholds);
+        subject.watched.follow(view.0, device, thresholds);
         if subject.generation != device.generation {
             subject.generation = device.generation;
             subject.forget();
         }
-        let model = subject.model.as_ref()?;
-        if !model.knows(frame, device.id, thresholds)? {
-            subject.watched.note_novel(thresholds);
+        let model = subject.model.as_mut()?;
+        if long {
+            model.gap();
         }
-        if !subject.watched.may_judge() {
+        if !model.present(view, device.id, row) {
+            model.gap();
             return None;
         }
-        let view = (frame, history);
-        let score = model.score(view, device.id, scratch)? / thresholds.residual_score;
-        let unusual = score >= 1.0;
-        let evidence = if unusual { model.worst(view, device.id, scratch) } else { [None; 4] };
-        if subject.watched.judged(unusual, thresholds) {
-            subject.forget();
+        if !model.knows(view.0, device.id, thresholds)? {
+            subject.watched.note_novel(thresholds);
         }
-        let (device, fault) = (device.id, FaultKind::Residual);
-        let severity = Severity::Info;
-        unusual.then_some(Finding {
-            detector: "residual",
-            device,
-            fault,
+        let quiet = subject.watched.may_judge();
+        let verdict = model.judge(row, quiet, view.0.at.mono_ns, scratch)?;
+        if subject.watched.judged(verdict.held, thresholds) {
+            subject.forget();
+            return None;
+        }
+        let threshold = verdict.threshold.filter(|_| verdict.held)?;
+        Some(Finding {
+            detector: NAME,
+            device: device.id,
+            fault: FaultKind::Residual,
             code: 0,
             detail: "",
-            severity,
-            remedy: fault.remedy(),
-            score,
-            evidence,
+            severity: Severity::Info,
+            remedy: FaultKind::Residual.remedy(),
+            score: f64::from(verdict.jump / threshold).max(1.0),
+            evidence: model.worst(row, scratch),
         })
+    }
+
+    /// Whether this beat took so much longer than usual that lags mean nothing over it.
+    fn long(&mut self, beat_s: f64) -> bool {
+        let usual = if self.beat_s > 0.0 { self.beat_s } else { beat_s };
+        self.beat_s = usual + BEAT_WEIGHT * (beat_s - usual);
+        beat_s > LONG_BEAT * usual
+    }
+
+    /// The share of the node's budget that one model has.
+    fn budget_per_day(&self, frame: &Frame) -> f64 {
+        let models = frame.devices.iter().filter(|device| modelled(device)).count();
+        self.thresholds.budget_per_day / models.max(1) as f64
+    }
+
+    /// The device whose turn it is to be fitted, and how. One a beat: gathering rows is a copy, and eight at once would be felt.
+    fn next<'a>(&self, frame: &'a Frame, points: usize) -> Option<(&'a Device, Due)> {
+        let due = |device: &'a Device| {
+            let subject = self.subjects.get(device.id.index()).filter(|_| modelled(device))?;
+            Some((device, subject.watched.due(subject.model.is_some(), points, &self.thresholds)?))
+        };
+        let after = frame.devices.iter().filter(|device| device.id.index() > self.turn);
+        after.filter_map(due).next().or_else(|| frame.devices.iter().find_map(due))
     }
 }
 
 impl Detector for Residual {
     fn name(&self) -> &'static str {
-        "residual"
+        NAME
     }
 
     fn observe(&mut self, frame: &Frame, history: &History, events: &mut EventSink) {
         self.subjects.resize_with(frame.devices.len(), Subject::default);
+        let long = self.long(frame.beat_s);
         for device in frame.devices.iter() {
             if !modelled(device) {
                 self.subjects[device.id.index()].watched = Watched::default();
-            } else if let Some(finding) = self.look(frame, history, device) {
+            } else if let Some(finding) = self.look((frame, history), device, long) {
                 events.push(finding);
             }
         }
@@ -162,40 +157,90 @@ impl Detector for Residual {
 
     fn bytes(&self) -> usize {
         let models = self.subjects.iter().filter_map(|subject| subject.model.as_ref());
-        self.subjects.capacity() * size_of::<Subject>()
-            + models.map(|model| model.subspace.bytes()).sum::<usize>()
+        self.subjects.capacity() * size_of::<Subject>() + models.map(Model::bytes).sum::<usize>()
+    }
+
+    fn standings(&self, list: &mut Vec<Standing>) {
+        for (index, subject) in self.subjects.iter().enumerate() {
+            let Some(device) = subject.watched.device() else { continue };
+            debug_assert_eq!(device.index(), index, "subjects lie by device");
+            let model = subject.model.as_ref().map(|model| model.progress());
+            let stand = match (model, subject.watched.mask()) {
+                (None, _) => Stand::Learning { progress: subject.watched.progress(&self.thresholds) / 2.0 },
+                (Some(progress), _) if progress < 1.0 => Stand::Learning { progress: 0.5 + progress / 2.0 },
+                (_, Some((mask, beats))) => Stand::Masked { mask, left_s: beats as f64 * self.beat_s },
+                _ => Stand::Watching,
+            };
+            list.push(Standing { detector: NAME.into(), device, stand });
+        }
+    }
+
+    fn learnt(&self, frame: &Frame) -> Option<Vec<u8>> {
+        let live = frame.devices.iter().filter_map(|device| {
+            let model = self.subjects.get(device.id.index())?.model.as_ref()?;
+            Some((&*device.info.key, model))
+        });
+        let waiting = self.kept.iter().map(|(key, model)| (key.as_str(), model));
+        kept::write(live.chain(waiting))
+    }
+
+    fn recall(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
+        self.kept = kept::read(bytes, self.thresholds.budget_per_day)?;
+        Ok(())
     }
 
     fn fit(&mut self, frame: &Frame, history: &History) -> Option<Fit> {
-        // One device a beat, in turn: gathering rows is a copy, and eight at once would be felt.
+        self.greet(frame);
         let points = history.points();
-        let due = |device: &&Device| {
-            let subject = self.subjects.get(device.id.index());
-            modelled(device) && subject.is_some_and(|subject| subject.watched.due(points, &self.thresholds))
-        };
-        let after = |device: &&Device| device.id.index() > self.turn;
-        let mut devices = frame.devices.iter();
-        let device = devices.find(|d| after(d) && due(d)).or_else(|| frame.devices.iter().find(due))?;
+        let (device, due) = self.next(frame, points)?;
         self.turn = device.id.index();
-        let subject = &mut self.subjects[self.turn];
+        let budget = self.budget_per_day(frame);
+        let beat_s = self.beat_s;
+        let subject = &mut self.subjects[device.id.index()];
         subject.watched.tried(&self.thresholds);
-        let agos: Vec<usize> = subject.watched.rows(points).collect();
-        let lesson = rows::gather(frame, history, device, &agos)?;
-        let (device, epoch) = (device.id, subject.epoch);
-        Some(Box::new(move || -> Fitted {
-            let Lesson { channels, domain, rows } = lesson;
-            let model = Subspace::fit(&rows).map(|subspace| Model { channels, domain, subspace });
-            Box::new(Learnt { device, epoch, model })
-        }))
+        let (id, epoch) = (device.id, subject.epoch);
+        let work = match (due, subject.model.as_mut()) {
+            (Due::Fit, Some(model)) => model.refit(budget),
+            _ => {
+                let beats = (ROWS_MAX + REACH).min(points);
+                let usable = |ago| subject.watched.usable(ago);
+                Work::model(rows::gather((frame, history), device, beats, usable)?, budget, beat_s)
+            }
+        };
+        Some(Box::new(move || -> Fitted { Box::new(Learnt { device: id, epoch, what: work.run() }) }))
     }
 
     fn fitted(&mut self, result: Fitted) {
         let Ok(learnt) = result.downcast::<Learnt>() else { return };
         let Some(subject) = self.subjects.get_mut(learnt.device.index()) else { return };
-        if learnt.model.is_none() {
-            subject.watched.failed();
-        } else if learnt.epoch == subject.epoch {
-            subject.model = learnt.model;
+        if learnt.epoch != subject.epoch {
+            return;
+        }
+        match learnt.what {
+            Some(what) => what.hand_over(&mut subject.model),
+            None => subject.watched.failed(),
+        }
+    }
+}
+
+impl Residual {
+    /// Gives devices that are met the model that an earlier run had of them.
+    fn greet(&mut self, frame: &Frame) {
+        if self.kept.is_empty() {
+            return;
+        }
+        let budget = self.budget_per_day(frame);
+        for device in frame.devices.iter().filter(|device| modelled(device)) {
+            let Some(place) = self.kept.iter().position(|(key, _)| *key == *device.info.key) else {
+                continue;
+            };
+            let (_, mut model) = self.kept.swap_remove(place);
+            model.set_budget(budget);
+            let subject = &mut self.subjects[device.id.index()];
+            if subject.model.is_none() {
+                subject.watched.tried(&self.thresholds);
+                subject.model = Some(model);
+            }
         }
     }
 }

@@ -29,18 +29,24 @@ pub struct Thresholds {
     /// own; over when a minute passed without it. Ours: two scrapes at Prometheus' default of 15 s, and a margin.
     pub rule_pace: Pace,
 
+    /// False episodes that the operator puts up with, a day and node; the models of a node share it. The default is the roll
+    /// call of facts 3.6: strict false episodes a day at which detectors are compared.
+    pub budget_per_day: f64,
+
     /// Usable beats before the residual's first fit; until then it is learning. Ours.
     pub residual_learn_beats: usize,
     /// Beats from one fit to the next. Ours.
     pub residual_refit_beats: usize,
-    /// Residual, in multiples of its own 99 % quantile in training, above which a beat is unusual. Ours and conservative:
-    /// statistics rank and explain, rules act.
-    pub residual_score: f64,
     /// Beats after a change of the power limit that the residual neither judges nor learns: our own cap is no anomaly.
     pub residual_mask_beats: usize,
     /// Beats after a load or a limit never learnt, or a process that came or went, that the residual does not judge. Ours:
     /// the time in which a heat sink follows its board's power.
     pub residual_settle_beats: usize,
+    /// Utilisation below which a device does nothing. Ours: a driver's own housekeeping stays below.
+    pub residual_idle_share: f64,
+    /// Beats of work or of idleness after which their end is that of a job rather than a pause. Ours: a minute at one beat a
+    /// second.
+    pub residual_job_beats: usize,
     /// How far outside what was learnt a load may be and still be judged, as a share of the metric's size. Ours.
     pub residual_domain_share: f64,
     /// The same for the enforced power limit, where less already moves clock and power apart. Ours.
@@ -48,7 +54,7 @@ pub struct Thresholds {
     /// Unusual beats, less usual ones, after which what is unusual has become the rule: the model is forgotten and the event
     /// ends. Ours: half an hour at one beat a second; a change of work must not be an alarm for ever.
     pub residual_rebase_beats: usize,
-    /// Eight of ten beats: one strange beat is no event.
+    /// Three of five beats: the threshold keeps to the budget, and one strange beat is no event.
     pub residual_pace: Pace,
 }
 
@@ -56,7 +62,6 @@ impl Thresholds {
     /// How findings of a fault become an event.
     pub fn pace(&self, fault: FaultKind) -> Pace {
         match fault {
-            FaultKind::Change => self.residual_pace,
             FaultKind::Residual => self.residual_pace,
             _ => match self.catalogue.row(fault) {
                 row if row.listed => row.pace,
@@ -71,15 +76,17 @@ impl Default for Thresholds {
         Self {
             catalogue: Catalogue::built_in(),
             rule_pace: Pace::at_once(60.0),
+            budget_per_day: 0.2,
             residual_learn_beats: 300,
-            residual_refit_beats: 600,
-            residual_score: 3.0,
+            residual_refit_beats: 3600,
             residual_mask_beats: 30,
             residual_settle_beats: 120,
+            residual_idle_share: 0.05,
+            residual_job_beats: 60,
             residual_domain_share: 0.1,
             residual_limit_share: 0.02,
             residual_rebase_beats: 1800,
-            residual_pace: Pace { raise_beats: 8, within_beats: 10, quiet_s: 30.0 },
+            residual_pace: Pace { raise_beats: 3, within_beats: 5, quiet_s: 30.0 },
         }
     }
 }

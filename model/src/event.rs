@@ -119,8 +119,6 @@ faults! {
     SensorFrozen "sensor_frozen" "Sensor frozen" ResetDevice "Do not trust the reading; reset the device at the next pause.";
     /// The driver takes ever longer to answer.
     AnswersSlowly "answers_slowly" "Driver answers ever more slowly" Investigate "Check the kernel log; a driver that slows down may hang next.";
-    /// Something just changed.
-    Change "change" "Sudden change" Investigate "Look at the counters listed as evidence and at what changed at that time.";
     /// The device's counters no longer move together the way they used to.
     Residual "residual" "Unusual behaviour" Investigate "Look at the counters listed as evidence and at what changed at that time.";
 }

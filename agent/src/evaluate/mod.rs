@@ -5,6 +5,7 @@ pub mod baselines;
 pub mod data;
 pub mod machine;
 pub mod metrics;
+mod product;
 pub mod report;
 pub mod scorer;
 pub mod trial;
@@ -70,7 +71,9 @@ pub fn evaluate(flags: &Evaluate) -> Result<Report, EvaluateError> {
 
 /// Every scorer, the random score first.
 fn scorers() -> Vec<Box<dyn Scorer>> {
-    baselines::all()
+    let mut scorers = baselines::all();
+    scorers.push(Box::new(product::Product));
+    scorers
 }
 
 /// The scorers of these names, all where there are none; the random score always, as the others are read against it.

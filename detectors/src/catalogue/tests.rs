@@ -38,7 +38,6 @@ fn every_fault_is_a_rules_or_a_statistics() {
         FaultKind::MetricVanished,
         FaultKind::SensorFrozen,
         FaultKind::AnswersSlowly,
-        FaultKind::Change,
         FaultKind::Residual,
     ];
     for fault in FaultKind::ALL {

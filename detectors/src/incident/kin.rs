@@ -27,8 +27,7 @@ const OVER_LINKS: [FaultKind; 4] =
     [FaultKind::Xid, FaultKind::LinkErrors, FaultKind::LinkDown, FaultKind::FabricDown];
 /// Faults that are told of the node where nobody says which device they are about, and what a device's end does to the
 /// node's own counters.
-const OF_NOBODY: [FaultKind; 4] =
-    [FaultKind::ProcessStuck, FaultKind::PcieAer, FaultKind::Change, FaultKind::Residual];
+const OF_NOBODY: [FaultKind; 3] = [FaultKind::ProcessStuck, FaultKind::PcieAer, FaultKind::Residual];
 
 /// The devices of a node and who belongs to whom.
 #[derive(Debug, Clone, Copy)]

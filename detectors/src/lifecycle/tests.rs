@@ -11,6 +11,12 @@ fn table() -> (DeviceTable, DeviceId) {
     (table, device)
 }
 
+/// A statistic that needs eight of ten beats, the others as they are.
+fn thresholds() -> Thresholds {
+    let residual_pace = crate::Pace { raise_beats: 8, within_beats: 10, quiet_s: 30.0 };
+    Thresholds { residual_pace, ..Thresholds::default() }
+}
+
 fn finding(device: DeviceId, fault: FaultKind, score: f64) -> Finding {
     Finding {
         detector: "test",
@@ -32,7 +38,7 @@ fn second(n: u64) -> Timestamp {
 #[test]
 fn a_fault_is_one_event_from_its_first_beat_to_its_quiet_end() {
     let (table, device) = table();
-    let mut life = Lifecycle::new(&Thresholds::default());
+    let mut life = Lifecycle::new(&thresholds());
     for n in 0..5 {
         life.step(second(n), &table, &[finding(device, FaultKind::ThermalSlowdown, n as f64)]);
     }
@@ -49,7 +55,7 @@ fn a_fault_is_one_event_from_its_first_beat_to_its_quiet_end() {
 #[test]
 fn a_statistical_finding_needs_eight_of_ten_beats() {
     let (table, device) = table();
-    let mut life = Lifecycle::new(&Thresholds::default());
+    let mut life = Lifecycle::new(&thresholds());
     for n in 0..40 {
         let findings = [finding(device, FaultKind::Residual, 2.0)];
         life.step(second(n), &table, if n % 2 == 0 { &findings } else { &[] });
@@ -65,7 +71,7 @@ fn a_statistical_finding_needs_eight_of_ten_beats() {
 fn a_lost_device_stays_lost_until_it_is_back() {
     let (mut table, device) = table();
     table.retire(device);
-    let mut life = Lifecycle::new(&Thresholds::default());
+    let mut life = Lifecycle::new(&thresholds());
     life.step(second(0), &table, &[finding(device, FaultKind::DeviceLost, 1.0)]);
     life.step(second(1000), &table, &[]);
     assert_eq!(life.active().len(), 1);
@@ -78,7 +84,7 @@ fn a_lost_device_stays_lost_until_it_is_back() {
 #[test]
 fn identical_xids_within_five_seconds_are_one_sign() {
     let (table, device) = table();
-    let mut life = Lifecycle::new(&Thresholds::default());
+    let mut life = Lifecycle::new(&thresholds());
     for n in [0, 1, 2, 20] {
         life.step(second(n), &table, &[finding(device, FaultKind::Xid, 1.0)]);
     }
@@ -88,7 +94,7 @@ fn identical_xids_within_five_seconds_are_one_sign() {
 #[test]
 fn the_first_sign_is_the_oldest_of_the_beats_that_raised_it() {
     let (table, device) = table();
-    let mut life = Lifecycle::new(&Thresholds::default());
+    let mut life = Lifecycle::new(&thresholds());
     // One lone sign long before, then eight in a row: only the eight speak.
     for n in 0..40 {
         let findings = [finding(device, FaultKind::Residual, 2.0)];
@@ -101,7 +107,7 @@ fn the_first_sign_is_the_oldest_of_the_beats_that_raised_it() {
 #[test]
 fn two_findings_of_one_fault_on_one_beat_are_one_sign() {
     let (table, device) = table();
-    let mut life = Lifecycle::new(&Thresholds::default());
+    let mut life = Lifecycle::new(&thresholds());
     let twice = [finding(device, FaultKind::Residual, 2.0); 2];
     for n in 0..7 {
         life.step(second(n), &table, &twice);
@@ -114,7 +120,7 @@ fn two_findings_of_one_fault_on_one_beat_are_one_sign() {
 #[test]
 fn changes_are_what_was_raised_or_ended_on_this_beat() {
     let (table, device) = table();
-    let mut life = Lifecycle::new(&Thresholds::default());
+    let mut life = Lifecycle::new(&thresholds());
     let phases = |life: &Lifecycle| life.changes().map(|event| event.phase).collect::<Vec<_>>();
     life.step(second(0), &table, &[finding(device, FaultKind::SourceHung, 1.0)]);
     assert_eq!(phases(&life), [Phase::Raised]);
@@ -129,7 +135,7 @@ fn changes_are_what_was_raised_or_ended_on_this_beat() {
 #[test]
 fn a_flood_of_mild_events_keeps_no_critical_one_out_and_drops_none() {
     let (table, device) = table();
-    let mut life = Lifecycle::new(&Thresholds::default());
+    let mut life = Lifecycle::new(&thresholds());
     let coded = |code, severity| Finding { code, severity, ..finding(device, FaultKind::Xid, 1.0) };
     let flood: Vec<_> = (0..400).map(|code| coded(code, Severity::Warning)).collect();
     life.step(second(0), &table, &flood);
@@ -144,7 +150,7 @@ fn a_flood_of_mild_events_keeps_no_critical_one_out_and_drops_none() {
 #[test]
 fn waiting_statistics_keep_no_rule_out() {
     let (table, device) = table();
-    let mut life = Lifecycle::new(&Thresholds::default());
+    let mut life = Lifecycle::new(&thresholds());
     let mut findings: Vec<_> =
         (0..400).map(|code| Finding { code, ..finding(device, FaultKind::Residual, 1.0) }).collect();
     findings.push(finding(device, FaultKind::DeviceLost, 1.0));
@@ -155,7 +161,7 @@ fn waiting_statistics_keep_no_rule_out() {
 #[test]
 fn severity_and_evidence_are_those_of_the_worst_beat() {
     let (table, device) = table();
-    let mut life = Lifecycle::new(&Thresholds::default());
+    let mut life = Lifecycle::new(&thresholds());
     let seen = |score, severity, observed| Finding {
         severity,
         evidence: Finding::evidence(&[model::Evidence {
@@ -180,7 +186,7 @@ proptest! {
         seen in prop::collection::vec((0_usize..8, prop::bool::ANY), 1..400),
     ) {
         let (table, device) = table();
-        let mut life = Lifecycle::new(&Thresholds::default());
+        let mut life = Lifecycle::new(&thresholds());
         for (n, (fault, there)) in seen.iter().enumerate() {
             let findings = [finding(device, FaultKind::ALL[*fault], 1.0)];
             life.step(second(n as u64), &table, if *there { &findings } else { &[] });
@@ -198,7 +204,7 @@ proptest! {
         pauses in prop::collection::vec(1_u64..10, 1..60),
     ) {
         let (table, device) = table();
-        let mut life = Lifecycle::new(&Thresholds::default());
+        let mut life = Lifecycle::new(&thresholds());
         let mut now = 0;
         for pause in &pauses {
             life.step(second(now), &table, &[finding(device, FaultKind::ThermalSlowdown, 1.0)]);

@@ -1,5 +1,5 @@
-//! What a fit learns from: the series that move, the rows of their lagged values, and the loads that were seen.
-use super::LAGS;
+//! What a model begins with: the series that move, their past, and the loads that were seen.
+use crate::level::CHANNELS_MAX;
 use model::{DeviceKind, Frame, History, Metric, Unit};
 use ndarray::Array2;
 
@@ -18,7 +18,30 @@ const ACCELERATOR: &[Metric] = &[
     Metric::ClockVideo,
     Metric::Temperature,
     Metric::TemperatureMemory,
+    Metric::TemperatureHotspot,
+    Metric::TemperatureRegulator,
+    Metric::TemperatureBoard,
     Metric::FanSpeed,
+    Metric::FanRpm,
+    Metric::Voltage,
+    Metric::PowerModule,
+    Metric::PowerMemory,
+    Metric::ClockSoc,
+    Metric::VectorUtilization,
+    Metric::GraphicsActive,
+    Metric::SmActive,
+    Metric::SmOccupancy,
+    Metric::TensorActive,
+    Metric::Fp64Active,
+    Metric::Fp32Active,
+    Metric::Fp16Active,
+    Metric::IntegerActive,
+    Metric::DramActive,
+    Metric::PcieReceive,
+    Metric::PcieTransmit,
+    Metric::LinkReceive,
+    Metric::LinkTransmit,
+    Metric::Bar1Used,
     Metric::PcieReplays,
 ];
 /// The series that a model of the node may have.
@@ -30,12 +53,17 @@ const NODE: &[Metric] = &[
     Metric::TasksRunning,
     Metric::TasksBlocked,
     Metric::NodeMemoryAvailable,
+    Metric::NodeMemoryCached,
+    Metric::NodeMemorySlab,
     Metric::NodeMemoryDirty,
+    Metric::NodeMemoryWriteback,
     Metric::PageFaultsMinor,
     Metric::PageFaultsMajor,
     Metric::PressureCpuSome,
     Metric::PressureMemorySome,
+    Metric::PressureMemoryFull,
     Metric::PressureIoSome,
+    Metric::PressureIoFull,
 ];
 /// What says how an accelerator is loaded and capped. A model judges only what lies within the loads it has learnt.
 const ACCELERATOR_DOMAIN: &[Metric] =
@@ -51,8 +79,8 @@ const PRESENT: f64 = 0.95;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
     pub(super) metric: Metric,
-    low: f64,
-    high: f64,
+    pub(super) low: f64,
+    pub(super) high: f64,
 }
 
 impl Span {
@@ -69,17 +97,19 @@ impl Span {
 pub(super) struct Lesson {
     pub(super) channels: Vec<Metric>,
     pub(super) domain: Vec<Span>,
-    /// n by channels·lags, in time's order.
-    pub(super) rows: Array2<f64>,
+    /// Rows by channels, in time's order; a row of NaN is a beat that may not be learnt from.
+    pub(super) rows: Array2<f32>,
 }
 
-/// Gathers what a device's past has to teach on the beats `agos`, given oldest first.
+/// Gathers what the newest `beats` of a device's past have to teach; `usable`: whether a beat so long ago may be learnt from.
 pub(super) fn gather(
-    frame: &Frame,
-    history: &History,
+    view: (&Frame, &History),
     device: &model::Device,
-    agos: &[usize],
+    beats: usize,
+    usable: impl Fn(usize) -> bool,
 ) -> Option<Lesson> {
+    let (frame, history) = view;
+    let agos: Vec<usize> = (0..beats).rev().filter(|ago| usable(*ago)).collect();
     let node = device.info.kind == DeviceKind::Node;
     let (candidates, domain) = if node { (NODE, NODE_DOMAIN) } else { (ACCELERATOR, ACCELERATOR_DOMAIN) };
     let series = |metric: Metric| history.series(frame, device.id, metric);
@@ -90,7 +120,7 @@ pub(super) fn gather(
         let spread = (values().map(|value| (value - mean).powi(2)).sum::<f64>() / count.max(1.0)).sqrt();
         count >= PRESENT * agos.len() as f64 && spread > CONSTANT * mean.abs().max(1e-9)
     };
-    let channels: Vec<Metric> = candidates.iter().copied().filter(lively).collect();
+    let channels: Vec<Metric> = candidates.iter().copied().filter(lively).take(CHANNELS_MAX).collect();
     let span = |metric: &Metric| {
         let mut values = agos.iter().filter_map(|ago| series(*metric)?.ago(*ago));
         let first = values.next()?;
@@ -98,22 +128,19 @@ pub(super) fn gather(
         Some(Span { metric: *metric, low, high })
     };
     let domain = domain.iter().filter_map(span).collect();
-    let width = channels.len() * LAGS.len();
-    let mut flat = Vec::with_capacity(agos.len() * width);
-    let mut count = 0;
-    for ago in agos {
+    let width = channels.len();
+    let mut flat = Vec::with_capacity(beats * width);
+    for ago in (0..beats).rev() {
         let start = flat.len();
-        let points = channels.iter().flat_map(|metric| {
-            let series = series(*metric);
-            LAGS.iter().map(move |lag| series.and_then(|series| series.ago(ago + lag)))
-        });
-        flat.extend(points.map_while(|point| point));
-        // A row with a gap teaches nothing.
-        if flat.len() == start + width {
-            count += 1;
-        } else {
+        // Series are kept with as many digits.
+        let points = channels
+            .iter()
+            .map(|metric| series(*metric).and_then(|series| series.ago(ago)).map(|v| v as f32));
+        flat.extend(points.map_while(|point| point.filter(|_| usable(ago))));
+        if flat.len() < start + width {
             flat.truncate(start);
+            flat.resize(start + width, f32::NAN);
         }
     }
-    Some(Lesson { channels, domain, rows: Array2::from_shape_vec((count, width), flat).ok()? })
+    Some(Lesson { channels, domain, rows: Array2::from_shape_vec((beats, width), flat).ok()? })
 }

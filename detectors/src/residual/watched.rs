@@ -1,10 +1,10 @@
 //! What the residual remembers of one device: which beats may be learnt from, and when it had better say nothing.
-use super::REACH;
+use crate::level::REACH;
 use crate::thresholds::Thresholds;
-use model::{Device, Frame, Metric};
+use model::{Device, DeviceId, Frame, Mask, Metric};
 
-/// The most rows of a fit; with a beat of one second this is the last fifteen minutes.
-pub(super) const ROWS_MAX: usize = 900;
+/// The most rows of a fit; with a beat of one second this is the last half hour.
+pub(super) const ROWS_MAX: usize = 1800;
 /// Beats that are remembered.
 const BEATS: usize = ROWS_MAX + REACH;
 const WORDS: usize = BEATS.div_ceil(64);
@@ -41,6 +41,7 @@ impl Usable {
 /// What is remembered of one device.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Watched {
+    device: Option<DeviceId>,
     generation: u32,
     usable: Usable,
     /// Beats until the next fit may be tried.
@@ -55,6 +56,9 @@ pub(super) struct Watched {
     strange: usize,
     limit_w: Option<f64>,
     processes: Option<f64>,
+    /// Whether the device does nothing, and for how many beats it has been so.
+    idle: bool,
+    idle_beats: usize,
 }
 
 impl Watched {
@@ -63,6 +67,7 @@ impl Watched {
         if self.generation != device.generation {
             *self = Self { generation: device.generation, ..Self::default() };
         }
+        self.device = Some(device.id);
         let changed = |now: Option<f64>, before: &mut Option<f64>, step: f64| {
             let changed = now.zip(*before).is_some_and(|(now, before)| (now - before).abs() > step);
             *before = now.or(*before);
@@ -78,13 +83,34 @@ impl Watched {
         if changed(frame.value(device.id, Metric::Processes), &mut self.processes, 0.5) {
             self.settling = thresholds.residual_settle_beats;
         }
+        if self.began_or_ended(frame.value(device.id, Metric::Utilization), thresholds) {
+            self.settling = thresholds.residual_settle_beats;
+        }
         self.usable.pass(self.masked == 0);
+    }
+
+    /// Whether work began or ended just now: the device turned busy or idle after having been the other for long.
+    fn began_or_ended(&mut self, busy: Option<f64>, thresholds: &Thresholds) -> bool {
+        let Some(busy) = busy else { return false };
+        let idle = busy < thresholds.residual_idle_share;
+        if idle == self.idle {
+            self.idle_beats += 1;
+            return false;
+        }
+        let long = self.idle_beats >= thresholds.residual_job_beats;
+        (self.idle, self.idle_beats) = (idle, 0);
+        long
     }
 
     /// Notes a load that the model has never seen: it may be learnt, not judged.
     pub(super) fn note_novel(&mut self, thresholds: &Thresholds) {
         self.settling = thresholds.residual_settle_beats;
         self.novel += 1;
+    }
+
+    /// The device, once it was met.
+    pub(super) fn device(&self) -> Option<DeviceId> {
+        self.device
     }
 
     /// Whether this beat may be judged.
@@ -108,11 +134,31 @@ impl Watched {
         rebase
     }
 
-    /// Whether a fit is due: enough to learn from, and either the time has come or the load is new to the model.
-    pub(super) fn due(&self, points: usize, thresholds: &Thresholds) -> bool {
+    /// What is due: a model from the past where there is none or its load is new, or a fit of the model there is.
+    pub(super) fn due(&self, known: bool, points: usize, thresholds: &Thresholds) -> Option<Due> {
         let learn = thresholds.residual_learn_beats.min(points.saturating_sub(REACH));
+        let enough = self.usable.count() >= learn;
         let new = self.novel >= learn.max(1);
-        (self.wait == 0 || new) && self.usable.count() >= learn
+        match (known, enough && (self.wait == 0 || new)) {
+            (false, true) => Some(Due::Model),
+            (true, true) if new => Some(Due::Model),
+            (true, _) if self.wait == 0 => Some(Due::Fit),
+            _ => None,
+        }
+    }
+
+    /// The share of what a first model needs, 0 to 1.
+    pub(super) fn progress(&self, thresholds: &Thresholds) -> f64 {
+        (self.usable.count() as f64 / thresholds.residual_learn_beats.max(1) as f64).min(1.0)
+    }
+
+    /// Why nothing is judged, and for how many beats.
+    pub(super) fn mask(&self) -> Option<(Mask, usize)> {
+        if self.masked > 0 {
+            return Some((Mask::PowerCap, self.masked));
+        }
+        (self.settling > 0)
+            .then_some((if self.novel > 0 { Mask::NovelLoad } else { Mask::Job }, self.settling))
     }
 
     /// Notes that a fit was given out.
@@ -126,11 +172,19 @@ impl Watched {
         self.wait = RETRY_BEATS;
     }
 
-    /// The beats that end a row for learning, oldest first: they and those at every lag are usable.
-    pub(super) fn rows(&self, points: usize) -> impl Iterator<Item = usize> {
-        let last = BEATS.min(points).saturating_sub(REACH);
-        (0..last).rev().filter(|ago| super::LAGS.iter().all(|lag| self.usable.has(ago + lag)))
+    /// Whether the beat so long ago may be learnt from.
+    pub(super) fn usable(&self, ago: usize) -> bool {
+        self.usable.has(ago)
     }
+}
+
+/// What a device's model needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// A model made from the past.
+    Model,
+    /// New axes.
+    Fit,
 }
 
 #[cfg(test)]
@@ -138,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refused_beat_is_in_no_row() {
+    fn a_refused_beat_is_not_learnt_from() {
         let mut usable = Usable::default();
         for n in 0..BEATS {
             usable.pass(true);
@@ -148,11 +202,7 @@ mod tests {
         }
         let watched = Watched { usable, ..Watched::default() };
         let refused = BEATS - 1 - 500;
-        assert!(!usable.has(refused) && usable.has(refused + 1) && usable.has(refused - 1));
-        let rows: Vec<_> = watched.rows(10_000).collect();
-        for lag in super::super::LAGS {
-            assert!(!rows.contains(&(refused - lag)), "lag {lag}");
-        }
-        assert_eq!(rows.len(), ROWS_MAX - super::super::LAGS.len());
+        assert!(!watched.usable(refused) && watched.usable(refused + 1) && watched.usable(refused - 1));
+        assert!(!watched.usable(BEATS), "beyond what is remembered");
     }
 }

@@ -95,12 +95,10 @@ fn soft_labels(segments: &[Range<usize>], rows: usize, window: usize) -> Vec<f64
     let height = |distance: usize| (1.0 - distance as f64 / window as f64).sqrt();
     for segment in segments {
         let last = segment.end - 1;
-        for row in segment.end..(last + window / 2 + 1).min(rows) {
-            soft[row] += height(row - last);
-        }
-        for row in segment.start.saturating_sub(window / 2)..segment.start {
-            soft[row] += height(segment.start - row);
-        }
+        let after = soft[segment.end..(last + window / 2 + 1).min(rows).max(segment.end)].iter_mut();
+        after.enumerate().for_each(|(n, value)| *value += height(n + 1));
+        let before = soft[segment.start.saturating_sub(window / 2)..segment.start].iter_mut().rev();
+        before.enumerate().for_each(|(n, value)| *value += height(n + 1));
     }
     soft.iter_mut().for_each(|value| *value = value.min(1.0));
     soft

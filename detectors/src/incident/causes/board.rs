@@ -8,12 +8,11 @@ const fn any(fault: F) -> Sign {
 }
 
 /// What heat brings.
-const HEAT: &[Sign] =
-    &[any(F::ThermalSlowdown), any(F::ClockLow), any(F::Straggler), any(F::Change), any(F::Residual)];
+const HEAT: &[Sign] = &[any(F::ThermalSlowdown), any(F::ClockLow), any(F::Straggler), any(F::Residual)];
 /// What a lower clock or a thinner pipe brings.
-const SLOWNESS: &[Sign] = &[any(F::Straggler), any(F::Change), any(F::Residual)];
+const SLOWNESS: &[Sign] = &[any(F::Straggler), any(F::Residual)];
 /// What statistics make of anything.
-const STATISTICS: &[Sign] = &[any(F::Change), any(F::Residual)];
+const STATISTICS: &[Sign] = &[any(F::Residual)];
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -32,7 +31,6 @@ pub(super) const ROWS: &[Row] = &[
             any(F::RecoveryWanted),
             any(F::ProcessStuck),
             any(F::Straggler),
-            any(F::Change),
             any(F::Residual),
             AFTERMATH,
         ],
@@ -50,7 +48,6 @@ pub(super) const ROWS: &[Row] = &[
             any(F::ProcessStuck),
             any(F::MetricVanished),
             any(F::SensorFrozen),
-            any(F::Change),
             any(F::Residual),
         ],
         reach: Reach::Node,
@@ -71,7 +68,6 @@ pub(super) const ROWS: &[Row] = &[
             any(F::LinkDown),
             any(F::LinkErrors),
             any(F::Straggler),
-            any(F::Change),
             any(F::Residual),
         ],
         sentence: "The device reports an error code of its own.",
@@ -87,7 +83,6 @@ pub(super) const ROWS: &[Row] = &[
             any(F::ErrorsRising),
             any(F::HealthBad),
             any(F::RecoveryWanted),
-            any(F::Change),
             any(F::Residual),
             REMAP,
             AFTERMATH,
@@ -106,7 +101,6 @@ pub(super) const ROWS: &[Row] = &[
             any(F::EccUncorrectable),
             any(F::HealthBad),
             any(F::RecoveryWanted),
-            any(F::Change),
             any(F::Residual),
             AFTERMATH,
         ],
@@ -125,7 +119,6 @@ pub(super) const ROWS: &[Row] = &[
             any(F::SparesLow),
             any(F::HealthBad),
             any(F::RecoveryWanted),
-            any(F::Change),
             any(F::Residual),
             REMAP,
             AFTERMATH,
@@ -219,7 +212,7 @@ pub(super) const ROWS: &[Row] = &[
         sign: any(F::PcieReplays),
         rank: 54,
         stated: true,
-        explains: &[any(F::PcieNarrow), any(F::Straggler), any(F::Change), any(F::Residual)],
+        explains: &[any(F::PcieNarrow), any(F::Straggler), any(F::Residual)],
         sentence: "The PCIe link drops packets and sends them again: signal quality is poor.",
         confirm: "Replays stop after the board or riser was reseated, or follow the board into another slot.",
         ..USUAL
@@ -237,14 +230,7 @@ pub(super) const ROWS: &[Row] = &[
         sign: any(F::LinkDown),
         rank: 56,
         stated: true,
-        explains: &[
-            any(F::LinkErrors),
-            any(F::FabricDown),
-            any(F::Straggler),
-            any(F::Change),
-            any(F::Residual),
-            AFTERMATH,
-        ],
+        explains: &[any(F::LinkErrors), any(F::FabricDown), any(F::Straggler), any(F::Residual), AFTERMATH],
         reach: Reach::Peers,
         together_s: 5.0,
         sentence: "A link between accelerators is down.",
@@ -255,7 +241,7 @@ pub(super) const ROWS: &[Row] = &[
         sign: any(F::LinkErrors),
         rank: 48,
         stated: true,
-        explains: &[any(F::FabricDown), any(F::Straggler), any(F::Change), any(F::Residual)],
+        explains: &[any(F::FabricDown), any(F::Straggler), any(F::Residual)],
         reach: Reach::Peers,
         together_s: 5.0,
         sentence: "A link between accelerators corrupts or repeats data.",
@@ -323,15 +309,8 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 /// What a slowdown for heat brings. The links of a board that throttles are not among it.
-const SLOWNESS_OF_HEAT: &[Sign] = &[any(F::ClockLow), any(F::Straggler), any(F::Change), any(F::Residual)];
+const SLOWNESS_OF_HEAT: &[Sign] = &[any(F::ClockLow), any(F::Straggler), any(F::Residual)];
 
 /// What a switch between accelerators takes with it.
-pub(super) const SWITCHED: &[Sign] = &[
-    LINK,
-    any(F::LinkDown),
-    any(F::LinkErrors),
-    any(F::FabricDown),
-    any(F::Straggler),
-    any(F::Change),
-    any(F::Residual),
-];
+pub(super) const SWITCHED: &[Sign] =
+    &[LINK, any(F::LinkDown), any(F::LinkErrors), any(F::FabricDown), any(F::Straggler), any(F::Residual)];
