@@ -79,8 +79,9 @@ impl Beat {
         self.history.append(&self.frame);
     }
 
-    /// Observes and decides. Allocates nothing in the steady state.
+    /// Judges works, observes and decides. Allocates nothing in the steady state.
     pub fn think(&mut self) {
+        self.watch.judge(&mut self.frame);
         self.watch.observe(&self.frame, &self.history);
         let priorities = self.priorities.of(&self.frame);
         self.govern.decide(&self.frame, &self.history, self.watch.active(), priorities);

@@ -4,12 +4,14 @@
 #![forbid(unsafe_code)]
 
 pub mod lifecycle;
+pub mod phase;
 pub mod residual;
 pub mod rules;
 pub mod subspace;
 pub mod thresholds;
 
 pub use lifecycle::Lifecycle;
+pub use phase::Phases;
 pub use thresholds::{Pace, Thresholds};
 
 use model::Detector;

@@ -9,6 +9,7 @@ use crate::frame::{Absence, Frame, Notice, ProcessUse, Reading};
 use crate::signal::Signal;
 use crate::standing::Standing;
 use crate::units::Watts;
+use crate::work::WorkState;
 use crate::workload::{Holding, Share};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -262,7 +263,7 @@ impl Snapshot {
 mod wire {
     use super::{
         Absence, Arc, BTreeMap, Deserialize, Deserializer, DeviceInfo, Frame, Metric, Notice, ProcessUse,
-        Reading, Serialize, Serializer, Timestamp,
+        Reading, Serialize, Serializer, Timestamp, WorkState,
     };
 
     #[derive(Serialize, Deserialize)]
@@ -280,6 +281,8 @@ mod wire {
         devices: Vec<WireDevice>,
         notices: Vec<Notice>,
         processes: Vec<ProcessUse>,
+        #[serde(default)]
+        works: Vec<WorkState>,
     }
 
     pub(super) fn serialize<S: Serializer>(frame: &Frame, serializer: S) -> Result<S::Ok, S::Error> {
@@ -298,6 +301,7 @@ mod wire {
             devices,
             notices: frame.notices.clone(),
             processes: frame.processes.clone(),
+            works: frame.works.clone(),
         }
         .serialize(serializer)
     }
@@ -322,6 +326,7 @@ mod wire {
         }
         frame.notices = wire.notices;
         frame.processes = wire.processes;
+        frame.works = wire.works;
         Ok(frame)
     }
 }
