@@ -127,7 +127,8 @@ fn without_profiling_counters_most_works_are_told_with_less_confidence() {
 #[test]
 fn a_board_without_power_and_use_has_no_work_at_all() {
     let mut bench = Bench::new(1);
-    let without = [&PROFILING[..], &[Metric::Utilization, Metric::PowerInstant, Metric::PowerAverage]].concat();
+    let without =
+        [&PROFILING[..], &[Metric::Utilization, Metric::PowerInstant, Metric::PowerAverage]].concat();
     assert!((0..20).all(|_| bench.beat(&without).iter().all(Option::is_none)));
 }
 

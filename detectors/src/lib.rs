@@ -3,7 +3,11 @@
 //! Deterministic functions of what they have seen: no I/O, no threads, no clock. `DESIGN.md` says which method and why.
 #![forbid(unsafe_code)]
 
+pub mod calm;
+mod keep;
 pub mod lifecycle;
+mod mean;
+pub mod peer;
 pub mod phase;
 pub mod residual;
 pub mod rules;
@@ -34,5 +38,6 @@ pub const BUILT_IN: &[Entry] = &[
     Entry { name: "throttle", open: rules::throttle::open },
     Entry { name: "ecc", open: rules::ecc::open },
     Entry { name: "pcie", open: rules::pcie::open },
+    Entry { name: "peer", open: peer::open },
     Entry { name: "residual", open: residual::open },
 ];

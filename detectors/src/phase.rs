@@ -3,6 +3,7 @@
 //! Each work has a likelihood between 0 and 1 made of ramps over means of the last seconds; the likeliest one stands, with
 //! hysteresis, and how far it is ahead of the next is the confidence. A counter that is missing takes its share of the
 //! confidence away and is never replaced by a guess.
+use crate::mean::Mean;
 use model::{Device, DeviceId, DeviceKind, Frame, Metric, Timestamp, Work, WorkState};
 
 /// The numbers that the judgement rests on.
@@ -46,29 +47,6 @@ impl Default for Settings {
 /// 0 below `low`, 1 above `high`, straight between.
 fn ramp(value: f64, low: f64, high: f64) -> f64 {
     ((value - low) / (high - low)).clamp(0.0, 1.0)
-}
-
-/// A mean of what was there, which forgets with time whether or not something is there.
-#[derive(Debug, Clone, Copy, Default)]
-struct Mean {
-    sum: f64,
-    weight: f64,
-}
-
-impl Mean {
-    fn take(&mut self, value: Option<f64>, keep: f64) {
-        self.sum *= keep;
-        self.weight *= keep;
-        if let Some(value) = value {
-            self.sum += value * (1.0 - keep);
-            self.weight += 1.0 - keep;
-        }
-    }
-
-    /// The mean, while enough of the window speaks for it.
-    fn get(&self) -> Option<f64> {
-        (self.weight > 0.1).then(|| self.sum / self.weight)
-    }
 }
 
 /// What is known of one accelerator.
@@ -265,7 +243,7 @@ impl Subject {
 
     /// The share of the counters that are there. What rests needs no counter of what it computes.
     fn coverage(&self, rests: bool) -> f64 {
-        let has = |mean: &Mean, weight: f64| weight * mean.weight.min(1.0);
+        let has = |mean: &Mean, weight: f64| weight * mean.weight().min(1.0);
         let (busy, power) = (has(&self.busy, 1.0), has(&self.power, 1.0));
         if rests {
             return 0.6 * busy + 0.4 * power;
