@@ -145,6 +145,16 @@ impl Beat {
         self.vitals.beats_missed += beats;
     }
 
+    /// The detectors and what they have found.
+    pub fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// The readings of the last beat.
+    pub fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
     /// The policy and the keeper.
     pub fn govern(&mut self) -> &mut Govern {
         &mut self.govern

@@ -73,6 +73,8 @@ pub enum Command {
     Diagnose(Diagnose),
     /// Checks what each source needs on this host and says what to grant; exit code 0 nothing, 1 something is lost
     Doctor(Doctor),
+    /// Runs every detector over faults of the simulator and over healthy hours
+    Evaluate(Evaluate),
 }
 
 /// Flags of `top`.
@@ -173,6 +175,29 @@ pub struct Doctor {
     /// How long sources may take to open and to be read once, in seconds, 1 to 600
     #[arg(long, default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=600))]
     pub patience: u64,
+}
+
+/// Flags of `evaluate`.
+#[derive(Debug, Clone, Args)]
+pub struct Evaluate {
+    /// Injects each fault of the simulator with each seed, and lets sound nodes live
+    #[arg(long, required = true)]
+    pub simulated: bool,
+    /// How many seeds each fault is tried with
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub seeds: u32,
+    /// The first seed
+    #[arg(long, default_value_t = 1, value_name = "SEED")]
+    pub first_seed: u64,
+    /// Healthy node-hours
+    #[arg(long, default_value_t = 1000.0, value_name = "H")]
+    pub hours: f64,
+    /// Tries only this fault; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub fault: Vec<String>,
+    /// Writes the figures as one object as well
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 impl Common {

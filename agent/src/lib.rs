@@ -12,6 +12,7 @@ pub mod demo;
 pub mod diagnose;
 pub mod doctor;
 pub mod engine;
+pub mod evaluate_simulated;
 pub mod export;
 pub mod feed;
 pub mod govern;

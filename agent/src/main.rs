@@ -57,6 +57,11 @@ fn command(cli: &Cli, config: Config) -> Result<u8, Failed> {
             say(&report.print(flags), 0);
             Ok(report.exit_code())
         }
+        Command::Evaluate(flags) => {
+            let report = agent::evaluate_simulated::evaluate(flags)?;
+            say(&report.text(), 0);
+            Ok(0)
+        }
         Command::Config(_) => {
             say("the configuration has no fault\n", 0);
             Ok(0)

@@ -11,8 +11,11 @@ pub mod peer;
 pub mod phase;
 pub mod residual;
 pub mod rules;
+pub mod starved;
+pub mod structure;
 pub mod subspace;
 pub mod thresholds;
+pub mod trend;
 
 pub use lifecycle::Lifecycle;
 pub use phase::Phases;
@@ -39,5 +42,8 @@ pub const BUILT_IN: &[Entry] = &[
     Entry { name: "ecc", open: rules::ecc::open },
     Entry { name: "pcie", open: rules::pcie::open },
     Entry { name: "peer", open: peer::open },
+    Entry { name: "starved", open: starved::open },
+    Entry { name: "trend", open: trend::open },
+    Entry { name: "structure", open: structure::open },
     Entry { name: "residual", open: residual::open },
 ];
