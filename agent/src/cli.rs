@@ -195,6 +195,9 @@ pub struct Evaluate {
     /// Tries only this fault; repeatable
     #[arg(long, value_name = "NAME")]
     pub fault: Vec<String>,
+    /// Leaves this detector out; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub without: Vec<String>,
     /// Writes the figures as one object as well
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

@@ -3,7 +3,7 @@ use sim::noise::{signed, word};
 use sim::{Node, Workload};
 
 /// Boards of the node.
-pub const BOARDS: usize = 8;
+pub(super) const BOARDS: usize = 8;
 /// Boards of a job.
 const GROUP: usize = 4;
 /// How long a job loads, in seconds.
@@ -12,7 +12,7 @@ const LOAD_S: f64 = 35.0;
 const JOB_S: (f64, f64) = (1500.0, 7200.0);
 const PAUSE_S: (f64, f64) = (20.0, 300.0);
 /// The budget, a short one, and how often and for how long it is short.
-pub const BUDGET_W: f64 = 8000.0;
+pub(super) const BUDGET_W: f64 = 8000.0;
 const SQUEEZE_W: f64 = 5200.0;
 const SQUEEZE_EVERY_S: f64 = 10_800.0;
 const SQUEEZE_S: f64 = 900.0;
@@ -32,7 +32,7 @@ struct Group {
 
 /// A day.
 #[derive(Debug)]
-pub struct Day {
+pub(super) struct Day {
     seed: u64,
     groups: [Group; BOARDS / GROUP],
     squeezes: bool,
@@ -44,7 +44,7 @@ fn between(seed: u64, stream: u64, number: u64, (low, high): (f64, f64)) -> f64 
 
 impl Day {
     /// A day that begins with idle boards. `squeezes`: whether the budget is short now and then.
-    pub fn new(seed: u64, squeezes: bool) -> Self {
+    pub(super) fn new(seed: u64, squeezes: bool) -> Self {
         let idle = |group: usize| Group {
             work: Workload::Idle,
             loads_until_s: 0.0,
@@ -56,7 +56,7 @@ impl Day {
 
     /// Gives boards their work at a moment. Jobs end and begin; at the end of a pause another job is drawn, now and then one
     /// that takes half of the boards only.
-    pub fn live(&mut self, at_s: f64, node: &mut Node) {
+    pub(super) fn live(&mut self, at_s: f64, node: &mut Node) {
         for (place, group) in self.groups.iter_mut().enumerate() {
             let stream = 20 + place as u64;
             if at_s >= group.ends_s {
@@ -80,19 +80,19 @@ impl Day {
     }
 
     /// Keeps the job of a board for so many seconds more, so that a fault has something to show in.
-    pub fn keep(&mut self, board: usize, until_s: f64) {
+    pub(super) fn keep(&mut self, board: usize, until_s: f64) {
         let group = &mut self.groups[board / GROUP];
         group.ends_s = group.ends_s.max(until_s);
     }
 
     /// Whether a board has worked for some minutes.
-    pub fn works(&self, board: usize, at_s: f64) -> bool {
+    pub(super) fn works(&self, board: usize, at_s: f64) -> bool {
         let group = &self.groups[board / GROUP];
         group.work != Workload::Idle && at_s >= group.loads_until_s + 240.0
     }
 
     /// The budget at a moment, in watts.
-    pub fn budget_w(&self, at_s: f64) -> f64 {
+    pub(super) fn budget_w(&self, at_s: f64) -> f64 {
         let begins = between(self.seed, 40, 0, (0.3, 0.9)) * SQUEEZE_EVERY_S;
         let into = at_s % SQUEEZE_EVERY_S;
         if self.squeezes && into >= begins && into < begins + SQUEEZE_S { SQUEEZE_W } else { BUDGET_W }

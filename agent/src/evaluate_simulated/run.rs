@@ -19,43 +19,43 @@ const LEARN_BEATS: u64 = 900;
 
 /// An event as it is reported.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Told {
+pub(super) struct Told {
     /// Of whom.
-    pub device: String,
+    pub(super) device: String,
     /// What.
-    pub fault: FaultKind,
+    pub(super) fault: FaultKind,
     /// How bad.
-    pub severity: Severity,
+    pub(super) severity: Severity,
     /// The beat it was raised on.
-    pub beat: u64,
+    pub(super) beat: u64,
 }
 
 /// What came of one injected fault.
 #[derive(Debug)]
-pub struct Trial {
+pub(super) struct Trial {
     /// The seed.
-    pub seed: u64,
+    pub(super) seed: u64,
     /// Beats until it was told of the right device under a right name.
-    pub delay: Option<u64>,
+    pub(super) delay: Option<u64>,
     /// Whether the worst event was then on the right device.
-    pub first: bool,
+    pub(super) first: bool,
     /// Every event that was raised after the fault.
-    pub told: Vec<Told>,
+    pub(super) told: Vec<Told>,
     /// Events before the fault, once learning was over.
-    pub before: Vec<Told>,
+    pub(super) before: Vec<Told>,
     /// Healthy beats before the fault, learning left out.
-    pub healthy_beats: u64,
+    pub(super) healthy_beats: u64,
 }
 
 /// What came of a healthy run.
 #[derive(Debug)]
-pub struct Healthy {
+pub(super) struct Healthy {
     /// The seed.
-    pub seed: u64,
+    pub(super) seed: u64,
     /// Beats that count.
-    pub beats: u64,
+    pub(super) beats: u64,
     /// Events.
-    pub told: Vec<Told>,
+    pub(super) told: Vec<Told>,
 }
 
 /// A node that beats.
@@ -77,9 +77,10 @@ impl Drop for World {
 }
 
 impl World {
-    fn new(seed: u64, squeezes: bool) -> Result<Self, Failed> {
+    fn new(seed: u64, squeezes: bool, without: &[String]) -> Result<Self, Failed> {
         let mut config = crate::config::load(None, &[])?;
         config.rig.kind = Rig::Sim;
+        config.detectors_disabled = without.to_vec();
         (config.rig.sim_boards, config.rig.sim_seed) = (BOARDS, seed);
         "h100".clone_into(&mut config.rig.sim_board);
         config.power.budget_w = Some(BUDGET_W);
@@ -145,8 +146,8 @@ impl World {
 }
 
 /// Puts a fault into a node that has lived for a while.
-pub fn trial(case: &Case, seed: u64) -> Result<Trial, Failed> {
-    let mut world = World::new(seed, false)?;
+pub(super) fn trial(case: &Case, seed: u64, without: &[String]) -> Result<Trial, Failed> {
+    let mut world = World::new(seed, false, without)?;
     let (mut before, mut healthy_beats) = (Vec::new(), 0);
     let draw = |number: u64| sim::noise::word(seed, 50, number);
     let lead = u64::from(case.lead) + draw(0) % 300;
@@ -188,8 +189,8 @@ pub fn trial(case: &Case, seed: u64) -> Result<Trial, Failed> {
 }
 
 /// Lets a sound node live for so many hours, with jobs and power squeezes.
-pub fn healthy(seed: u64, hours: f64) -> Result<Healthy, Failed> {
-    let mut world = World::new(seed, true)?;
+pub(super) fn healthy(seed: u64, hours: f64, without: &[String]) -> Result<Healthy, Failed> {
+    let mut world = World::new(seed, true, without)?;
     let mut told = Vec::new();
     // Hours are given by hand and small.
     let beats = (hours * 3600.0) as u64 + LEARN_BEATS;
