@@ -36,8 +36,9 @@ pub struct Settings {
     pub limit_apart: f64,
     /// Share of its siblings' work from which a device is a straggler: `gpu_rel_threshold` of NVIDIA's NVRx is 0.75.
     pub straggler_ratio: f64,
-    /// No counter of its work may be above this share of its siblings': another sort of work has more of something. Ours.
-    pub straggler_all: f64,
+    /// How many times larger the largest ratio between the counters of two devices may be than the smallest for both to do the
+    /// same sort of work. Ours: noise of a window of bursts, while prompts and tokens differ by three and more.
+    pub shape_apart: f64,
     /// Share of its siblings' work that a device must once have had in this job for its straggling to be a warning. Ours: what
     /// was so from the job's start may be the job's.
     pub straggler_before: f64,
@@ -71,7 +72,7 @@ impl Default for Settings {
             busy_apart: 0.12,
             limit_apart: 0.02,
             straggler_ratio: 0.75,
-            straggler_all: 0.85,
+            shape_apart: 1.4,
             straggler_before: 0.9,
             clock_low_hz: 75e6,
             clock_silent: 0.9,

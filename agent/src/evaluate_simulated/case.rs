@@ -99,8 +99,14 @@ pub const CASES: &[Case] = &[
     rule("link_down", Injection::Fault(Fault::LinkDown), &[FaultKind::LinkDown]),
     rule("vanished", Injection::Fault(Fault::Vanished), &[FaultKind::MetricVanished]),
     Case { whom: Whom::Fan, ..rule("fan_stop", Injection::Fault(Fault::FanStop), &[FaultKind::FanSlow]) },
-    slow("link_errors", Fault::LinkErrors, &[FaultKind::LinkErrors, FaultKind::ErrorsRising]),
-    slow("pcie_replays", Fault::PcieReplays, &[FaultKind::PcieReplays, FaultKind::ErrorsRising]),
+    Case {
+        lead: 2700,
+        ..slow("link_errors", Fault::LinkErrors, &[FaultKind::LinkErrors, FaultKind::ErrorsRising])
+    },
+    Case {
+        lead: 2700,
+        ..slow("pcie_replays", Fault::PcieReplays, &[FaultKind::PcieReplays, FaultKind::ErrorsRising])
+    },
     slow("pcie_width", Fault::PcieWidth, &[FaultKind::PcieNarrow]),
     slow("power_brake", Fault::PowerBrake, &[FaultKind::PowerBrake]),
     slow("cooler", Fault::Cooler, &[FaultKind::ThermalSlowdown, FaultKind::CoolingPoor]),

@@ -19,7 +19,7 @@ const LEARN_BEATS: u64 = 900;
 
 /// An event as it is reported.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Told {
+pub struct Told {
     /// Of whom.
     pub(super) device: String,
     /// What.

@@ -60,7 +60,11 @@ impl Pace {
         let idle_w = frame.value(device, Metric::PowerLimitDefault).map_or(0.0, |limit| IDLE_SHARE * limit);
         for ((metric, _), mean) in MEASURES.iter().zip(&mut self.measures) {
             let rest = if *metric == Metric::PowerInstant { idle_w } else { 0.0 };
-            mean.take(frame.value(device, *metric).map(|value| (value - rest).max(0.0)), keep);
+            let value = frame.value(device, *metric);
+            // Where there are no profiling counters the driver's own share of time stands for them.
+            let plain =
+                || frame.value(device, Metric::MemoryActivity).filter(|_| *metric == Metric::DramActive);
+            mean.take(value.or_else(plain).map(|value| (value - rest).max(0.0)), keep);
         }
         let while_busy = busy.is_some_and(|busy| busy >= 0.5);
         let clock = frame.value(device, Metric::ClockSm).filter(|_| while_busy);
@@ -133,37 +137,64 @@ impl Pace {
         })
     }
 
-    /// Less of everything than its siblings, at like busyness.
+    /// Less of everything than those siblings whose counters stand in the same proportions: a straggler does the same work,
+    /// only less of it.
     fn straggler<'a, I: Iterator<Item = &'a Self>>(
         &mut self,
         device: &Device,
         peers: &impl Fn() -> I,
         settings: &Settings,
     ) -> Option<Finding> {
+        let like = |peer: &Self| self.share_of(peer, settings);
+        let ratio = median_of(peers(), settings.siblings_min, like)?;
+        let behind = ratio <= settings.straggler_ratio;
+        let severity =
+            if self.best >= settings.straggler_before { Severity::Warning } else { Severity::Info };
+        let found = behind.then(|| Finding {
+            evidence: self.shortfall(peers, settings),
+            ..finding(device, FaultKind::Straggler, severity, settings.straggler_ratio / ratio.max(0.01))
+        });
+        self.best = self.best.max(ratio);
+        found
+    }
+
+    /// What share of a sibling's work it does; `None` where the two do not do the same sort of work.
+    fn share_of(&self, peer: &Self, settings: &Settings) -> Option<f64> {
         let (mut ratios, mut count) = ([0.0; MEASURES.len()], 0);
-        let mut evidence = [None; 4];
-        for (place, (metric, least)) in MEASURES.iter().enumerate() {
-            let Some(own) = self.measures[place].full() else { continue };
-            let usual = median_of(peers(), settings.siblings_min, |peer| peer.measures[place].full());
-            let Some(usual) = usual.filter(|usual| usual >= least) else { continue };
-            if let Some(free) = evidence.iter_mut().find(|free| free.is_none()).filter(|_| place != POWER) {
-                *free = Some(Evidence { metric: *metric, observed: own, expected: usual });
+        for ((own, other), (_, least)) in self.measures.iter().zip(&peer.measures).zip(MEASURES) {
+            let Some((own, other)) = own.full().zip(other.full()) else { continue };
+            let floor = least * settings.straggler_ratio * 0.5;
+            if other < least && own < least {
+                continue;
             }
-            ratios[count] = own / usual;
+            ratios[count] = own.max(floor) / other.max(floor);
             count += 1;
         }
         let ratios = &mut ratios[..count];
         // One counter alone may stand for another sort of work.
         let ratio = median(ratios).filter(|_| count >= 2)?;
-        let most = ratios.last().copied()?;
-        self.best = self.best.max(ratio);
-        let behind = ratio <= settings.straggler_ratio && most <= settings.straggler_all;
-        let fell = self.best >= settings.straggler_before;
-        let severity = if fell { Severity::Warning } else { Severity::Info };
-        behind.then(|| Finding {
-            evidence,
-            ..finding(device, FaultKind::Straggler, severity, settings.straggler_ratio / ratio.max(0.01))
-        })
+        let alike = ratios[count - 1] <= settings.shape_apart * ratios[0];
+        alike.then_some(ratio)
+    }
+
+    /// What it does and what its like siblings do, counter by counter.
+    fn shortfall<'a, I: Iterator<Item = &'a Self>>(
+        &self,
+        peers: &impl Fn() -> I,
+        settings: &Settings,
+    ) -> [Option<Evidence>; 4] {
+        let mut evidence = [None; 4];
+        // Power comes last, and less whatever rests: it is left to those who have nothing else.
+        for (place, (metric, least)) in MEASURES.iter().enumerate().take(POWER) {
+            let like = peers().filter(|peer| self.share_of(peer, settings).is_some());
+            let usual = median_of(like, 1, |peer| peer.measures[place].full());
+            let pair = self.measures[place].full().zip(usual.filter(|usual| usual >= least));
+            let free = evidence.iter_mut().find(|free| free.is_none());
+            if let Some(((observed, expected), free)) = pair.zip(free) {
+                *free = Some(Evidence { metric: *metric, observed, expected });
+            }
+        }
+        evidence
     }
 }
 
