@@ -147,13 +147,18 @@ impl Heat {
         let moments = siblings.clone().map(Self::spread).fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
         let steep =
             (moments.0 > (SPREAD * limit).powi(2)).then(|| (moments.1 / moments.0).clamp(0.0, SLOPE_MAX));
-        let reach = if steep.is_some() { 1.0 } else { NEAR };
-        let near = |other: &&Self| other.point().is_some_and(|(p, _)| (p - power).abs() <= reach * limit);
         let slope = steep.unwrap_or(0.0);
-        let near = || siblings.clone().filter(near);
-        let least = settings.siblings_min;
-        let expected = median_of(near(), least, |other| other.point().map(|(p, t)| t + slope * (power - p)))?;
-        let apart = median_of(near(), least, |other| other.point().map(|(p, _)| slope * (power - p).abs()))?;
+        let within = |reach: f64| {
+            let near =
+                move |other: &&Self| other.point().is_some_and(|(p, _)| (p - power).abs() <= reach * limit);
+            let near = siblings.clone().filter(near);
+            let least = settings.siblings_min;
+            let at = |other: &Self| other.point().map(|(p, t)| t + slope * (power - p));
+            let apart = |other: &Self| other.point().map(|(p, _)| slope * (power - p).abs());
+            median_of(near.clone(), least, at).zip(median_of(near, least, apart))
+        };
+        // Siblings at like power need no reckoning, so they are asked first.
+        let (expected, apart) = within(NEAR).or_else(|| steep.and_then(|_| within(1.0)))?;
         Some((temperature - expected, expected, DOUBT * apart))
     }
 }
