@@ -1,7 +1,13 @@
 //! What accelerators do, judged from counters, against what the simulator knows.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test that cannot be set up has failed; accuracies are worth seeing"
+)]
 use detectors::Phases;
 use model::source::SourceMap;
-use model::{Absence, Batch, Collector as _, DeviceKind, Frame, Metric, Reading, Timestamp, Work};
+use model::{Absence, Batch, Collector as _, Frame, Metric, Reading, Timestamp, Work};
 use sim::rig::{SharedNode, SimBoard, SimNode};
 use sim::{Fault, Node, Workload, profile};
 use std::time::Duration;
@@ -51,11 +57,11 @@ impl Bench {
         let now = Timestamp::default().after(Duration::from_secs(self.second));
         self.frame.begin(now);
         self.own.0.begin();
-        self.host.collect(now, &mut self.own.0).unwrap();
+        self.host.collect(now, &mut self.own.0).expect("the host answers");
         self.frame.merge(&self.own.0, &mut self.own.1, false);
         for (board, batch, map) in &mut self.boards {
             batch.begin();
-            board.collect(now, batch).unwrap();
+            board.collect(now, batch).expect("the board answers");
             self.frame.merge(batch, map, false);
         }
         let devices: Vec<_> = self.frame.devices.accelerators().map(|device| device.id).collect();
@@ -81,7 +87,7 @@ fn accuracy(without: &[Metric], seeds: std::ops::RangeInclusive<u64>) -> (f64, f
             for beat in 0..120 {
                 let judged = bench.beat(without);
                 for (board, judged) in judged.into_iter().enumerate().filter(|_| beat >= 30) {
-                    let (work, confidence) = judged.unwrap();
+                    let (work, confidence) = judged.expect("a board with its counters has a work");
                     right += f64::from(u8::from(work == works[board % 5].1));
                     sure += confidence;
                     all += 1.0;
@@ -149,12 +155,4 @@ fn loading_and_starving_are_told_apart_from_rest() {
         let starve = judged.iter().filter(|work| work.unwrap().0 == Work::HostBound).count();
         assert_eq!(starve, 4, "seed {seed}: {judged:?}");
     }
-}
-
-#[test]
-fn node_is_a_kind_that_never_has_a_work() {
-    let mut bench = Bench::new(1);
-    bench.beat(&[]);
-    let node = bench.frame.devices.of_kind(DeviceKind::Node).next().unwrap().id;
-    assert!(bench.frame.work(node).is_none());
 }

@@ -3,6 +3,8 @@
 //! Deterministic functions of what they have seen: no I/O, no threads, no clock. `DESIGN.md` says which method and why.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod bench;
 pub mod calm;
 mod keep;
 pub mod lifecycle;

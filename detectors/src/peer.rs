@@ -190,7 +190,7 @@ impl Peer {
             subject.pace.rest();
         }
         let heats = siblings.iter().map(|place| &subjects[*place].heat);
-        if let Some(finding) = subject.heat.judge(device, heats, frame.beat_s, settings) {
+        if let Some(finding) = subject.heat.judge(device, &heats, frame.beat_s, settings) {
             events.push(finding);
         }
         subjects[own] = subject;
@@ -261,3 +261,6 @@ impl Detector for Peer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

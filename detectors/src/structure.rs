@@ -133,3 +133,6 @@ impl Detector for Structure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -236,3 +236,6 @@ impl Detector for Trend {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,7 +102,7 @@ impl Heat {
     pub(super) fn judge<'a>(
         &mut self,
         device: &Device,
-        siblings: impl Iterator<Item = &'a Self> + Clone,
+        siblings: &(impl Iterator<Item = &'a Self> + Clone),
         beat_s: f64,
         settings: &Settings,
     ) -> Option<Finding> {
@@ -136,7 +136,7 @@ impl Heat {
     /// How much hotter it is than its siblings would be at its power, what they would be, and how much of that is doubtful.
     fn excess<'a>(
         &self,
-        siblings: impl Iterator<Item = &'a Self> + Clone,
+        siblings: &(impl Iterator<Item = &'a Self> + Clone),
         settings: &Settings,
     ) -> Option<(f64, f64, f64)> {
         let (power, temperature) = self.point()?;
