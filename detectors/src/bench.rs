@@ -106,7 +106,7 @@ pub(crate) fn nothing(_: &mut Batch, _: &[Slot], _: Slot, _: u64) {}
 fn fill(batch: &mut Batch, slot: Slot, (place, beat): (u64, u64), say: Say) {
     // Power swings slowly between two levels, so that heat has a slope; every board has its own small noise.
     let noise = ((beat * 7919 + place * 104_729) % 101) as f64 / 101.0 - 0.5;
-    let level = if beat / 400 % 2 == 0 { 0.85 } else { 0.65 };
+    let level = if (beat / 400).is_multiple_of(2) { 0.85 } else { 0.65 };
     let power = 70.0 + 620.0 * level * say.work * (1.0 + 0.02 * noise);
     let values = [
         (Metric::Up, 1.0),

@@ -51,7 +51,7 @@ fn a_thermometer_in_whole_degrees_may_repeat_itself_for_as_long_as_power_allows(
         batch.set(
             boards[0],
             Metric::PowerInstant,
-            if beat / 100 % 2 == 0 { 150.0 } else { 600.0 } + (beat % 7) as f64,
+            if (beat / 100).is_multiple_of(2) { 150.0 } else { 600.0 } + (beat % 7) as f64,
         );
     };
     assert_eq!(bench.beats(300, 1.0, sound, stuck), [(FaultKind::SensorFrozen, 0)]);
