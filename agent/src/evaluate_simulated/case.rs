@@ -92,7 +92,8 @@ const fn hidden(name: &'static str, fault: Fault, kinds: &'static [FaultKind]) -
 pub const CASES: &[Case] = &[
     rule("lost", Injection::Lost(79), &[FaultKind::DeviceLost, FaultKind::Xid]),
     rule("xid", Injection::Xid(95), &[FaultKind::Xid]),
-    rule("hang", Injection::Fault(Fault::Hang), &[FaultKind::SourceHung]),
+    // By its nature a call must be past its deadline for a while.
+    Case { shows: Shows::OverTime, ..rule("hang", Injection::Fault(Fault::Hang), &[FaultKind::SourceHung]) },
     rule("uncorrectable", Injection::Uncorrectable, &[FaultKind::EccUncorrectable]),
     rule("remap_failed", Injection::Fault(Fault::RemapFailed), &[FaultKind::RowRemapFailed]),
     rule("remap_pending", Injection::Fault(Fault::RemapPending), &[FaultKind::RepairPending]),
