@@ -93,8 +93,9 @@ impl Beat {
         self.history.append(&self.frame);
     }
 
-    /// Observes and decides. Allocates nothing in the steady state.
+    /// Judges works, observes and decides. Allocates nothing in the steady state.
     pub fn think(&mut self) {
+        self.watch.judge(&mut self.frame);
         self.watch.observe(&self.frame, &self.history, &self.kin);
         let priorities = self.priorities.of(&self.frame);
         self.govern.decide(&self.frame, &self.history, self.watch.active(), priorities);
@@ -176,6 +177,16 @@ impl Beat {
     /// Counts beats that were due while an earlier one was still running.
     pub fn missed(&mut self, beats: u64) {
         self.vitals.beats_missed += beats;
+    }
+
+    /// The detectors and what they have found.
+    pub fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// The readings of the last beat.
+    pub fn frame(&self) -> &Frame {
+        &self.frame
     }
 
     /// The policy and the keeper.

@@ -73,7 +73,8 @@ pub enum Command {
     Diagnose(Diagnose),
     /// Checks what each source needs on this host and says what to grant; exit code 0 nothing, 1 something is lost
     Doctor(Doctor),
-    /// Runs detectors and baselines over labelled data sets; exit code 0, or 1 when a machine could not be read
+    /// Runs detectors and baselines over labelled data sets, or over faults of the simulator; exit code 0, or 1 when a machine could not be
+    /// read
     Evaluate(Evaluate),
 }
 
@@ -184,8 +185,8 @@ pub struct Doctor {
 #[derive(Debug, Clone, Args)]
 pub struct Evaluate {
     /// The folder that holds the data sets: smd/*.npz, asd/*.npz, nab/data/*.csv and their labels
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "simulated", conflicts_with = "simulated")]
+    pub data: Option<PathBuf>,
     /// Writes the figures as one object as well: data set, detector, machine, figures
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -195,6 +196,24 @@ pub struct Evaluate {
     /// Runs only this machine; repeatable
     #[arg(long, value_name = "NAME")]
     pub machine: Vec<String>,
+    /// Injects each fault of the simulator with each seed, and lets sound nodes live
+    #[arg(long)]
+    pub simulated: bool,
+    /// How many seeds each fault is tried with
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub seeds: u32,
+    /// The first seed
+    #[arg(long, default_value_t = 1, value_name = "SEED")]
+    pub first_seed: u64,
+    /// Healthy node-hours
+    #[arg(long, default_value_t = 1000.0, value_name = "H")]
+    pub hours: f64,
+    /// Tries only this fault; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub fault: Vec<String>,
+    /// Leaves this detector out; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub without: Vec<String>,
 }
 
 impl Common {

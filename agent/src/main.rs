@@ -58,6 +58,11 @@ fn command(cli: &Cli, config: Config) -> Result<u8, Failed> {
             Ok(report.exit_code())
         }
         Command::Evaluate(flags) => {
+            if flags.simulated {
+                let report = agent::evaluate::simulated::evaluate(flags)?;
+                say(&report.text(), 0);
+                return Ok(0);
+            }
             let report = agent::evaluate::evaluate(flags)?;
             say(&report.text(), 0);
             Ok(report.exit_code())

@@ -1,5 +1,5 @@
 //! The watch: detectors, the life cycle of what they find, the incidents it amounts to, and the thread that fits models.
-use detectors::{Correlator, Kin, Lifecycle, Thresholds};
+use detectors::{Correlator, Kin, Lifecycle, Phases, Thresholds};
 use model::stages::{Detector, EventSink, Fit, Fitted};
 use model::{Event, Frame, History, Incident, Standing};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -18,6 +18,7 @@ enum Fitter {
 
 /// Detectors and what they have found.
 pub struct Watch {
+    phases: Phases,
     detectors: Vec<Box<dyn Detector>>,
     /// Whether a fit of each detector is under way.
     busy: Vec<bool>,
@@ -43,6 +44,7 @@ impl Watch {
             detectors::BUILT_IN.iter().filter(|entry| !disabled.iter().any(|name| name == entry.name));
         let detectors: Vec<_> = enabled.map(|entry| (entry.open)(thresholds)).collect();
         Ok(Self {
+            phases: Phases::default(),
             busy: vec![false; detectors.len()],
             detectors,
             sink: EventSink::default(),
@@ -50,6 +52,12 @@ impl Watch {
             correlator: Correlator::default(),
             fitter: if threaded { spawn()? } else { Fitter::Inline },
         })
+    }
+
+    /// Judges what each accelerator is doing, and puts that into the frame for detectors and policy. Allocates nothing in the
+    /// steady state.
+    pub fn judge(&mut self, frame: &mut Frame) {
+        self.phases.judge(frame);
     }
 
     /// Looks at one beat. Allocates nothing in the steady state.
@@ -114,7 +122,7 @@ impl Watch {
 
     /// Bytes of memory that detectors hold.
     pub fn bytes(&self) -> usize {
-        self.detectors.iter().map(|detector| detector.bytes()).sum()
+        self.detectors.iter().map(|detector| detector.bytes()).sum::<usize>() + self.phases.bytes()
     }
 }
 

@@ -4,19 +4,30 @@
 #![forbid(unsafe_code)]
 
 pub mod alarm;
+#[cfg(test)]
+mod bench;
 mod bytes;
+pub mod calm;
 pub mod catalogue;
 pub mod extreme;
 pub mod incident;
+mod keep;
 pub mod level;
 pub mod lifecycle;
+mod mean;
+pub mod peer;
+pub mod phase;
 pub mod residual;
 pub mod rules;
+pub mod starved;
+pub mod structure;
 pub mod thresholds;
+pub mod trend;
 
 pub use catalogue::Catalogue;
 pub use incident::{Correlator, Kin};
 pub use lifecycle::Lifecycle;
+pub use phase::Phases;
 pub use thresholds::{Pace, Thresholds};
 
 use model::Detector;
@@ -49,5 +60,9 @@ pub const BUILT_IN: &[Entry] = &[
     Entry { name: "supply", open: rules::supply::open },
     Entry { name: "ports", open: rules::ports::open },
     Entry { name: "kernel", open: rules::kernel::open },
+    Entry { name: "peer", open: peer::open },
+    Entry { name: "starved", open: starved::open },
+    Entry { name: "trend", open: trend::open },
+    Entry { name: "structure", open: structure::open },
     Entry { name: "residual", open: residual::open },
 ];

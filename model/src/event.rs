@@ -105,6 +105,8 @@ faults! {
     OutOfMemory "out_of_memory" "Out of memory" RestartApplication "Find who used the memory; raise the limit or move work.";
     /// A device that does the same work as its siblings gets less done.
     Straggler "straggler" "Slower than its siblings" RunDiagnostics "Compare the device with its siblings; run the vendor's diagnostics if it stays behind.";
+    /// Accelerators wait for processors that others take.
+    HostStarved "host_starved" "Accelerators wait for the host" Investigate "Find who takes the processors; pin or move it, or give the accelerators' jobs more.";
     /// The device runs hotter than its siblings at like power.
     CoolingPoor "cooling_poor" "Cooled worse than its siblings" InspectHardware "Check the cooler's seat, its fans and the air's way.";
     /// Memory in use grows and never levels off.

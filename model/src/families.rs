@@ -68,6 +68,20 @@ pub const FAMILIES: &[Family] = &[
         "What each detector that learns can say of a device: learning, watching, or masked and why; mask is empty unless masked.",
     ),
     family(
+        "wattkeeper_accelerator_work",
+        Unit::Flag,
+        MetricKind::Gauge,
+        &["device", "work"],
+        "What an accelerator is doing, judged from its counters: 1 for the present work, 0 for each other one; absent where nothing can be said.",
+    ),
+    family(
+        "wattkeeper_accelerator_work_confidence_ratio",
+        Unit::Ratio,
+        MetricKind::Gauge,
+        &["device"],
+        "How sure it is what an accelerator is doing, 0 to 1; less for every counter that is missing.",
+    ),
+    family(
         "wattkeeper_decisions_total",
         Unit::Count,
         MetricKind::Counter,

@@ -4,6 +4,7 @@ use crate::clock::Timestamp;
 use crate::device::{DeviceId, DeviceTable};
 use crate::heard::Heard;
 use crate::source::{Batch, SourceMap};
+use crate::work::WorkState;
 use crate::workload::Workload;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -157,6 +158,8 @@ pub struct Frame {
     pub notices: Vec<Notice>,
     /// Who uses the accelerators.
     pub processes: Vec<ProcessUse>,
+    /// What the accelerators are doing, as far as that can be judged; filled in after collection.
+    pub works: Vec<WorkState>,
     /// Driver calls that have not returned.
     pub late: Vec<LateCall>,
     /// Notices and processes dropped at their limits since the start.
@@ -172,6 +175,7 @@ impl Frame {
         self.at = at;
         self.notices.clear();
         self.processes.clear();
+        self.works.clear();
         self.late.clear();
         self.cells.clear();
         self.cells.resize(self.devices.cells(), Reading::Absent(Absence::Unsupported));
@@ -198,6 +202,11 @@ impl Frame {
     /// Whether a flag is set; `None` when not known.
     pub fn flag(&self, device: DeviceId, metric: Metric) -> Option<bool> {
         self.value(device, metric).map(|value| value != 0.0)
+    }
+
+    /// What an accelerator is doing; `None` where nothing can be said.
+    pub fn work(&self, device: DeviceId) -> Option<&WorkState> {
+        self.works.iter().find(|state| state.device == device)
     }
 
     /// Puts a reading in its cell; ignored when such devices never have the metric.

@@ -28,6 +28,7 @@
 //! | workload | what processes belong to and power is accounted to: a pod's container, a Slurm job, a unit |
 //! | share | what one workload has of one accelerator; the shares of an accelerator add up to it |
 //! | holding | an accelerator given to a workload, whether or not it works there |
+//! | work | what an accelerator is doing, judged from its counters: idle, load, training, prefill, decode, host-bound |
 //! | signal | a number an autoscaler reads |
 //! | snapshot | the immutable picture of one beat that every reader sees |
 #![forbid(unsafe_code)]
@@ -54,6 +55,7 @@ pub mod source;
 pub mod stages;
 pub mod standing;
 pub mod units;
+pub mod work;
 pub mod workload;
 
 pub use calls::Calls;
@@ -75,4 +77,5 @@ pub use source::{Batch, Slot};
 pub use stages::{Actuator, Arrival, Collector, Detector, EventSink, Policy, ProposalSink, View};
 pub use standing::{Mask, Stand, Standing};
 pub use units::{Unit, Watts};
+pub use work::{Work, WorkState};
 pub use workload::{Holding, Share, Workload, WorkloadKind};

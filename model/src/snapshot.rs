@@ -10,6 +10,7 @@ use crate::incident::{CLEARED_SHOWN, Incident};
 use crate::signal::Signal;
 use crate::standing::Standing;
 use crate::units::Watts;
+use crate::work::WorkState;
 use crate::workload::{Holding, Share};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -288,7 +289,7 @@ fn shown<S: Serializer>(incidents: &[Arc<Incident>], serializer: S) -> Result<S:
 mod wire {
     use super::{
         Absence, Arc, BTreeMap, Deserialize, Deserializer, DeviceInfo, Frame, Metric, Notice, ProcessUse,
-        Reading, Serialize, Serializer, Timestamp,
+        Reading, Serialize, Serializer, Timestamp, WorkState,
     };
 
     #[derive(Serialize, Deserialize)]
@@ -306,6 +307,8 @@ mod wire {
         devices: Vec<WireDevice>,
         notices: Vec<Notice>,
         processes: Vec<ProcessUse>,
+        #[serde(default)]
+        works: Vec<WorkState>,
     }
 
     pub(super) fn serialize<S: Serializer>(frame: &Frame, serializer: S) -> Result<S::Ok, S::Error> {
@@ -324,6 +327,7 @@ mod wire {
             devices,
             notices: frame.notices.clone(),
             processes: frame.processes.clone(),
+            works: frame.works.clone(),
         }
         .serialize(serializer)
     }
@@ -348,6 +352,7 @@ mod wire {
         }
         frame.notices = wire.notices;
         frame.processes = wire.processes;
+        frame.works = wire.works;
         Ok(frame)
     }
 }

@@ -17,6 +17,8 @@ pub enum Mask {
     NovelLoad,
     /// The device or its source is being opened anew.
     Reopened,
+    /// Too few siblings do like work, so there is nothing to compare with.
+    Alone,
 }
 
 impl Mask {
@@ -28,6 +30,7 @@ impl Mask {
             Self::Clock => "clock",
             Self::NovelLoad => "novel_load",
             Self::Reopened => "reopened",
+            Self::Alone => "alone",
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod metrics;
 mod product;
 pub mod report;
 pub mod scorer;
+pub mod simulated;
 pub mod trial;
 
 pub use report::Report;
@@ -57,7 +58,7 @@ pub enum EvaluateError {
 /// not stop the others: the report tells.
 pub fn evaluate(flags: &Evaluate) -> Result<Report, EvaluateError> {
     let scorers = chosen_scorers(&flags.detector)?;
-    let found = chosen_machines(&flags.data, &flags.machine)?;
+    let found = chosen_machines(flags.data.as_deref().unwrap_or(Path::new(".")), &flags.machine)?;
     let json = flags.json.as_deref().map(open).transpose()?;
     let report = Report::new(trial::run(&found, &scorers));
     if let Some((path, mut file)) = json {

@@ -11,6 +11,7 @@ fn flag(holds: bool) -> f64 {
 pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
     let mut page = Page::new();
     identity(snapshot, &mut page);
+    works(snapshot, &mut page);
     events(snapshot, &mut page);
     incidents(snapshot, &mut page);
     power(snapshot, &mut page);
@@ -34,6 +35,16 @@ fn identity(snapshot: &Snapshot, page: &mut Page) {
         for (name, value) in &signal.values {
             page.add("signal", &[&signal.pool, name], *value);
         }
+    }
+}
+
+fn works(snapshot: &Snapshot, page: &mut Page) {
+    for state in &snapshot.frame.works {
+        let key = snapshot.frame.devices.get(state.device).info.key.as_str();
+        for work in model::Work::ALL {
+            page.add("accelerator_work", &[key, work.as_str()], flag(work == state.work));
+        }
+        page.add("accelerator_work_confidence_ratio", &[key], state.confidence);
     }
 }
 

@@ -6,10 +6,11 @@ use crate::engine::beginning;
 use crate::feed::Feed;
 use crate::line::Place;
 use crate::source::Opened;
-use model::Clock;
+use model::{Clock, Timestamp};
 use sim::rig::{SharedNode, SimActuator, SimNode, SimReflex};
 use sim::{Node, Profile, Workload};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Assembles a simulated node whose boards already have some work, all from the configured seed.
 pub fn simulated(config: &Config) -> Assembly {
@@ -17,7 +18,7 @@ pub fn simulated(config: &Config) -> Assembly {
     if let Some(shared) = &assembly.sim {
         let mut node = shared.lock();
         for board in 0..node.boards().len() {
-            node.set_workload(board, Workload::ALL[board % Workload::ALL.len()]);
+            node.set_workload(board, Workload::MIX[board % Workload::MIX.len()]);
         }
     }
     assembly
@@ -38,16 +39,29 @@ pub fn idle(config: &Config) -> Assembly {
         fast: vec![Box::new(SimReflex::new(shared.clone()))],
     };
     let any: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
-    let source = Opened::given(Box::new(SimNode::new(shared.clone())), Arc::clone(&any));
+    let stopwatch: Arc<dyn Clock> = Arc::new(Stopwatch { clock: Arc::clone(&clock), node: shared.clone() });
+    let source = Opened::given(Box::new(SimNode::new(shared.clone())), Arc::clone(&stopwatch));
     let note = note(&boards, config.rig.sim_seed);
     Assembly {
-        feed: Feed::new(vec![Place::Inline(Box::new(source))], config.beat.deadline(), Arc::clone(&any)),
+        feed: Feed::new(vec![Place::Inline(Box::new(source))], config.beat.deadline(), stopwatch),
         hands: Box::new(move || hands),
         clock: any,
         pace: Pace::Stepped(clock),
         node: node(config, "simulated-node".to_owned(), note),
         energy: false,
         sim: Some(shared),
+    }
+}
+
+/// Measures how long calls take: the node's time stands still while it is read, so the simulated calls say it themselves.
+struct Stopwatch {
+    clock: Arc<SteppedClock>,
+    node: SharedNode,
+}
+
+impl Clock for Stopwatch {
+    fn now(&self) -> Timestamp {
+        self.clock.now().after(Duration::from_nanos(self.node.answering_ns()))
     }
 }
 

@@ -1,8 +1,10 @@
 //! One board in closed loop: limit and clocks act on power, power on heat, heat back on clocks.
 use crate::fault::Fault;
 use crate::load::{Demand, Workload};
+use crate::noise::signed;
 use crate::profile::Profile;
 use crate::sensor::Sensor;
+use crate::wear::{Left, Wear, errs};
 use model::Watts;
 
 /// The length of a quantum, in seconds. Everything happens in whole quanta.
@@ -59,6 +61,18 @@ pub struct Board {
     pub busy: f64,
     /// Share of time in which device memory is read or written.
     pub memory_activity: f64,
+    /// Share of cycles in which the matrix pipes work.
+    pub tensor_active: f64,
+    /// Share of cycles in which any multiprocessor works.
+    pub sm_active: f64,
+    /// Data moved to and from the host, and to and from other boards, in bytes per second each way.
+    pub moved: [f64; 2],
+    /// Whether the host keeps it waiting.
+    pub starved: bool,
+    /// What it has of its own.
+    pub wear: Wear,
+    /// Temperature of the room's air on this board, in celsius.
+    air_c: f64,
     /// Device memory in use, in bytes.
     pub memory_used_bytes: u64,
     /// Clock event reasons, as NVML numbers them.
@@ -97,6 +111,12 @@ impl Board {
             thermal_share: 1.0,
             busy: 0.0,
             memory_activity: 0.0,
+            tensor_active: 0.0,
+            sm_active: 0.0,
+            moved: [0.0; 2],
+            starved: false,
+            wear: Wear::new(seed, u64::from(index)),
+            air_c: AMBIENT_C,
             memory_used_bytes: 0,
             reasons: reason::IDLE,
             ecc: [0; 2],
@@ -122,7 +142,10 @@ impl Board {
 
     /// Gives it work.
     pub fn set_workload(&mut self, workload: Workload) {
-        self.workload = workload.code();
+        if self.workload != workload.code() {
+            self.workload = workload.code();
+            self.wear.work_quanta = 0;
+        }
     }
 
     /// Whether it has a fault.
@@ -177,36 +200,81 @@ impl Board {
         let lost = self.has(Fault::Lost);
         let workload = if lost { Workload::Idle } else { self.workload() };
         let demand = workload.demand(seed, u64::from(self.index), quantum * 10);
-        self.run(&demand);
+        let noise = signed(seed, 5000 + u64::from(self.index), quantum / 10);
+        self.air(seed, quantum);
+        self.run(&demand, noise);
         self.heat();
+        self.wear_on(quantum, demand.busy > 0.0);
         self.energy_j += self.power_w * QUANTUM_S;
         let stuck = self.has(Fault::StuckSensor);
         self.sensor.step(quantum, self.power_w, stuck);
     }
 
+    /// The air of the room swings by a degree and a half over a day. An assumption.
+    fn air(&mut self, seed: u64, quantum: u64) {
+        if quantum.is_multiple_of(100) {
+            let day = quantum as f64 / (86_400.0 / QUANTUM_S) + signed(seed, 6000, 0);
+            self.air_c = AMBIENT_C + 1.5 * (std::f64::consts::TAU * day).sin();
+        }
+    }
+
+    fn wear_on(&mut self, quantum: u64, working: bool) {
+        let faults = self.faults;
+        self.wear.step(working, quantum, QUANTUM_S, |fault| faults & fault.bit() != 0);
+        if errs(quantum) {
+            self.replays += u64::from(self.has(Fault::PcieReplays));
+            self.ecc[0] += u64::from(self.has(Fault::EccCorrected));
+        }
+    }
+
+    /// How long the driver takes to answer for it at this moment, in seconds.
+    pub fn call_s(&self, seed: u64, quantum: u64) -> f64 {
+        self.wear.call_s(seed, u64::from(self.index), quantum)
+    }
+
     /// Settles clock and power for what is asked.
-    fn run(&mut self, demand: &Demand) {
+    fn run(&mut self, asked: &Demand, noise: f64) {
         let profile = self.profile();
+        let left = Left::of(self.starved, |fault| self.has(fault));
+        let share = left.work * left.fed;
+        let demand = Demand { power: asked.power * share, busy: asked.busy * left.fed, ..*asked };
         let settle = QUANTUM_S / (QUANTUM_S + SETTLING_S);
         self.acting_w += (self.enforced().0 - self.acting_w) * settle;
-        let full_w = (profile.full_w - profile.idle_w) * demand.power.clamp(0.0, 1.0);
+        let gain = self.wear.power_gain;
+        let full_w = (profile.full_w - profile.idle_w) * demand.power.clamp(0.0, 1.0) * gain;
+        // At rest power still wanders by a percent.
+        let idle_w = profile.idle_w * (1.0 + 0.01 * noise);
         let excess = if self.has(Fault::CapNotHeld) { 1.2 } else { 1.0 };
-        let room_w = (self.acting_w * excess - profile.idle_w).max(0.0);
+        let room_w = (self.acting_w * excess - idle_w).max(0.0);
         let by_power = if full_w > room_w { (room_w / full_w).powf(1.0 / CLOCK_EXPONENT) } else { 1.0 };
         let by_lock = if self.locked_hz > 0.0 { self.locked_hz / profile.clock_max_hz } else { 1.0 };
         let by_brake = if self.has(Fault::PowerBrake) { 0.0 } else { 1.0 };
         let lowest = profile.clock_min_hz / profile.clock_max_hz;
-        let share = by_power.min(by_lock).min(by_brake).min(self.thermal_share).max(lowest);
+        let share = by_power.min(by_lock).min(by_brake).min(self.thermal_share).min(left.clock).max(lowest);
         let share = if demand.busy == 0.0 { lowest } else { share };
         self.clock_hz += (share * profile.clock_max_hz - self.clock_hz) * settle;
         // A limiter acts on the clock at once when it binds: power never waits for the clock's settling.
         let running = (self.clock_hz / profile.clock_max_hz).min(share);
-        self.power_w = profile.idle_w + full_w * running.powf(CLOCK_EXPONENT);
-        self.busy = demand.busy;
-        self.memory_activity = demand.memory;
-        // A share of a size in bytes: the fraction of a byte is of no interest.
-        self.memory_used_bytes = (demand.resident * profile.memory_bytes as f64) as u64;
+        self.power_w = idle_w + full_w * running.powf(CLOCK_EXPONENT);
+        self.fill(asked, &left, running);
         self.reasons = self.reasons_of(demand.busy == 0.0, by_power <= share && by_power < 1.0);
+    }
+
+    /// What the work does to engines, memory and buses.
+    fn fill(&mut self, asked: &Demand, left: &Left, running: f64) {
+        let share = left.work * left.fed;
+        self.busy = asked.busy * left.fed;
+        self.memory_activity = asked.memory * share;
+        self.tensor_active = asked.tensor * share * running;
+        self.sm_active = asked.busy * 0.96 * share;
+        self.moved = [asked.host, asked.link].map(|rate| rate * share);
+        // A job fills its memory over half a minute, and its allocator settles over some minutes more.
+        let work_s = self.wear.work_quanta as f64 * QUANTUM_S;
+        let filled = if self.workload() == Workload::Loading { (work_s / 30.0).min(1.0) } else { 1.0 };
+        let settled = if asked.busy > 0.0 { 0.01 * (1.0 - (-work_s / 300.0).exp()) } else { 0.0 };
+        let resident = (asked.resident * filled + settled + self.wear.leaked).min(0.985);
+        // A share of a size in bytes: the fraction of a byte is of no interest.
+        self.memory_used_bytes = (resident * self.profile().memory_bytes as f64) as u64;
     }
 
     fn reasons_of(&self, idle: bool, capped: bool) -> u64 {
@@ -220,8 +288,8 @@ impl Board {
 
     fn heat(&mut self) {
         let profile = self.profile();
-        let rise = profile.celsius_per_watt * if self.has(Fault::Cooler) { 2.0 } else { 1.0 };
-        let target_c = AMBIENT_C + self.power_w * rise;
+        let rise = profile.celsius_per_watt * self.wear.heat(|fault| self.has(fault));
+        let target_c = self.air_c + self.wear.inlet_c(|fault| self.has(fault)) + self.power_w * rise;
         self.temperature_c += (target_c - self.temperature_c) * QUANTUM_S / THERMAL_S;
         let step = if self.temperature_c > profile.slowdown_c { -0.004 } else { 0.002 };
         self.thermal_share = (self.thermal_share + step).clamp(0.2, 1.0);

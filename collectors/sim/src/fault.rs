@@ -17,11 +17,39 @@ pub enum Fault {
     CapNotHeld,
     /// The driver's calls for the board do not return.
     Hang,
+    /// The board gets less done at the same clock: a third of each pipe's work is lost while it looks as busy.
+    Straggler,
+    /// The clock is held at three quarters of its highest, and no reason is given.
+    DownClock,
+    /// The work's memory grows steadily until nearly all of it is used.
+    MemoryLeak,
+    /// The cooler sits badly: a third more rise per watt, too little for a slowdown.
+    BadSeat,
+    /// A neighbour on the host takes the processors that feed the board and the others of its NUMA node.
+    Neighbour,
+    /// PCIe packets are sent again, two a second.
+    PcieReplays,
+    /// A row of device memory waits for a reset to be replaced.
+    RemapPending,
+    /// A row of device memory could not be replaced.
+    RemapFailed,
+    /// Memory errors that ECC corrects, two a second.
+    EccCorrected,
+    /// One link to the other boards is down.
+    LinkDown,
+    /// Errors on the links to the other boards, two a second.
+    LinkErrors,
+    /// The chassis fan in front of the board stands still.
+    FanStop,
+    /// The driver answers for the board ever more slowly.
+    SlowAnswers,
+    /// The driver no longer gives the temperature of the board's memory.
+    Vanished,
 }
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 21] = [
         Self::Lost,
         Self::StuckSensor,
         Self::Cooler,
@@ -29,6 +57,20 @@ impl Fault {
         Self::PcieWidth,
         Self::CapNotHeld,
         Self::Hang,
+        Self::Straggler,
+        Self::DownClock,
+        Self::MemoryLeak,
+        Self::BadSeat,
+        Self::Neighbour,
+        Self::PcieReplays,
+        Self::RemapPending,
+        Self::RemapFailed,
+        Self::EccCorrected,
+        Self::LinkDown,
+        Self::LinkErrors,
+        Self::FanStop,
+        Self::SlowAnswers,
+        Self::Vanished,
     ];
 
     /// The bit under which plain state keeps it.
@@ -46,6 +88,20 @@ impl Fault {
             Self::PcieWidth => "pcie_width",
             Self::CapNotHeld => "cap_not_held",
             Self::Hang => "hang",
+            Self::Straggler => "straggler",
+            Self::DownClock => "down_clock",
+            Self::MemoryLeak => "memory_leak",
+            Self::BadSeat => "bad_seat",
+            Self::Neighbour => "neighbour",
+            Self::PcieReplays => "pcie_replays",
+            Self::RemapPending => "remap_pending",
+            Self::RemapFailed => "remap_failed",
+            Self::EccCorrected => "ecc_corrected",
+            Self::LinkDown => "link_down",
+            Self::LinkErrors => "link_errors",
+            Self::FanStop => "fan_stop",
+            Self::SlowAnswers => "slow_answers",
+            Self::Vanished => "vanished",
         }
     }
 

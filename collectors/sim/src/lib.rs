@@ -13,6 +13,7 @@ pub mod profile;
 pub mod rig;
 pub mod sensor;
 pub mod story;
+pub mod wear;
 
 #[cfg(test)]
 mod tests;

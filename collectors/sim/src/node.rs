@@ -14,7 +14,7 @@ pub const QUANTUM_NS: u64 = 10_000_000;
 /// Memory of the simulated host, in bytes.
 pub const MEMORY_BYTES: u64 = 2 << 40;
 /// The layout of the state; a shared file with another number is refused.
-pub const LAYOUT: u64 = 0x574b_0002;
+pub const LAYOUT: u64 = 0x574b_0003;
 /// Time that is caught up in one go; after a longer pause the rest is skipped, so that no call takes long.
 const CATCH_UP_QUANTA: u64 = 6_000;
 
@@ -44,6 +44,14 @@ pub struct Node {
     pub dram_j: [f64; 2],
     /// Share of the processors that is busy.
     pub busy: f64,
+    /// Tasks that run or wait, as the kernel's mean over a minute has it.
+    pub load1: f64,
+    /// Share of the last ten seconds in which some task waited for a processor.
+    pub pressure10: f64,
+    /// Time in which some task waited for a processor, in seconds.
+    pub stall_s: f64,
+    /// Context switches so far.
+    pub switches: f64,
     /// Processor time of each core by user, system and idle, in seconds.
     pub core_s: [[f64; 3]; CORES],
     /// The boards; those past `count` are not there.
@@ -71,6 +79,10 @@ impl Node {
             package_j: [0.0; 2],
             dram_j: [0.0; 2],
             busy: 0.0,
+            load1: 0.0,
+            pressure10: 0.0,
+            stall_s: 0.0,
+            switches: 0.0,
             core_s: [[0.0; 3]; CORES],
             boards: std::array::from_fn(board),
             count: profiles.len().clamp(1, BOARDS_MAX) as u64,
@@ -102,11 +114,12 @@ impl Node {
     fn step(&mut self) {
         self.quantum += 1;
         let (seed, quantum, count) = (self.seed, self.quantum, self.count as usize);
+        let taken = self.neighbours();
         for board in &mut self.boards[..count] {
+            board.starved = taken[numa(board.index)];
             board.step(seed, quantum);
         }
-        let work: f64 = self.boards().iter().map(|board| board.busy).sum::<f64>() / count as f64;
-        self.busy = 0.04 + 0.35 * work;
+        self.contend(taken, count);
         for package in 0..2 {
             self.package_j[package] += (PACKAGE_IDLE_W + PACKAGE_LOAD_W * self.busy) * QUANTUM_S;
             self.dram_j[package] += DRAM_W * (0.4 + 0.6 * self.busy) * QUANTUM_S;
@@ -116,6 +129,30 @@ impl Node {
             core[1] += 0.2 * self.busy * QUANTUM_S;
             core[2] += (1.0 - self.busy) * QUANTUM_S;
         }
+    }
+
+    /// On which NUMA nodes a neighbour takes the processors.
+    fn neighbours(&self) -> [bool; 2] {
+        let mut taken = [false; 2];
+        for board in self.boards().iter().filter(|board| board.has(Fault::Neighbour)) {
+            taken[numa(board.index)] = true;
+        }
+        taken
+    }
+
+    /// What boards and neighbours ask of the processors, and how long tasks wait for them.
+    fn contend(&mut self, taken: [bool; 2], count: usize) {
+        let work: f64 = self.boards().iter().map(|board| board.busy).sum::<f64>() / count as f64;
+        let noise = crate::noise::signed(self.seed, 7000, self.quantum / 100);
+        let neighbours = taken.iter().filter(|taken| **taken).count() as f64;
+        let asked = 0.04 + 0.35 * work + 0.02 * noise + 0.45 * neighbours;
+        self.busy = asked.clamp(0.01, 0.98);
+        // A task waits where more is asked of a NUMA node's processors than they have.
+        let stalled = (0.05 * work * (1.0 + noise) + 0.5 * neighbours).clamp(0.0, 1.0);
+        self.stall_s += stalled * QUANTUM_S;
+        self.pressure10 += (stalled - self.pressure10) * QUANTUM_S / 10.0;
+        self.load1 += (CORES as f64 * (asked + 0.4 * neighbours) - self.load1) * QUANTUM_S / 60.0;
+        self.switches += (4000.0 + 30_000.0 * work + 60_000.0 * neighbours) * QUANTUM_S;
     }
 
     /// True power of all boards, in watts.
@@ -164,6 +201,11 @@ impl Node {
             _ => format!("GPU-{w0:08x}-{w1:04x}-{w2:04x}-{:04x}-{:012x}", b >> 48, b & 0xffff_ffff_ffff),
         }
     }
+}
+
+/// The NUMA node that a board hangs on.
+pub fn numa(index: u32) -> usize {
+    (index / 4 % 2) as usize
 }
 
 #[cfg(test)]

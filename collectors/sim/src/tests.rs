@@ -86,7 +86,7 @@ proptest! {
     fn state_is_finite_and_within_what_a_board_can_be(seed: u64, profile in profile(), schedule in schedule()) {
         let node = play(Node::new(profile, 8, seed, 0), &schedule, 1_000_000_000);
         for board in node.boards() {
-            let (low, high) = (profile.idle_w - 1e-6, profile.full_w + 1e-6);
+            let (low, high) = (0.99 * profile.idle_w - 1e-6, 1.03 * profile.full_w + 1e-6);
             prop_assert!((low..=high).contains(&board.power_w), "{} W", board.power_w);
             prop_assert!((profile.clock_min_hz - 1.0..=profile.clock_max_hz + 1.0).contains(&board.clock_hz));
             prop_assert!((20.0..140.0).contains(&board.temperature_c), "{} C", board.temperature_c);

@@ -3,7 +3,7 @@ use crate::app::App;
 use crate::format::{NOTHING, ago, clock, spark, value, wrap};
 use crate::past::Track;
 use crate::theme::{health_sign, severity_sign};
-use model::{Device, Event, Metric, Snapshot, Unit};
+use model::{Device, Event, Metric, Snapshot, Unit, WorkState};
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
@@ -47,6 +47,8 @@ fn identity(app: &App, snapshot: &Snapshot, device: &Device, width: usize) -> Ve
     let late = super::late::word(snapshot, device);
     state.extend(late.map(|late| Span::styled(format!(", {late}"), app.theme.bad())));
     state.push(Span::raw(format!("   priority {}", snapshot.priority(device.id).as_str())));
+    let work = snapshot.frame.work(device.id);
+    state.extend(work.map(|work| Span::raw(format!("   {}", doing(work)))));
     state.push(Span::styled(format!("   {}", info.key), app.theme.dim()));
     let mut lines = vec![
         super::cut(&format!(" {}   {}", info.name, info.model), width, app.theme.title()),
@@ -64,6 +66,11 @@ fn identity(app: &App, snapshot: &Snapshot, device: &Device, width: usize) -> Ve
     let late = late.map(|text| wrap(&text, width.saturating_sub(4).max(10))).unwrap_or_default();
     lines.extend(late.into_iter().map(|text| Line::styled(format!(" {text}"), app.theme.bad())));
     lines
+}
+
+/// What it does, and how sure that is.
+fn doing(state: &WorkState) -> String {
+    format!("{} ({:.0} % sure)", state.work.as_str().replace('_', "-"), 100.0 * state.confidence)
 }
 
 /// Facts side by side in lines of a width; one is only torn apart where it is longer than a line.

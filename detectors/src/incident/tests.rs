@@ -443,8 +443,9 @@ proptest! {
                 check(&bench, &before, &mut homes);
             }
         }
-        // A flapping port is held for an hour after its last sign.
-        bench.beats(4500, &[]);
+        // A flapping port is held for a day after its last sign.
+        bench.second += 90_000;
+        bench.beats(2000, &[]);
         prop_assert!(bench.told().is_empty(), "everything ends: {:?}", bench.told());
     }
 }

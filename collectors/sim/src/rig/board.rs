@@ -93,6 +93,7 @@ impl Collector for SimBoard {
         if board.has(Fault::Lost) {
             return Err(CollectError::new(format!("reach {}", node.uuid(self.index)), Reason::Lost));
         }
+        shared.answer(board.call_s(node.seed, node.quantum));
         self.calls.during(call, || {
             face::read(board, |metric, value| batch.set(slot, metric, value));
             let processes = self.jobs.read(slot, board, batch);

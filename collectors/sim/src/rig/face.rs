@@ -1,5 +1,7 @@
 //! What each vendor's driver says of a board, and what it does not have: the gaps of the real sources, not zeros.
 use crate::board::{Board, reason};
+use crate::fault::Fault;
+use crate::node::numa;
 use model::{DeviceKind, Metric, Vendor};
 use std::ops::RangeInclusive;
 
@@ -128,7 +130,7 @@ pub(super) fn read(board: &Board, mut put: impl FnMut(Metric, f64)) {
             say(Metric::HealthCode, 0.0);
             say(Metric::ErrorCodes, 0.0);
         }
-        _ => say(Metric::NumaNode, f64::from(board.index / 4 % 2)),
+        _ => say(Metric::NumaNode, numa(board.index) as f64),
     }
 }
 
@@ -185,12 +187,16 @@ fn power(board: &Board, say: &mut impl FnMut(Metric, f64)) {
 
 fn heat(board: &Board, say: &mut impl FnMut(Metric, f64)) {
     let profile = board.profile();
-    say(Metric::Temperature, board.temperature_c);
-    say(Metric::TemperatureMemory, board.memory_temperature_c());
+    // Drivers give whole degrees.
+    let whole = board.temperature_c.round();
+    say(Metric::Temperature, whole);
+    if !board.has(Fault::Vanished) {
+        say(Metric::TemperatureMemory, board.memory_temperature_c().round());
+    }
     say(Metric::TemperatureSlowdown, profile.slowdown_c);
     say(Metric::TemperatureShutdown, profile.shutdown_c);
     say(Metric::TemperatureMemoryMax, profile.memory_max_c);
-    say(Metric::TemperatureMargin, profile.slowdown_c - board.temperature_c);
+    say(Metric::TemperatureMargin, profile.slowdown_c - whole);
 }
 
 fn errors(board: &Board, say: &mut impl FnMut(Metric, f64)) {
@@ -205,8 +211,8 @@ fn errors(board: &Board, say: &mut impl FnMut(Metric, f64)) {
     say(Metric::EccUncorrectedMemory, uncorrected);
     say(Metric::RowsRemappedCorrectable, 0.0);
     say(Metric::RowsRemappedUncorrectable, 0.0);
-    say(Metric::RowRemapPending, 0.0);
-    say(Metric::RowRemapFailed, 0.0);
+    say(Metric::RowRemapPending, flag(board.has(Fault::RemapPending)));
+    say(Metric::RowRemapFailed, flag(board.has(Fault::RemapFailed)));
     say(Metric::RecoveryAction, 0.0);
     say(Metric::PcieGeneration, f64::from(profile.pcie_generation));
     say(Metric::PcieGenerationMax, f64::from(profile.pcie_generation));
@@ -219,22 +225,35 @@ fn errors(board: &Board, say: &mut impl FnMut(Metric, f64)) {
     }
 }
 
-/// Profiling counters. The engine has no pipes of its own: they follow from what it does have. An assumption.
+/// Links to other boards of an H100 or A100 and what came of them.
+fn links(board: &Board, say: &mut impl FnMut(Metric, f64)) {
+    let links = if board.profile().short == "h100" { 18.0 } else { 12.0 };
+    say(Metric::Links, links);
+    say(Metric::LinksUp, links - flag(board.has(Fault::LinkDown)));
+    // Counts are far below 2^53, so the conversion is exact.
+    say(Metric::LinkErrorsReplay, board.wear.link_errors as f64);
+    say(Metric::LinkErrorsCrc, 0.0);
+    say(Metric::LinkErrorsRecovery, 0.0);
+}
+
+/// Profiling counters. The engine has few pipes of its own: the others follow from what it does have. An assumption.
 fn profile(board: &Board, say: &mut impl FnMut(Metric, f64)) {
-    let clock = board.clock_hz / board.profile().clock_max_hz;
-    let active = board.busy * 0.96;
+    let active = board.sm_active;
     say(Metric::GraphicsActive, board.busy);
     say(Metric::SmActive, active);
     say(Metric::SmOccupancy, active * 0.45);
-    say(Metric::TensorActive, active * 0.55 * clock);
+    say(Metric::TensorActive, board.tensor_active);
     say(Metric::Fp16Active, active * 0.12);
     say(Metric::Fp32Active, active * 0.08);
     say(Metric::Fp64Active, 0.0);
     say(Metric::DramActive, board.memory_activity);
-    say(Metric::PcieReceive, board.busy * 2.1e9);
-    say(Metric::PcieTransmit, board.busy * 0.8e9);
+    let [host, link] = board.moved;
+    say(Metric::PcieReceive, host);
+    say(Metric::PcieTransmit, host * 0.4);
     // Boards of a training job exchange gradients; inference on one board does not.
-    let exchange = if board.workload() == crate::Workload::Training { board.busy * 110e9 } else { 0.0 };
-    say(Metric::LinkReceive, exchange);
-    say(Metric::LinkTransmit, exchange);
+    say(Metric::LinkReceive, link);
+    say(Metric::LinkTransmit, link);
+    if board.profile().vendor == Vendor::Nvidia {
+        links(board, say);
+    }
 }

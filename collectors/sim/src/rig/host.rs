@@ -1,5 +1,7 @@
 //! The simulated host: processors, memory and their energy.
+use crate::fault::Fault;
 use crate::node::{CORES, MEMORY_BYTES, Node};
+use crate::noise::signed;
 use model::{Batch, DeviceInfo, DeviceKind, Metric, Slot};
 
 /// The host's devices.
@@ -8,7 +10,11 @@ pub(super) struct Host {
     node: Slot,
     cores: Vec<Slot>,
     zones: Vec<Slot>,
+    fans: Vec<Slot>,
 }
+
+/// Fans of the chassis, each in front of every eighth board.
+const FANS: usize = 8;
 
 impl Host {
     /// Registers the host's devices.
@@ -17,25 +23,36 @@ impl Host {
             name: format!("cpu{n}"),
             ..DeviceInfo::new(DeviceKind::Core, n.to_string())
         };
+        let fan = |n: usize| DeviceInfo {
+            name: format!("fan{n}"),
+            ..DeviceInfo::new(DeviceKind::Sensor, format!("chassis/fan{n}"))
+        };
         let zones = ["package-0", "package-1", "package-0/dram", "package-1/dram"];
         Self {
             node: batch.device(DeviceInfo::new(DeviceKind::Node, "simulated-node")),
             cores: (0..CORES).map(|n| batch.device(core(n))).collect(),
             zones: zones.iter().map(|name| batch.device(DeviceInfo::new(DeviceKind::Zone, *name))).collect(),
+            fans: (0..FANS).map(|n| batch.device(fan(n))).collect(),
         }
     }
 
     /// Reads them.
     pub(super) fn read(&self, node: &Node, batch: &mut Batch) {
-        let load = node.busy * CORES as f64;
-        let used = 0.08 + 0.25 * node.busy;
+        let second = node.quantum / 100;
+        let used = 0.08 + 0.2 * node.busy.min(0.5) + 0.002 * signed(node.seed, 8000, second);
         let size = MEMORY_BYTES as f64;
         let values = [
-            (Metric::Load1, load),
+            (Metric::Load1, node.load1),
+            (
+                Metric::TasksRunning,
+                (node.load1 * (1.0 + 0.2 * signed(node.seed, 8001, second))).max(1.0).round(),
+            ),
+            (Metric::ContextSwitches, node.switches.floor()),
             (Metric::Uptime, node.quantum as f64 / 100.0),
             (Metric::NodeMemorySize, size),
             (Metric::NodeMemoryAvailable, size * (1.0 - used)),
-            (Metric::PressureCpuSome10, (node.busy - 0.3).max(0.0)),
+            (Metric::PressureCpuSome, node.stall_s),
+            (Metric::PressureCpuSome10, node.pressure10),
             (Metric::PressureMemorySome10, 0.0),
             (Metric::PressureIoSome10, 0.0),
         ];
@@ -51,6 +68,21 @@ impl Host {
         }
         for (slot, joules) in self.zones.iter().zip(node.package_j.iter().chain(&node.dram_j)) {
             batch.set(*slot, Metric::ZoneEnergy, *joules);
+        }
+        self.read_fans(node, batch);
+    }
+
+    /// Fans turn faster with the node's power; those beside one that stands still turn faster yet.
+    fn read_fans(&self, node: &Node, batch: &mut Batch) {
+        let stopped = |fan: usize| {
+            node.boards().iter().any(|b| b.index as usize % FANS == fan && b.has(Fault::FanStop))
+        };
+        let any = (0..FANS).any(stopped);
+        let rpm = 5000.0 + 0.6 * node.boards_w() + if any { 900.0 } else { 0.0 };
+        for (fan, slot) in self.fans.iter().enumerate() {
+            let noise = 1.0 + 0.01 * signed(node.seed, 9000 + fan as u64, node.quantum / 100);
+            let rpm = if stopped(fan) { 0.0 } else { (rpm * noise / 30.0).round() * 30.0 };
+            batch.set(*slot, Metric::SensorFan, rpm);
         }
     }
 }

@@ -50,7 +50,7 @@ fn jobs(load: Load, board: u32) -> Vec<Job> {
     // Mixed inference is two tenants that share the board's time, two to one.
     let tenants: &[(&str, &str, f64)] = match load {
         Load::Idle => &[],
-        Load::Training => &[("research", "pretrain", 1.0)],
+        Load::Training | Load::Loading => &[("research", "pretrain", 1.0)],
         Load::Prefill | Load::Decode => &[("serving", "chat", 1.0)],
         Load::Serving => &[("serving", "search", 2.0 / 3.0), ("batch", "embed", 1.0 / 3.0)],
     };

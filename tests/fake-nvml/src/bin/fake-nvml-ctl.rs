@@ -11,7 +11,8 @@ const USAGE: &str = "usage: fake-nvml-ctl FILE VERB
   load BOARD WORKLOAD        idle, training, prefill, decode, serving; BOARD may be `all`
   xid BOARD CODE             reports an XID error
   lose|return BOARD          lets a board fall off the bus, or brings it back
-  inject|heal BOARD FAULT    lost, stuck_sensor, cooler, power_brake, pcie_width, cap_not_held
+  inject|heal BOARD FAULT    lost, stuck_sensor, cooler, power_brake, pcie_width, cap_not_held, straggler,
+                             down_clock, memory_leak, bad_seat, neighbour, pcie_replays, ecc_corrected
   ecc BOARD COUNT            adds uncorrectable errors
   ecc-corrected BOARD COUNT  adds corrected errors
   hang on|off [GROUP]        lets calls hang; GROUP: start, read, write, events; all but events without one

@@ -1,0 +1,122 @@
+//! The faults that are injected, whom they should be told of and as what.
+use model::FaultKind;
+use sim::{Fault, Node};
+
+/// Whom a fault should be told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whom {
+    /// The board.
+    Board,
+    /// The node.
+    Node,
+    /// The source that answers.
+    Source,
+    /// The chassis fan in front of the board.
+    Fan,
+}
+
+/// How a fault shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shows {
+    /// To a rule, at once.
+    AtOnce,
+    /// To a rule that looks at a share or a length of time by its nature.
+    OverTime,
+    /// To no rule: only a comparison finds it.
+    ToNoRule,
+}
+
+/// One fault.
+#[derive(Debug)]
+pub struct Case {
+    /// The name.
+    pub name: &'static str,
+    /// What is done to the board.
+    pub injection: Injection,
+    /// Whom it should be told of.
+    pub whom: Whom,
+    /// As what; one of these.
+    pub kinds: &'static [FaultKind],
+    /// How it shows.
+    pub shows: Shows,
+    /// For how long it is looked for, in beats.
+    pub beats: u32,
+    /// Healthy beats before it, at least.
+    pub lead: u32,
+}
+
+/// What is done to a board.
+#[derive(Debug, Clone, Copy)]
+pub enum Injection {
+    /// A fault of the simulator.
+    Fault(Fault),
+    /// An XID error, and the board falls off the bus.
+    Lost(u32),
+    /// An XID error alone.
+    Xid(u32),
+    /// An uncorrectable memory error.
+    Uncorrectable,
+}
+
+impl Injection {
+    /// Does it.
+    pub fn act(self, node: &mut Node, board: usize) {
+        let board = &mut node.boards[board];
+        match self {
+            Self::Fault(fault) => board.inject(fault),
+            Self::Lost(code) => {
+                board.xid(code);
+                board.inject(Fault::Lost);
+            }
+            Self::Xid(code) => board.xid(code),
+            Self::Uncorrectable => board.ecc[1] += 1,
+        }
+    }
+}
+
+const fn rule(name: &'static str, injection: Injection, kinds: &'static [FaultKind]) -> Case {
+    Case { name, injection, whom: Whom::Board, kinds, shows: Shows::AtOnce, beats: 60, lead: 600 }
+}
+
+const fn slow(name: &'static str, fault: Fault, kinds: &'static [FaultKind]) -> Case {
+    let injection = Injection::Fault(fault);
+    Case { name, injection, whom: Whom::Board, kinds, shows: Shows::OverTime, beats: 600, lead: 1200 }
+}
+
+const fn hidden(name: &'static str, fault: Fault, kinds: &'static [FaultKind]) -> Case {
+    let injection = Injection::Fault(fault);
+    Case { name, injection, whom: Whom::Board, kinds, shows: Shows::ToNoRule, beats: 1800, lead: 2700 }
+}
+
+/// Every fault.
+pub const CASES: &[Case] = &[
+    rule("lost", Injection::Lost(79), &[FaultKind::DeviceLost, FaultKind::Xid]),
+    rule("xid", Injection::Xid(95), &[FaultKind::Xid]),
+    // By its nature a call must be past its deadline for a while.
+    Case { shows: Shows::OverTime, ..rule("hang", Injection::Fault(Fault::Hang), &[FaultKind::SourceHung]) },
+    rule("uncorrectable", Injection::Uncorrectable, &[FaultKind::EccUncorrectable]),
+    rule("remap_failed", Injection::Fault(Fault::RemapFailed), &[FaultKind::RowRemapFailed]),
+    rule("remap_pending", Injection::Fault(Fault::RemapPending), &[FaultKind::RepairPending]),
+    rule("link_down", Injection::Fault(Fault::LinkDown), &[FaultKind::LinkDown]),
+    rule("vanished", Injection::Fault(Fault::Vanished), &[FaultKind::MetricVanished]),
+    Case { whom: Whom::Fan, ..rule("fan_stop", Injection::Fault(Fault::FanStop), &[FaultKind::FanSlow]) },
+    Case {
+        lead: 2700,
+        ..slow("link_errors", Fault::LinkErrors, &[FaultKind::LinkErrors, FaultKind::ErrorsRising])
+    },
+    Case {
+        lead: 2700,
+        ..slow("pcie_replays", Fault::PcieReplays, &[FaultKind::PcieReplays, FaultKind::ErrorsRising])
+    },
+    slow("pcie_width", Fault::PcieWidth, &[FaultKind::PcieNarrow]),
+    slow("power_brake", Fault::PowerBrake, &[FaultKind::PowerBrake]),
+    slow("cooler", Fault::Cooler, &[FaultKind::ThermalSlowdown, FaultKind::CoolingPoor]),
+    slow("stuck_sensor", Fault::StuckSensor, &[FaultKind::SensorFrozen]),
+    Case { lead: 2700, ..slow("ecc_corrected", Fault::EccCorrected, &[FaultKind::ErrorsRising]) },
+    Case { whom: Whom::Source, ..slow("slow_answers", Fault::SlowAnswers, &[FaultKind::AnswersSlowly]) },
+    hidden("straggler", Fault::Straggler, &[FaultKind::Straggler]),
+    hidden("down_clock", Fault::DownClock, &[FaultKind::ClockLow]),
+    Case { beats: 3600, ..hidden("memory_leak", Fault::MemoryLeak, &[FaultKind::MemoryLeak]) },
+    hidden("bad_seat", Fault::BadSeat, &[FaultKind::CoolingPoor]),
+    Case { whom: Whom::Node, ..hidden("neighbour", Fault::Neighbour, &[FaultKind::HostStarved]) },
+];
