@@ -11,7 +11,7 @@ fn flags(faults: &[&str], hours: f64) -> Evaluate {
         first_seed: 1,
         hours,
         fault: faults.iter().map(|name| (*name).to_owned()).collect(),
-        without: vec!["residual".to_owned()],
+        without: Vec::new(),
         json: None,
     }
 }
