@@ -106,6 +106,11 @@ impl Alarm {
         if self.threshold.is_some() { 1.0 } else { self.clusters.len() as f64 / CLUSTERS_MIN as f64 }.min(1.0)
     }
 
+    /// Seconds of scores that it has seen.
+    pub fn known_s(&self) -> f64 {
+        self.known_s
+    }
+
     /// Sets the budget anew, as when the number of models changes.
     pub fn set_budget(&mut self, budget_per_day: f64) {
         self.budget_per_day = budget_per_day;
@@ -128,7 +133,9 @@ impl Alarm {
         self.base = self.base.filter(|base| root > *base).or(begun);
         let verdict = Verdict { jump, threshold: self.threshold, held: self.base.is_some() };
         self.follow(jump, alarms);
-        self.renew_s -= step_s.max(0.0);
+        // What has just alarmed counts at once, so that what comes again and again is soon no alarm.
+        let over = self.quiet == GAP + 1 && self.clusters.back().is_some_and(|cluster| cluster.alarmed);
+        self.renew_s -= if over { f64::INFINITY } else { step_s.max(0.0) };
         if self.renew_s <= 0.0 {
             self.renew_s = (RENEW_SHARE * self.known_s).clamp(RENEW_MIN_S, RENEW_DAYS * SECONDS_PER_DAY);
             self.renew();

@@ -31,6 +31,10 @@ struct Subject {
     /// Counts how often everything was forgotten: a fit given out before that is not taken back.
     epoch: u32,
     model: Option<Model>,
+    /// What it came to on this beat.
+    found: Option<Finding>,
+    /// The beat on which what it finds began.
+    since: u64,
 }
 
 impl Subject {
@@ -54,6 +58,7 @@ pub struct Residual {
     beat_s: f64,
     /// The device that was fitted last.
     turn: usize,
+    beat: u64,
 }
 
 /// Opens the detector.
@@ -66,6 +71,7 @@ pub fn open(thresholds: &Thresholds) -> Box<dyn Detector> {
         row: Vec::new(),
         beat_s: 0.0,
         turn: 0,
+        beat: 0,
     })
 }
 
@@ -114,6 +120,16 @@ impl Residual {
         })
     }
 
+    /// Whether other accelerators began to be unusual at the same time: then their work changed, and none of them is at fault.
+    fn common(&self, frame: &Frame, subject: &Subject) -> bool {
+        let accelerator = |subject: &&Subject| {
+            subject.found.is_some_and(|found| frame.devices.get(found.device).info.kind.is_accelerator())
+        };
+        let near =
+            |other: &&Subject| other.since.abs_diff(subject.since) <= self.thresholds.residual_common_beats;
+        accelerator(&subject) && self.subjects.iter().filter(accelerator).filter(near).count() > 1
+    }
+
     /// Whether this beat took so much longer than usual that lags mean nothing over it.
     fn long(&mut self, beat_s: f64) -> bool {
         let usual = if self.beat_s > 0.0 { self.beat_s } else { beat_s };
@@ -145,14 +161,23 @@ impl Detector for Residual {
 
     fn observe(&mut self, frame: &Frame, history: &History, events: &mut EventSink) {
         self.subjects.resize_with(frame.devices.len(), Subject::default);
+        self.beat += 1;
         let long = self.long(frame.beat_s);
         for device in frame.devices.iter() {
             if !modelled(device) {
                 self.subjects[device.id.index()].watched = Watched::default();
-            } else if let Some(finding) = self.look((frame, history), device, long) {
-                events.push(finding);
+                self.subjects[device.id.index()].found = None;
+            } else {
+                let found = self.look((frame, history), device, long);
+                let subject = &mut self.subjects[device.id.index()];
+                if subject.found.is_none() {
+                    subject.since = self.beat;
+                }
+                subject.found = found;
             }
         }
+        let own = self.subjects.iter().filter(|subject| !self.common(frame, subject));
+        own.filter_map(|subject| subject.found).for_each(|finding| events.push(finding));
     }
 
     fn bytes(&self) -> usize {
@@ -217,7 +242,10 @@ impl Detector for Residual {
             return;
         }
         match learnt.what {
-            Some(what) => what.hand_over(&mut subject.model),
+            Some(what) => {
+                what.hand_over(&mut subject.model);
+                subject.model.iter_mut().for_each(|model| model.warm(self.thresholds.residual_warm_s));
+            }
             None => subject.watched.failed(),
         }
     }
@@ -236,6 +264,7 @@ impl Residual {
             };
             let (_, mut model) = self.kept.swap_remove(place);
             model.set_budget(budget);
+            model.warm(self.thresholds.residual_warm_s);
             let subject = &mut self.subjects[device.id.index()];
             if subject.model.is_none() {
                 subject.watched.tried(&self.thresholds);

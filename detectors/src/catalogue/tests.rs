@@ -39,6 +39,7 @@ fn every_fault_is_a_rules_or_a_statistics() {
         FaultKind::SensorFrozen,
         FaultKind::AnswersSlowly,
         FaultKind::Residual,
+        FaultKind::HostStarved,
     ];
     for fault in FaultKind::ALL {
         let listed = Catalogue::built_in().row(*fault).listed;

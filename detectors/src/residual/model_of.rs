@@ -19,11 +19,13 @@ pub(super) struct Model {
     pub(super) alarm: Alarm,
     turn: u32,
     held: bool,
+    /// Seconds of scores before it alarms.
+    warm_s: f64,
 }
 
 impl Model {
     pub(super) fn new(channels: Vec<Metric>, domain: Vec<Span>, level: Level, alarm: Alarm) -> Self {
-        Self { channels, domain, level, alarm, turn: 0, held: false }
+        Self { channels, domain, level, alarm, turn: 0, held: false, warm_s: 0.0 }
     }
 
     /// Whether the load is one that it has learnt; `None` when that cannot be read.
@@ -69,7 +71,9 @@ impl Model {
             self.held = false;
             return None;
         }
+        let warm = self.alarm.known_s() >= self.warm_s;
         let verdict = self.alarm.push(mono_ns as f64 / 1e9, score.level);
+        let verdict = Verdict { held: verdict.held && warm, ..verdict };
         self.held = verdict.held;
         Some(verdict)
     }
@@ -88,7 +92,13 @@ impl Model {
 
     /// The share of what the alarm needs, 0 to 1.
     pub(super) fn progress(&self) -> f64 {
-        self.alarm.progress()
+        let seen = if self.warm_s > 0.0 { (self.alarm.known_s() / self.warm_s).min(1.0) } else { 1.0 };
+        self.alarm.progress().min(seen)
+    }
+
+    /// Sets how many seconds of scores it needs before it alarms.
+    pub(super) fn warm(&mut self, warm_s: f64) {
+        self.warm_s = warm_s;
     }
 
     pub(super) fn set_budget(&mut self, budget_per_day: f64) {

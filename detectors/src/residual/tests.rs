@@ -27,8 +27,9 @@ struct Bench {
 
 impl Bench {
     fn new(seed: u64) -> Self {
-        // Fits come more often than by default, so that tests are short.
-        let thresholds = Thresholds { residual_refit_beats: 600, ..Thresholds::default() };
+        // Fits come more often than by default and nothing warms up, so that tests are short.
+        let thresholds =
+            Thresholds { residual_refit_beats: 600, residual_warm_s: 0.0, ..Thresholds::default() };
         let mut batch = Batch::default();
         let slot = batch.device(DeviceInfo::new(DeviceKind::Gpu, "GPU-a"));
         Self {

@@ -99,7 +99,12 @@ pub const CASES: &[Case] = &[
     rule("remap_pending", Injection::Fault(Fault::RemapPending), &[FaultKind::RepairPending]),
     rule("link_down", Injection::Fault(Fault::LinkDown), &[FaultKind::LinkDown]),
     rule("vanished", Injection::Fault(Fault::Vanished), &[FaultKind::MetricVanished]),
-    Case { whom: Whom::Fan, ..rule("fan_stop", Injection::Fault(Fault::FanStop), &[FaultKind::FanSlow]) },
+    // A fan that stands still for 10 s: a controller reads 0 while it starts one.
+    Case {
+        whom: Whom::Fan,
+        shows: Shows::OverTime,
+        ..rule("fan_stop", Injection::Fault(Fault::FanStop), &[FaultKind::FanSlow])
+    },
     Case {
         lead: 2700,
         ..slow("link_errors", Fault::LinkErrors, &[FaultKind::LinkErrors, FaultKind::ErrorsRising])

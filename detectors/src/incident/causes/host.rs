@@ -142,6 +142,15 @@ pub(super) const ROWS: &[Row] = &[
         ..USUAL
     },
     Row {
+        sign: any(F::HostStarved),
+        rank: 12,
+        statistic: true,
+        explains: &[any(F::Straggler), any(F::Residual)],
+        sentence: "Accelerators wait for the host: their work comes late while processors are contended for.",
+        confirm: "CPU pressure of the node and of the job's control group; who else runs on the job's cores.",
+        ..USUAL
+    },
+    Row {
         sign: any(F::Residual),
         rank: 2,
         statistic: true,
