@@ -104,6 +104,7 @@ impl Beat {
     /// Gives out the fits that detectors ask for; a fit's input is copied here, off the path that may not allocate.
     pub fn fit(&mut self) {
         self.watch.give_fits(&self.frame, &self.history);
+        self.watch.keep_learnt(&self.frame);
     }
 
     fn publish(&mut self, clock: &dyn Clock, board: &Board) {
@@ -162,6 +163,7 @@ impl Beat {
 
     /// Takes over incidents that a state directory holds, and keeps incidents there.
     pub fn keep_incidents_in(&mut self, directory: &Path, now: Timestamp) {
+        self.watch.keep_in(directory, now);
         let (archive, past) = Archive::open(directory, now);
         self.archive = archive;
         self.lookback = Lookback { started_ms: now.wall_ms, from_ms: past.from_ms.min(now.wall_ms) };
@@ -203,6 +205,7 @@ impl Beat {
 
 impl Drop for Beat {
     fn drop(&mut self) {
+        self.watch.finish(&self.frame);
         if let Some(archive) = self.archive.take() {
             archive.finish(self.watch.correlator());
         }

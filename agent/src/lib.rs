@@ -17,6 +17,7 @@ pub mod evaluate;
 pub mod export;
 pub mod feed;
 pub mod govern;
+pub mod learnt;
 pub mod line;
 pub mod otlp;
 pub mod priority;

@@ -1,11 +1,15 @@
 //! The watch: detectors, the life cycle of what they find, the incidents it amounts to, and the thread that fits models.
+use crate::learnt::{self, LearntError, Shelf};
 use detectors::{Correlator, Kin, Lifecycle, Phases, Thresholds};
 use model::stages::{Detector, EventSink, Fit, Fitted};
-use model::{Event, Frame, History, Incident, Standing};
+use model::{Event, Frame, History, Incident, Standing, Timestamp};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Fits that wait or run at once, over all detectors; one more is asked for again on a later beat.
 const FITS_MAX: usize = 16;
+
+/// The place in the list of detectors of work that is for none of them.
+const NOBODY: usize = usize::MAX;
 
 /// Where fits run.
 #[derive(Debug)]
@@ -25,6 +29,7 @@ pub struct Watch {
     sink: EventSink,
     lifecycle: Lifecycle,
     correlator: Correlator,
+    shelf: Option<Shelf>,
     fitter: Fitter,
 }
 
@@ -50,6 +55,7 @@ impl Watch {
             sink: EventSink::default(),
             lifecycle: Lifecycle::new(thresholds),
             correlator: Correlator::default(),
+            shelf: None,
             fitter: if threaded { spawn()? } else { Fitter::Inline },
         })
     }
@@ -85,11 +91,60 @@ impl Watch {
         }
     }
 
+    /// Gives detectors what an earlier run had learnt, and keeps what they learn in a state directory from now on.
+    pub fn keep_in(&mut self, directory: &std::path::Path, now: Timestamp) {
+        let shelf = Shelf::new(directory, now);
+        for detector in &mut self.detectors {
+            let name = detector.name();
+            let recalled = shelf.read(name).and_then(|bytes| match bytes {
+                Some(bytes) => detector.recall(&bytes).map_err(|fault| shelf.put_aside(name, fault)),
+                None => Ok(()),
+            });
+            if let Err(error) = recalled {
+                tracing::warn!(detector = name, %error, "what the detector had learnt is lost: it learns anew");
+            }
+        }
+        self.shelf = Some(shelf);
+    }
+
+    /// Writes what was learnt when it is time, off the beat's thread where there is another.
+    pub fn keep_learnt(&mut self, frame: &Frame) {
+        if !self.shelf.as_mut().is_some_and(|shelf| shelf.due(frame.at)) {
+            return;
+        }
+        let files = self.files(frame);
+        let work: Fit = Box::new(move || {
+            put(files);
+            Box::new(())
+        });
+        match &self.fitter {
+            Fitter::Inline => drop(work()),
+            // When the thread is busy, the next writing will do.
+            Fitter::Thread { jobs, .. } => drop(jobs.try_send((NOBODY, work))),
+        }
+    }
+
+    /// Writes what was learnt now, before the end.
+    pub fn finish(&mut self, frame: &Frame) {
+        if self.shelf.is_some() {
+            put(self.files(frame));
+        }
+    }
+
+    fn files(&self, frame: &Frame) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+        let Some(shelf) = &self.shelf else { return Vec::new() };
+        let kept =
+            self.detectors.iter().filter_map(|detector| Some((detector.name(), detector.learnt(frame)?)));
+        kept.map(|(name, learnt)| (shelf.path(name), learnt)).collect()
+    }
+
     fn take_fits(&mut self) {
         let Fitter::Thread { results, .. } = &self.fitter else { return };
         while let Ok((index, result)) = results.try_recv() {
-            self.busy[index] = false;
-            self.detectors[index].fitted(result);
+            if let (Some(busy), Some(detector)) = (self.busy.get_mut(index), self.detectors.get_mut(index)) {
+                *busy = false;
+                detector.fitted(result);
+            }
         }
     }
 
@@ -123,6 +178,15 @@ impl Watch {
     /// Bytes of memory that detectors hold.
     pub fn bytes(&self) -> usize {
         self.detectors.iter().map(|detector| detector.bytes()).sum::<usize>() + self.phases.bytes()
+    }
+}
+
+fn put(files: Vec<(std::path::PathBuf, Vec<u8>)>) {
+    for (path, bytes) in files {
+        let written: Result<(), LearntError> = learnt::write(&path, &bytes);
+        if let Err(error) = written {
+            tracing::warn!(%error, "what a detector has learnt is not kept");
+        }
     }
 }
 

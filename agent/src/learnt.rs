@@ -1,0 +1,185 @@
+//! What detectors have learnt, kept in the state directory over a restart: one file a detector, written whole or not at all.
+use flate2::Crc;
+use model::Timestamp;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+/// What a file begins with; the last byte is the version of the frame around the detector's own bytes.
+const MAGIC: &[u8; 8] = b"wklearn\x01";
+/// Magic, checksum, length.
+const HEAD: usize = 8 + 4 + 8;
+/// The most bytes of a file that are read: several times what is ever written.
+const READ_MAX: u64 = 64 << 20;
+/// Seconds from one writing to the next.
+const EVERY_S: f64 = 600.0;
+
+/// Why a file gives nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum LearntError {
+    /// It cannot be read or written.
+    #[error("could not {operation} {path} (key state.directory): {source}")]
+    Io {
+        /// What was being done.
+        operation: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is cut off, damaged, or of another version.
+    #[error("{path} is {fault}; it was put aside as {path}.bad")]
+    Unusable {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        fault: &'static str,
+    },
+}
+
+/// The files of one state directory, and when they are due.
+#[derive(Debug)]
+pub struct Shelf {
+    directory: PathBuf,
+    written: Timestamp,
+}
+
+impl Shelf {
+    /// The shelf in a directory. Nothing is touched yet.
+    pub fn new(directory: &Path, now: Timestamp) -> Self {
+        Self { directory: directory.to_owned(), written: now }
+    }
+
+    /// Whether it is time to write; asked once a beat.
+    pub fn due(&mut self, now: Timestamp) -> bool {
+        let due = now.seconds_since(self.written) >= EVERY_S;
+        if due {
+            self.written = now;
+        }
+        due
+    }
+
+    /// The file of a detector.
+    pub fn path(&self, detector: &str) -> PathBuf {
+        self.directory.join(format!("learnt-{detector}.bin"))
+    }
+
+    /// What a detector had learnt; `None` when there is no file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or makes no sense; then it is put aside.
+    pub fn read(&self, detector: &str) -> Result<Option<Vec<u8>>, LearntError> {
+        let path = self.path(detector);
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(io_error("open", &path))?,
+        };
+        let mut bytes = Vec::new();
+        file.take(READ_MAX).read_to_end(&mut bytes).map_err(io_error("read", &path))?;
+        match body(&bytes) {
+            Ok(body) => Ok(Some(body.to_vec())),
+            Err(fault) => Err(self.put_aside(detector, fault)),
+        }
+    }
+
+    /// Puts a file out of the way, so that it can be looked at and is not met again.
+    pub fn put_aside(&self, detector: &str, fault: &'static str) -> LearntError {
+        let path = self.path(detector);
+        let aside = PathBuf::from(format!("{}.bad", path.display()));
+        match fs::rename(&path, &aside) {
+            Ok(()) => LearntError::Unusable { path, fault },
+            Err(source) => LearntError::Io { operation: "put aside", path, source },
+        }
+    }
+}
+
+/// Writes what a detector has learnt: a draft, synced, then renamed, so that a crash leaves the old file or the new.
+///
+/// # Errors
+/// When the disk refuses; the old file stays.
+pub fn write(path: &Path, learnt: &[u8]) -> Result<(), LearntError> {
+    let draft = path.with_extension("draft");
+    let mut crc = Crc::new();
+    crc.update(learnt);
+    let put = |file: &mut File| {
+        file.write_all(MAGIC)?;
+        file.write_all(&crc.sum().to_le_bytes())?;
+        file.write_all(&(learnt.len() as u64).to_le_bytes())?;
+        file.write_all(learnt)?;
+        file.sync_all()
+    };
+    let mut file = File::create(&draft).map_err(io_error("create", &draft))?;
+    let put = put(&mut file).map_err(io_error("write", &draft));
+    let put = put.and_then(|()| fs::rename(&draft, path).map_err(io_error("replace", path)));
+    if put.is_err() {
+        // A half-written draft only takes room; that it cannot be removed is no news on a sick disk.
+        let _ = fs::remove_file(&draft);
+    }
+    put
+}
+
+fn body(bytes: &[u8]) -> Result<&[u8], &'static str> {
+    let (head, body) = bytes.split_at_checked(HEAD).ok_or("cut off")?;
+    if &head[..8] != MAGIC {
+        return Err("of another version");
+    }
+    let mut crc = Crc::new();
+    crc.update(body);
+    let [sum @ .., _, _, _, _, _, _, _, _] = &head[8..] else { return Err("cut off") };
+    if head[12..] != (body.len() as u64).to_le_bytes() {
+        return Err("cut off");
+    }
+    if *sum != crc.sum().to_le_bytes() { Err("damaged") } else { Ok(body) }
+}
+
+fn io_error(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LearntError {
+    let path = path.to_owned();
+    move |source| LearntError::Io { operation, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read_back_and_damage_is_put_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(directory.path(), Timestamp::default());
+        assert!(shelf.read("residual").unwrap().is_none(), "nothing was kept yet");
+        let path = shelf.path("residual");
+        write(&path, b"what it knows").unwrap();
+        assert_eq!(shelf.read("residual").unwrap().unwrap(), b"what it knows");
+        let whole = fs::read(&path).unwrap();
+        for (bytes, fault) in [
+            (whole[..7].to_vec(), "cut off"),
+            (whole[..whole.len() - 1].to_vec(), "cut off"),
+            ([&whole[..whole.len() - 1], b"?"].concat(), "damaged"),
+            ([b"wklearn\x02", &whole[8..]].concat(), "of another version"),
+            (Vec::new(), "cut off"),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let error = shelf.read("residual").unwrap_err();
+            assert!(error.to_string().contains(fault), "{error}");
+            assert!(shelf.read("residual").unwrap().is_none(), "it is out of the way");
+        }
+    }
+
+    #[test]
+    fn a_disk_that_refuses_leaves_the_old_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("learnt-x.bin");
+        write(&path, b"old").unwrap();
+        // A folder in the draft's place refuses every write.
+        fs::create_dir(path.with_extension("draft")).unwrap();
+        assert!(write(&path, b"new").is_err());
+        assert_eq!(body(&fs::read(&path).unwrap()).unwrap(), b"old");
+    }
+
+    #[test]
+    fn it_is_due_every_ten_minutes() {
+        let start = Timestamp::default();
+        let mut shelf = Shelf::new(Path::new("/"), start);
+        let at = |seconds| start.after(std::time::Duration::from_secs(seconds));
+        assert!(!shelf.due(at(599)) && shelf.due(at(600)) && !shelf.due(at(601)) && shelf.due(at(1200)));
+    }
+}
