@@ -136,7 +136,8 @@ struct Desk<'a> {
 /// When the recording's file cannot be opened or the system has no thread to give.
 pub fn build(config: &Config, assembly: Assembly) -> Result<Beat, EngineError> {
     let threaded = matches!(assembly.pace, Pace::Machine);
-    let thresholds = detectors::Thresholds::default();
+    let thresholds =
+        detectors::Thresholds { budget_per_day: config.detectors_budget, ..detectors::Thresholds::default() };
     let watch = Watch::new(&thresholds, &config.detectors_disabled, threaded)
         .map_err(EngineError::of("start the thread that fits models"))?;
     let keeping = Keeping::new(config, assembly.hands, threaded, assembly.clock.now())

@@ -80,6 +80,8 @@ keys! {
 
     /// Detectors that are switched off, by name.
     "detectors.disabled" = "[]" => detectors_disabled: names(DETECTORS);
+    /// How many false episodes of its statistics the operator puts up with, a day and node: 0.001 to 24. Rules are not bound by it.
+    "detectors.budget" = "0.2" => detectors_budget: number(0.001, 24.0);
 
     /// The power budget of the node in watts, such as "6500 W"; empty for none.
     "power.budget" = r#""""# => power.budget_w: optional_watts(100.0, 200_000.0);

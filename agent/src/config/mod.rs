@@ -34,6 +34,8 @@ pub struct Config {
     pub collectors: Collectors,
     /// Names of detectors that are switched off.
     pub detectors_disabled: Vec<String>,
+    /// False episodes a day that statistics may have.
+    pub detectors_budget: f64,
     /// The power budget.
     pub power: Power,
     /// Where names of pods come from.
@@ -172,6 +174,7 @@ impl Config {
             rig: RigConfig::default(),
             collectors: Collectors::default(),
             detectors_disabled: Vec::new(),
+            detectors_budget: 0.2,
             power: Power::default(),
             cluster: ClusterConfig::default(),
             dcgm: dcgm::Options::default(),
@@ -198,6 +201,7 @@ impl Config {
             ("rig.*", self.rig == other.rig),
             ("collectors.*", self.collectors == other.collectors),
             ("detectors.disabled", self.detectors_disabled == other.detectors_disabled),
+            ("detectors.budget", self.detectors_budget == other.detectors_budget),
             ("cluster.*", self.cluster == other.cluster),
             ("dcgm.*", self.dcgm == other.dcgm),
             ("otlp.*", self.otlp == other.otlp),
