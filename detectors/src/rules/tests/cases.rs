@@ -698,6 +698,7 @@ fn each_fault_is_raised_as_bad_as_its_row_says() {
     for (fault, severity, name, play) in FIRES {
         let mut stage = Stage::new();
         play(&mut stage);
+        assert!(stage.strange.is_empty(), "evidence that no row's signals have: {:?}", stage.strange);
         let row = Catalogue::built_in().row(*fault);
         let range = row.severity.min(row.worst)..=row.worst;
         // An XID has the severity of its own row, a fabric under way is milder than one that failed.

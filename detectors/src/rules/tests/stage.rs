@@ -63,6 +63,8 @@ pub(super) struct Stage {
     second: u64,
     /// Every event that was ever active.
     pub(super) raised: BTreeSet<(FaultKind, Severity)>,
+    /// Evidence that the signals of its fault's row do not have.
+    pub(super) strange: BTreeSet<(FaultKind, Metric)>,
 }
 
 impl Stage {
@@ -95,6 +97,7 @@ impl Stage {
             life: Lifecycle::new(&thresholds),
             second: 0,
             raised: BTreeSet::new(),
+            strange: BTreeSet::new(),
         }
     }
 
@@ -105,6 +108,7 @@ impl Stage {
 
     /// Beats a second apart.
     pub(super) fn run(&mut self, count: u64, fill: impl Fn(&mut Beat<'_>)) {
+        let thresholds = Thresholds::default();
         for n in 0..count {
             self.second += 1;
             let now = Timestamp::default().after(Duration::from_secs(self.second));
@@ -116,7 +120,12 @@ impl Stage {
             self.sink.begin();
             self.rules.iter_mut().for_each(|rule| rule.observe(&self.frame, &self.history, &mut self.sink));
             self.life.step(now, &self.frame.devices, self.sink.findings());
-            self.raised.extend(self.life.active().iter().map(|event| (event.fault, event.severity)));
+            for event in self.life.active() {
+                self.raised.insert((event.fault, event.severity));
+                let signals = &thresholds.catalogue.row(event.fault).signals;
+                let seen = event.evidence.iter().flatten().map(|evidence| evidence.metric);
+                self.strange.extend(seen.filter(|m| !signals.contains(m)).map(|m| (event.fault, m)));
+            }
         }
     }
 
