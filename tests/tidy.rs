@@ -331,6 +331,17 @@ fn the_list_of_metrics_is_the_generated_one() {
 }
 
 #[test]
+fn the_list_of_faults_is_the_generated_one() {
+    let file = root().join("detectors/FAULTS.md");
+    let generated = detectors::catalogue::document();
+    if std::env::var_os("WATTKEEPER_BLESS").is_some() {
+        fs::write(&file, &generated).unwrap();
+    }
+    let kept = fs::read_to_string(&file).unwrap_or_default();
+    assert!(kept == generated, "detectors/FAULTS.md is stale; run this test with WATTKEEPER_BLESS=1");
+}
+
+#[test]
 fn the_changelog_tells_kinds_of_change_apart() {
     let text = fs::read_to_string(root().join("CHANGELOG.md")).unwrap();
     let entries: Vec<_> = text.lines().filter(|line| line.starts_with("- ")).collect();

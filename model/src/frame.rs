@@ -237,6 +237,8 @@ impl Frame {
     /// nothing else is taken.
     pub fn merge(&mut self, batch: &Batch, map: &mut SourceMap, late: bool) {
         map.update(batch, self);
+        // A new device of which nothing was read has its cells too.
+        self.cells.resize(self.devices.cells(), Reading::Absent(Absence::Unsupported));
         if late {
             for device in map.present() {
                 self.fill(device, Absence::Late);

@@ -94,7 +94,7 @@ impl Links {
             return None;
         }
         let whole = frame.devices.get(frame.devices.whole(link.id));
-        let seen = evidence(Metric::LinkErrorsOther, count / Minute::SECONDS, limit / Minute::SECONDS);
+        let seen = evidence(Metric::LinkDowned, count / Minute::SECONDS, limit / Minute::SECONDS);
         Some(Finding { detail: "a recovery failed", ..self.voice.warns(FaultKind::LinkErrors, whole, seen) })
     }
 

@@ -17,7 +17,7 @@ struct Port {
     active: bool,
     /// Since when it is down.
     down: Option<Timestamp>,
-    /// When it came back from being down for long, newest last.
+    /// When it came back from being down for long, newest last; room for all is made on the port's first beat.
     flaps: Vec<Timestamp>,
 }
 
@@ -39,6 +39,9 @@ impl Ports {
         let Some(up) = frame.flag(device.id, Metric::PortUp) else { return };
         let flap_s = self.voice.catalogue.limit(Limit::FlapDown);
         let port = self.ports.of(device);
+        if port.flaps.capacity() == 0 {
+            port.flaps.reserve_exact(FLAPS_MAX);
+        }
         if !up {
             if port.active {
                 port.down.get_or_insert(frame.at);

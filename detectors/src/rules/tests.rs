@@ -7,6 +7,10 @@ use model::{
 };
 use std::time::Duration;
 
+mod cases;
+mod stage;
+mod values;
+
 struct Bench {
     batch: Batch,
     gpu: Slot,

@@ -1,78 +1,101 @@
 //! Slowdowns for heat and for want of power. A power cap, ours or another's, is no fault and is not looked at.
+use super::watch::{ByDevice, Growth, Meter};
 use super::{Voice, evidence};
 use crate::catalogue::Limit;
 use crate::thresholds::Thresholds;
-use model::{Detector, Device, DeviceId, EventSink, Evidence, FaultKind, Frame, History, Metric};
+use model::{Detector, Device, DeviceId, DeviceKind, EventSink, Evidence, FaultKind, Frame, History, Metric};
 
-/// Parts of the window, the bits of a [`Spans`]; with a window of a minute each is a second.
+/// Parts of the window, the bits of a word; with a window of a minute each is a second.
 const PARTS: u32 = 60;
 /// The most parts that one beat speaks for, so that one slow beat never decides alone.
 const PARTS_A_BEAT: u32 = 10;
+/// Beats on which memory must be above its limit, so that one odd reading is none.
+const HOT_BEATS: u32 = 2;
 
-/// What is followed, each in a word of [`Spans`].
+/// What is followed, each in a word of [`Watched`].
 #[derive(Debug, Clone, Copy)]
 enum Reason {
     HwThermal,
     SwThermal,
+    /// The time that the driver counts, where it gives no flag.
+    Counted,
     PowerBrake,
     /// The hardware slows down and says that it is not for heat.
     HwOther,
+    /// A processor package, which counts its slowdowns.
+    Package,
 }
 
 impl Reason {
-    const ALL: [Self; 4] = [Self::HwThermal, Self::SwThermal, Self::PowerBrake, Self::HwOther];
+    const COUNT: usize = 6;
+    const HEAT: &[Self] = &[Self::HwThermal, Self::SwThermal, Self::Counted];
+    const BRAKE: &[Self] = &[Self::PowerBrake, Self::HwOther];
+    const BRAKE_AND_HEAT: &[Self] =
+        &[Self::PowerBrake, Self::HwOther, Self::HwThermal, Self::SwThermal, Self::Counted];
+    const PACKAGE: &[Self] = &[Self::Package];
 
     const fn metric(self) -> Metric {
         match self {
             Self::HwThermal => Metric::EventHwThermal,
             Self::SwThermal => Metric::EventSwThermal,
+            Self::Counted => Metric::ViolationThermal,
             Self::PowerBrake => Metric::EventPowerBrake,
             Self::HwOther => Metric::EventHwSlowdown,
+            Self::Package => Metric::PackageThrottles,
         }
     }
 
-    /// Whether it holds now; `None` when not known.
-    fn holds(self, frame: &Frame, device: DeviceId) -> Option<bool> {
-        let set = frame.flag(device, self.metric())?;
+    /// Whether it holds now; `None` when not known. `growth` is that of the device's counter of slowdowns.
+    fn holds(self, frame: &Frame, device: DeviceId, growth: Option<Growth>, share: f64) -> Option<bool> {
+        let flag = |metric| frame.flag(device, metric);
         match self {
+            Self::HwThermal | Self::SwThermal | Self::PowerBrake => flag(self.metric()),
             // Which sub-reason is unknown says nothing of want of power.
-            Self::HwOther => Some(set && !frame.flag(device, Metric::EventHwThermal)?),
-            Self::HwThermal | Self::SwThermal | Self::PowerBrake => Some(set),
+            Self::HwOther => Some(flag(self.metric())? && !flag(Metric::EventHwThermal)?),
+            Self::Counted if flag(Metric::EventHwThermal).or(flag(Metric::EventSwThermal)).is_some() => {
+                Some(false)
+            }
+            Self::Counted => {
+                growth.map(|growth| growth.count > 0.0 && growth.count >= share * growth.seconds)
+            }
+            Self::Package => growth.map(|growth| growth.count > 0.0),
         }
     }
 }
 
-/// In which of the newest [`PARTS`] each reason was seen; bit 0 is now.
+/// What is remembered of one device.
 #[derive(Debug, Clone, Copy, Default)]
-struct Spans {
-    generation: u32,
-    seen: [u64; Reason::ALL.len()],
+struct Watched {
+    /// In which of the newest [`PARTS`] each reason was seen; bit 0 is now.
+    seen: [u64; Reason::COUNT],
+    counter: Meter,
+    hot_beats: u32,
 }
 
-impl Spans {
-    /// Lets parts pass. An unknown flag stops its own time: it neither heals nor harms.
-    fn pass(&mut self, parts: u32, frame: &Frame, device: &Device) {
-        if self.generation != device.generation {
-            *self = Self { generation: device.generation, ..Self::default() };
-        }
-        for (reason, seen) in Reason::ALL.into_iter().zip(&mut self.seen) {
-            let Some(holds) = reason.holds(frame, device.id) else { continue };
-            let now = if holds { ((1_u64 << parts) - 1).max(1) } else { 0 };
-            *seen = ((*seen << parts) | now) & ((1_u64 << PARTS) - 1);
-        }
+impl Watched {
+    /// Lets parts pass. A reason that is unknown stops its own time: it neither heals nor harms.
+    fn pass(&mut self, reason: Reason, holds: Option<bool>, parts: u32) {
+        let Some(holds) = holds else { return };
+        let now = if holds { ((1_u64 << parts) - 1).max(1) } else { 0 };
+        let seen = &mut self.seen[reason as usize];
+        *seen = ((*seen << parts) | now) & ((1_u64 << PARTS) - 1);
     }
 
-    /// The share of the window in which a reason was seen. Time before the first beat counts as not seen.
-    fn share(&self, reason: Reason) -> f64 {
-        f64::from(self.seen[reason as usize].count_ones()) / f64::from(PARTS)
+    /// The reason that was seen for the largest share of the window, with that share, when it is as large as the limit.
+    /// Time before the first beat counts as not seen.
+    fn worst(&self, reasons: &[Reason], limit: f64) -> Option<Evidence> {
+        let bits = |reason: &&Reason| self.seen[**reason as usize].count_ones();
+        // The first of equals: the flags stand before what only counts.
+        let reason = reasons.iter().rev().max_by_key(bits)?;
+        let share = f64::from(bits(&reason)) / f64::from(PARTS);
+        (share >= limit).then(|| evidence(reason.metric(), share, limit))
     }
 }
 
 #[derive(Debug)]
 struct Throttle {
     voice: Voice,
-    /// By device index.
-    spans: Vec<Spans>,
+    watched: ByDevice<Watched>,
     /// Time that is not yet a whole part, in parts.
     rest: f64,
 }
@@ -80,7 +103,7 @@ struct Throttle {
 /// Opens the rule.
 pub fn open(thresholds: &Thresholds) -> Box<dyn Detector> {
     let voice = Voice { name: "throttle", catalogue: thresholds.catalogue };
-    Box::new(Throttle { voice, spans: Vec::new(), rest: 0.0 })
+    Box::new(Throttle { voice, watched: ByDevice::default(), rest: 0.0 })
 }
 
 impl Throttle {
@@ -94,13 +117,14 @@ impl Throttle {
         whole
     }
 
-    /// The worse of two reasons, when it was seen for long enough.
-    fn worse(&self, device: DeviceId, reasons: [Reason; 2], limit: Limit) -> Option<Evidence> {
-        let spans = &self.spans[device.index()];
-        let [first, second] = reasons.map(|reason| (spans.share(reason), reason));
-        let (share, reason) = if second.0 > first.0 { second } else { first };
-        let limit = self.voice.catalogue.limit(limit);
-        (share >= limit).then(|| evidence(reason.metric(), share, limit))
+    /// Follows the reasons of a device, the last of which is the one that counts.
+    fn follow(&mut self, frame: &Frame, device: &Device, reasons: &[Reason], parts: u32) {
+        let share = self.voice.catalogue.limit(Limit::ViolationShare);
+        let watched = self.watched.of(device);
+        let growth = reasons.last().and_then(|last| watched.counter.read(frame, device, last.metric()));
+        for reason in reasons {
+            watched.pass(*reason, reason.holds(frame, device.id, growth, share), parts);
+        }
     }
 
     /// Whether a slowdown does not keep the device away from its shutdown temperature.
@@ -110,6 +134,32 @@ impl Throttle {
         let margin_c = self.voice.catalogue.limit(Limit::ShutdownMargin);
         near.is_some_and(|(now, limit)| now >= limit - margin_c)
     }
+
+    /// Memory above its limit, on the second beat. A temperature that cannot be read neither heals nor harms.
+    fn hot_memory(&mut self, frame: &Frame, device: &Device) -> Option<Evidence> {
+        let limit = frame.value(device.id, Metric::TemperatureMemoryMax).filter(|limit| *limit > 0.0)?;
+        let now = frame.value(device.id, Metric::TemperatureMemory)?;
+        let watched = self.watched.of(device);
+        watched.hot_beats = if now > limit { watched.hot_beats.saturating_add(1) } else { 0 };
+        (watched.hot_beats >= HOT_BEATS).then(|| evidence(Metric::TemperatureMemory, now, limit))
+    }
+
+    fn accelerator(&mut self, frame: &Frame, device: &Device, parts: u32, events: &mut EventSink) {
+        self.follow(frame, device, Reason::BRAKE_AND_HEAT, parts);
+        let limit = |limit| self.voice.catalogue.limit(limit);
+        let (heat, brake) = (limit(Limit::ThermalShare), limit(Limit::BrakeShare));
+        let watched = *self.watched.of(device);
+        // One finding of a fault and device: the worse of the two.
+        if let Some(seen) = self.hot_memory(frame, device) {
+            events.push(self.voice.warns(FaultKind::ThermalSlowdown, device, seen));
+        } else if let Some(seen) = watched.worst(Reason::HEAT, heat) {
+            let worst = self.critical(frame, device.id);
+            events.push(self.voice.tells(FaultKind::ThermalSlowdown, device, seen, worst));
+        }
+        if let Some(seen) = watched.worst(Reason::BRAKE, brake) {
+            events.push(self.voice.says(FaultKind::PowerBrake, device, seen));
+        }
+    }
 }
 
 impl Detector for Throttle {
@@ -118,25 +168,21 @@ impl Detector for Throttle {
     }
 
     fn observe(&mut self, frame: &Frame, _: &History, events: &mut EventSink) {
-        self.spans.resize(frame.devices.len(), Spans::default());
+        self.watched.fit(&frame.devices);
         let parts = self.parts(frame);
         for device in frame.devices.accelerators() {
-            self.spans[device.id.index()].pass(parts, frame, device);
-            if let Some(evidence) =
-                self.worse(device.id, [Reason::HwThermal, Reason::SwThermal], Limit::ThermalShare)
-            {
-                let worst = self.critical(frame, device.id);
-                events.push(self.voice.tells(FaultKind::ThermalSlowdown, device, evidence, worst));
-            }
-            if let Some(evidence) =
-                self.worse(device.id, [Reason::PowerBrake, Reason::HwOther], Limit::BrakeShare)
-            {
-                events.push(self.voice.says(FaultKind::PowerBrake, device, evidence));
+            self.accelerator(frame, device, parts, events);
+        }
+        let limit = self.voice.catalogue.limit(Limit::ThermalShare);
+        for package in frame.devices.of_kind(DeviceKind::Package) {
+            self.follow(frame, package, Reason::PACKAGE, parts);
+            if let Some(seen) = self.watched.of(package).worst(Reason::PACKAGE, limit) {
+                events.push(self.voice.says(FaultKind::ThermalSlowdown, package, seen));
             }
         }
     }
 
     fn bytes(&self) -> usize {
-        size_of::<Self>() + self.spans.capacity() * size_of::<Spans>()
+        size_of::<Self>() + self.watched.bytes()
     }
 }
