@@ -8,6 +8,9 @@ use sim::rig::{SharedNode, SimNode};
 use sim::{Node, Profile, Workload};
 use std::time::Duration;
 
+/// Detectors that are no rules.
+const STATISTICS: [&str; 5] = ["peer", "starved", "trend", "structure", "residual"];
+
 /// Runs the rules over a node whose boards change their work every ten minutes, each to another. Gives what was raised.
 fn raised(profiles: &[&Profile], seed: u64, minutes: u64) -> Vec<String> {
     let thresholds = Thresholds::default();
@@ -17,7 +20,7 @@ fn raised(profiles: &[&Profile], seed: u64, minutes: u64) -> Vec<String> {
     let mut sources: Vec<Box<dyn Collector>> = boards.collect();
     sources.push(Box::new(node));
     let mut places: Vec<_> = sources.iter().map(|_| (Batch::default(), SourceMap::default())).collect();
-    let rules = BUILT_IN.iter().filter(|entry| entry.name != "residual");
+    let rules = BUILT_IN.iter().filter(|entry| !STATISTICS.contains(&entry.name));
     let mut rules: Vec<_> = rules.map(|entry| (entry.open)(&thresholds)).collect();
     let (mut frame, history) = (Frame::default(), History::new(10));
     let (mut sink, mut life) = (EventSink::default(), Lifecycle::new(&thresholds));

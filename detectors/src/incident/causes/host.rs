@@ -143,7 +143,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         sign: any(F::HostStarved),
-        rank: 12,
+        rank: 26,
         statistic: true,
         explains: &[any(F::Straggler), any(F::Residual)],
         sentence: "Accelerators wait for the host: their work comes late while processors are contended for.",

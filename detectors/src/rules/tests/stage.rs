@@ -8,6 +8,9 @@ use model::{
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// Detectors that are no rules.
+const STATISTICS: [&str; 5] = ["peer", "starved", "trend", "structure", "residual"];
+
 /// Who is there.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slots {
@@ -85,7 +88,7 @@ impl Stage {
         let (first, siblings) = (batch.device(gpu(0)), [1, 2, 3].map(|n| batch.device(gpu(n))));
         let link = batch.device(link);
         let slots = Slots { gpu: first, siblings, node, package, port, fan, supply, memory, link, source };
-        let rules = BUILT_IN.iter().filter(|entry| entry.name != "residual");
+        let rules = BUILT_IN.iter().filter(|entry| !STATISTICS.contains(&entry.name));
         Self {
             batch,
             slots,
