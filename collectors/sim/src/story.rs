@@ -204,8 +204,9 @@ mod tests {
     fn the_blocked_cooler_slows_its_board_before_the_squeeze_and_no_other() {
         let slowed = |board: &crate::Board| board.reasons & crate::board::reason::HW_THERMAL != 0;
         let hot = played(2);
+        // More than the 0.6 of the seconds that the rule asks for, while power and heat swing around the limit.
         assert!(
-            hot[13..52].iter().filter(|board| slowed(board)).count() > 36,
+            hot[16..52].iter().filter(|board| slowed(board)).count() > 22,
             "{:?}",
             hot.iter().map(|b| b.temperature_c).collect::<Vec<_>>()
         );
