@@ -291,7 +291,7 @@ impl Board {
         let rise = profile.celsius_per_watt * self.wear.heat(|fault| self.has(fault));
         let target_c = self.air_c + self.wear.inlet_c(|fault| self.has(fault)) + self.power_w * rise;
         self.temperature_c += (target_c - self.temperature_c) * QUANTUM_S / THERMAL_S;
-        let step = if self.temperature_c > profile.slowdown_c { -0.004 } else { 0.002 };
+        let step = if self.temperature_c > profile.slowdown_c { -0.004 } else { 0.000_5 };
         self.thermal_share = (self.thermal_share + step).clamp(0.2, 1.0);
     }
 }
