@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints its figures")]
 use agent::attribution::Attribution;
 use collectors::Roots;
-use collectors::workload::Processes;
+use collectors::workload::{Blocked, Processes};
 use model::{DeviceId, DeviceInfo, DeviceKind, Frame, Metric, ProcessUse, Reading, Timestamp};
 use std::fs;
 use std::path::Path;
@@ -77,6 +77,20 @@ fn look_up(what: &str, roots: &Roots, pids: &[u32]) {
     report(what, cold, steady);
 }
 
+/// A look at who is blocked, with its share of the names of all processes. Between looks nothing is read.
+fn look_for_blocked(what: &str, roots: &Roots, pids: &[u32]) {
+    let mut blocked = Blocked::new(roots);
+    let mut now = Timestamp { mono_ns: 1_000_000_000, wall_ms: 1_700_000_000_000 };
+    let mut look = || {
+        now = now.after(Duration::from_secs(10));
+        blocked.turn(now);
+        pids.iter().filter_map(|pid| blocked.of(*pid, now)).count()
+    };
+    let cold = timed(|| assert_eq!(look(), pids.len()));
+    let steady = (0..TURNS).map(|_| timed(|| assert_eq!(look(), pids.len()))).collect();
+    report(what, cold, steady);
+}
+
 fn frame() -> (Frame, Vec<DeviceId>) {
     let mut frame = Frame::default();
     let table = Arc::make_mut(&mut frame.devices);
@@ -144,6 +158,7 @@ fn main() {
     let mut children: Vec<Child> = (0..PROCESSES).map(|_| sleeper()).collect();
     let pids: Vec<u32> = children.iter().map(Child::id).collect();
     look_up("200 processes on procfs", &Roots::default(), &pids);
+    look_for_blocked("a look at 200 processes for blocked ones, on procfs", &Roots::default(), &pids);
     for child in &mut children {
         child.kill().unwrap();
         child.wait().unwrap();

@@ -8,6 +8,7 @@ use crate::record::Recorder;
 use crate::rig::stepped::SteppedClock;
 use crate::rig::{Assembly, Pace};
 use crate::watch::Watch;
+use detectors::Thresholds;
 use model::{Clock, Timestamp};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -136,8 +137,7 @@ struct Desk<'a> {
 /// When the recording's file cannot be opened or the system has no thread to give.
 pub fn build(config: &Config, assembly: Assembly) -> Result<Beat, EngineError> {
     let threaded = matches!(assembly.pace, Pace::Machine);
-    let thresholds =
-        detectors::Thresholds { budget_per_day: config.detectors_budget, ..detectors::Thresholds::default() };
+    let thresholds = thresholds(config);
     let watch = Watch::new(&thresholds, &config.detectors_disabled, threaded)
         .map_err(EngineError::of("start the thread that fits models"))?;
     let keeping = Keeping::new(config, assembly.hands, threaded, assembly.clock.now())
@@ -151,6 +151,16 @@ pub fn build(config: &Config, assembly: Assembly) -> Result<Beat, EngineError> {
         recorder: recorder.map_err(EngineError::of("open the recording (key record.path)"))?,
     };
     Ok(Beat::new(config, parts))
+}
+
+/// What detectors compare with, as the operator has it.
+fn thresholds(config: &Config) -> Thresholds {
+    let thresholds = Thresholds { budget_per_day: config.detectors_budget, ..Thresholds::default() };
+    match &config.catalogue {
+        // Built once a start and lives as long as the agent.
+        Some(catalogue) => Thresholds { catalogue: Box::leak(Box::new((**catalogue).clone())), ..thresholds },
+        None => thresholds,
+    }
 }
 
 fn run_machine(mut beat: Beat, clock: &dyn Clock, desk: &Desk<'_>) {

@@ -4,6 +4,7 @@ use model::Timestamp;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 /// What a file begins with; the last byte is the version of the frame around the detector's own bytes.
 const MAGIC: &[u8; 8] = b"wklearn\x01";
@@ -108,14 +109,58 @@ pub fn write(path: &Path, learnt: &[u8]) -> Result<(), LearntError> {
         file.write_all(learnt)?;
         file.sync_all()
     };
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(io_error("make", directory))?;
+    }
     let mut file = File::create(&draft).map_err(io_error("create", &draft))?;
     let put = put(&mut file).map_err(io_error("write", &draft));
     let put = put.and_then(|()| fs::rename(&draft, path).map_err(io_error("replace", path)));
+    let put = put.and_then(|()| {
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        File::open(directory)
+            .and_then(|folder| folder.sync_all())
+            .map_err(io_error("sync the folder of", path))
+    });
     if put.is_err() {
         // A half-written draft only takes room; that it cannot be removed is no news on a sick disk.
         let _ = fs::remove_file(&draft);
     }
     put
+}
+
+/// Writes files one after the other, and says once that the disk refuses and once that it takes them again. A writing that
+/// finds another one under way leaves it to that one.
+#[derive(Debug, Clone, Default)]
+pub struct Clerk {
+    /// Whether the last writing failed.
+    failing: Arc<Mutex<bool>>,
+}
+
+impl Clerk {
+    /// Writes each file with what a detector has learnt.
+    pub fn write(&self, files: &[(PathBuf, Vec<u8>)]) {
+        let Ok(mut failing) = self.failing.try_lock() else { return };
+        let mut fault = None;
+        for (path, learnt) in files {
+            fault = write(path, learnt).err().or(fault);
+        }
+        match (fault, *failing) {
+            (Some(error), false) => {
+                tracing::warn!(%error, "what detectors have learnt is kept in memory only");
+                *failing = true;
+            }
+            (None, true) => {
+                tracing::info!("what detectors have learnt is on disk again");
+                *failing = false;
+            }
+            (Some(_), true) | (None, false) => {}
+        }
+    }
+
+    /// Whether the last writing failed.
+    pub fn is_failing(&self) -> bool {
+        self.failing.try_lock().is_ok_and(|failing| *failing)
+    }
 }
 
 fn body(bytes: &[u8]) -> Result<&[u8], &'static str> {
@@ -173,6 +218,19 @@ mod tests {
         fs::create_dir(path.with_extension("draft")).unwrap();
         assert!(write(&path, b"new").is_err());
         assert_eq!(body(&fs::read(&path).unwrap()).unwrap(), b"old");
+    }
+
+    #[test]
+    fn a_full_disk_is_borne_until_it_has_room_again() {
+        let (clerk, full) = (Clerk::default(), PathBuf::from("/dev/full/learnt-x.bin"));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("made").join("learnt-x.bin");
+        clerk.write(&[(path.clone(), b"one".to_vec()), (full, b"two".to_vec())]);
+        assert!(clerk.is_failing());
+        assert_eq!(body(&fs::read(&path).unwrap()).unwrap(), b"one", "the others are written all the same");
+        clerk.write(&[(path.clone(), b"three".to_vec())]);
+        assert!(!clerk.is_failing());
+        assert_eq!(body(&fs::read(&path).unwrap()).unwrap(), b"three");
     }
 
     #[test]

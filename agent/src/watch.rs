@@ -1,5 +1,5 @@
 //! The watch: detectors, the life cycle of what they find, the incidents it amounts to, and the thread that fits models.
-use crate::learnt::{self, LearntError, Shelf};
+use crate::learnt::{Clerk, Shelf};
 use detectors::{Correlator, Kin, Lifecycle, Phases, Thresholds};
 use model::stages::{Detector, EventSink, Fit, Fitted};
 use model::{Event, Frame, History, Incident, Standing, Timestamp};
@@ -30,6 +30,7 @@ pub struct Watch {
     lifecycle: Lifecycle,
     correlator: Correlator,
     shelf: Option<Shelf>,
+    clerk: Clerk,
     fitter: Fitter,
 }
 
@@ -56,6 +57,7 @@ impl Watch {
             lifecycle: Lifecycle::new(thresholds),
             correlator: Correlator::default(),
             shelf: None,
+            clerk: Clerk::default(),
             fitter: if threaded { spawn()? } else { Fitter::Inline },
         })
     }
@@ -112,9 +114,9 @@ impl Watch {
         if !self.shelf.as_mut().is_some_and(|shelf| shelf.due(frame.at)) {
             return;
         }
-        let files = self.files(frame);
+        let (files, clerk) = (self.files(frame), self.clerk.clone());
         let work: Fit = Box::new(move || {
-            put(files);
+            clerk.write(&files);
             Box::new(())
         });
         match &self.fitter {
@@ -127,7 +129,7 @@ impl Watch {
     /// Writes what was learnt now, before the end.
     pub fn finish(&mut self, frame: &Frame) {
         if self.shelf.is_some() {
-            put(self.files(frame));
+            self.clerk.write(&self.files(frame));
         }
     }
 
@@ -178,15 +180,6 @@ impl Watch {
     /// Bytes of memory that detectors hold.
     pub fn bytes(&self) -> usize {
         self.detectors.iter().map(|detector| detector.bytes()).sum::<usize>() + self.phases.bytes()
-    }
-}
-
-fn put(files: Vec<(std::path::PathBuf, Vec<u8>)>) {
-    for (path, bytes) in files {
-        let written: Result<(), LearntError> = learnt::write(&path, &bytes);
-        if let Err(error) = written {
-            tracing::warn!(%error, "what a detector has learnt is not kept");
-        }
     }
 }
 

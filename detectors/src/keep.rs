@@ -1,7 +1,7 @@
 //! Keeping: what detectors have learnt as bytes that carry a version, written and read with every doubt.
 
 /// Keys longer than this are not kept.
-const KEY_MAX: usize = 200;
+pub(crate) const KEY_MAX: usize = 200;
 
 /// Writes numbers and keys.
 #[derive(Debug, Default)]

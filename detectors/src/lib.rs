@@ -65,4 +65,5 @@ pub const BUILT_IN: &[Entry] = &[
     Entry { name: "trend", open: trend::open },
     Entry { name: "structure", open: structure::open },
     Entry { name: "residual", open: residual::open },
+    Entry { name: "repeats", open: rules::repeats::open },
 ];

@@ -148,6 +148,7 @@ catalogue! {
     "node_load" Count Gauge 0.0..1e6 NODE "Mean number of tasks running, runnable or in uninterruptible sleep." {
         Load1 window = "1m"; Load5 window = "5m"; Load15 window = "15m"; }
     "node_uptime_seconds" Seconds Gauge 0.0..1e10 NODE "Time since the system was started." { Uptime; }
+    "node_driver_blocked_seconds" Seconds Gauge 0.0..1e9 NODE "How long one of the processes of NVIDIA's driver (nvidia*) has been in uninterruptible sleep at every look; the longest." { DriverBlocked; }
     "node_context_switches_total" Count Counter 0.0..COUNTER_MAX NODE "Context switches on all processors." { ContextSwitches; }
     "node_interrupts_total" Count Counter 0.0..COUNTER_MAX NODE "Interrupts served on all processors." { Interrupts; }
     "node_forks_total" Count Counter 0.0..COUNTER_MAX NODE "Processes and threads created." { Forks; }

@@ -125,6 +125,21 @@ faults! {
     Residual "residual" "Unusual behaviour" Investigate "Look at the counters listed as evidence and at what changed at that time.";
 }
 
+impl FaultKind {
+    /// What an operator should do, in a sentence, where this remedy was decided on. The fault's own advice goes with its own
+    /// remedy, and stands where the remedy is not known ([`Remedy::None`]).
+    pub fn advice_with(self, remedy: Remedy) -> &'static str {
+        // These faults have many remedies, so their own sentence says only where to look.
+        let many = matches!(self, Self::Xid | Self::Sxid | Self::DeviceFault | Self::RecoveryWanted);
+        match remedy {
+            Remedy::None => self.advice(),
+            Remedy::Investigate if many => self.advice(),
+            _ if many || remedy != self.remedy() => remedy.sentence(),
+            _ => self.advice(),
+        }
+    }
+}
+
 /// How bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -261,6 +276,11 @@ impl Event {
         self.phase != Phase::Cleared
     }
 
+    /// What an operator should do about it, in a sentence.
+    pub fn advice(&self) -> &'static str {
+        self.fault.advice_with(self.remedy)
+    }
+
     /// A few words for a screen, with the code or the detail where there is one.
     pub fn title(&self) -> String {
         let title = self.fault.title();
@@ -296,5 +316,23 @@ impl Health {
             Self::Faulty => "faulty",
             Self::Unknown => "unknown",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_follows_the_remedy_that_was_decided_on() {
+        for fault in FaultKind::ALL {
+            assert_eq!(fault.advice_with(Remedy::None), fault.advice(), "{}", fault.as_str());
+            let inspect = fault.advice_with(Remedy::InspectHardware);
+            let own = fault.remedy() == Remedy::InspectHardware;
+            let expected = if own { fault.advice() } else { Remedy::InspectHardware.sentence() };
+            assert_eq!(inspect, expected, "{}", fault.as_str());
+        }
+        assert_eq!(FaultKind::Xid.advice_with(Remedy::Investigate), FaultKind::Xid.advice());
+        assert_eq!(FaultKind::ClockLow.advice_with(Remedy::ResetDevice), FaultKind::ClockLow.advice());
     }
 }

@@ -6,9 +6,12 @@ use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::tally::Tally;
 use claims::{Claimant, Claims};
-use collectors::workload::Processes;
+use collectors::workload::{Blocked, Processes};
 use model::snapshot::{Rig, SourceHealth};
-use model::{Device, Frame, Holding, Metric, Share, Timestamp, Watts, Workload, WorkloadKind};
+use model::{
+    Absence, Device, DeviceId, DeviceKind, Frame, Holding, Metric, Reading, Share, Timestamp, Watts,
+    Workload, WorkloadKind,
+};
 use naming::Naming;
 use policy::attribution::{Part, Splitter, Whole};
 use std::path::Path;
@@ -35,11 +38,16 @@ struct Used {
     gap_j: f64,
 }
 
-/// Says who works where and what that takes. In the steady state nothing is allocated.
+/// Says who works where and what that takes. In the steady state nothing is allocated, but for the
+/// look at the node's processes every ten seconds.
 #[derive(Debug)]
 pub struct Attribution {
     /// `None` where the processes are not this machine's: in the simulator and in recordings.
     processes: Option<Processes>,
+    /// The same for those that wait in the kernel.
+    blocked: Option<Blocked>,
+    /// The accelerators whose processes are listed.
+    listed: Vec<DeviceId>,
     naming: Naming,
     claims: Claims,
     splitter: Splitter,
@@ -63,6 +71,8 @@ impl Attribution {
         });
         Self {
             processes: machine.then(|| Processes::new(&roots)),
+            blocked: machine.then(|| Blocked::new(&roots)),
+            listed: Vec::new(),
             naming: Naming::new(cluster),
             claims: Claims::default(),
             splitter: Splitter::default(),
@@ -85,6 +95,7 @@ impl Attribution {
         self.turn += 1;
         self.naming.begin(frame);
         self.identify(frame);
+        self.find_blocked(frame);
         for (old, new) in self.naming.end() {
             self.tally.rename(&old, &new);
         }
@@ -112,6 +123,38 @@ impl Attribution {
             if process.workload.is_none() {
                 process.workload = Some(self.naming.of(&found.workload));
             }
+        }
+    }
+
+    /// Says for how long processes have waited in the kernel: of each accelerator whose processes are listed, and of the
+    /// node's driver.
+    fn find_blocked(&mut self, frame: &mut Frame) {
+        let Some(blocked) = &mut self.blocked else { return };
+        let (at, devices) = (frame.at, Arc::clone(&frame.devices));
+        blocked.turn(at);
+        let listed = |device: &&Device| frame.value(device.id, Metric::Processes).is_some();
+        self.listed.clear();
+        self.listed.extend(devices.accelerators().filter(listed).map(|device| device.id));
+        for &device in &self.listed {
+            let own = frame.processes.iter().filter(|process| devices.whole(process.device) == device);
+            let (mut longest, mut unseen) = (0.0, false);
+            for process in own {
+                let blocked_s = blocked.of(process.pid, at);
+                longest = f64::max(longest, blocked_s.unwrap_or(0.0));
+                unseen |= blocked_s.is_none();
+            }
+            // A process that cannot be seen is not known to be well.
+            let known = longest > 0.0 || !unseen;
+            let reading = if known {
+                Metric::ProcessBlocked.reading(longest)
+            } else {
+                Reading::Absent(Absence::Denied)
+            };
+            frame.put(device, Metric::ProcessBlocked, reading);
+        }
+        if let Some(node) = devices.of_kind(DeviceKind::Node).next() {
+            let own = blocked.driver().map_or_else(Reading::Absent, |s| Metric::DriverBlocked.reading(s));
+            frame.put(node.id, Metric::DriverBlocked, own);
         }
     }
 

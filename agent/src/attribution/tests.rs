@@ -1,7 +1,7 @@
 //! Tests of attribution on frames made by hand: parts that add up, partitions, gaps of counters, those that leave.
 use super::*;
 use crate::config::load;
-use model::{Absence, DeviceId, DeviceInfo, DeviceKind, ProcessUse, Reading};
+use model::{DeviceInfo, FaultKind, ProcessUse, Remedy};
 use std::time::Duration;
 
 /// A node of two boards, the second in two partitions.
@@ -174,4 +174,84 @@ fn what_the_source_knows_of_a_process_stays() {
     let (board, pod) = (bench.boards[0], Arc::new(Workload::new(WorkloadKind::Pod, "uid/main")));
     bench.beat(&[], &[(board, 1, &pod, None)]);
     assert!(Arc::ptr_eq(bench.frame.processes[0].workload.as_ref().unwrap(), &pod));
+}
+
+/// A machine with one process on its board, in the state that a look finds, a look every ten seconds; what the rules say.
+fn told(
+    states: impl IntoIterator<Item = char>,
+    pid: u32,
+    name: &str,
+) -> Vec<(FaultKind, DeviceKind, Remedy)> {
+    let home = tempfile::tempdir().unwrap();
+    let mut config = load(None, &[]).unwrap();
+    config.collectors.proc = home.path().to_owned();
+    let mut attribution = Attribution::new(&config);
+    let mut frame = Frame::default();
+    let table = Arc::make_mut(&mut frame.devices);
+    let board = table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, "GPU-a"))).unwrap();
+    table.register(&Arc::new(DeviceInfo::new(DeviceKind::Node, "node"))).unwrap();
+    let thresholds = detectors::Thresholds::default();
+    let mut rule = detectors::rules::stuck::open(&thresholds);
+    let (history, mut sink) = (model::History::new(4), model::EventSink::default());
+    let folder = home.path().join("4242");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut now = Timestamp { mono_ns: 1_000_000_000, wall_ms: 1_700_000_000_000 };
+    for state in states {
+        let zeros = "0 ".repeat(18);
+        std::fs::write(folder.join("stat"), format!("4242 ({name}) {state} {zeros}77 0 0\n")).unwrap();
+        now = now.after(Duration::from_secs(10));
+        frame.begin(now);
+        frame.put(board, Metric::Processes, Reading::Value(1.0));
+        frame.processes.push(ProcessUse {
+            device: board,
+            pid,
+            name: Arc::from(""),
+            memory_bytes: None,
+            utilization: None,
+            workload: None,
+        });
+        attribution.attribute(&mut frame);
+        sink.begin();
+        rule.observe(&frame, &history, &mut sink);
+    }
+    let told = |finding: &model::Finding| {
+        (finding.fault, frame.devices.get(finding.device).info.kind, finding.remedy)
+    };
+    sink.findings().iter().map(told).collect()
+}
+
+#[test]
+fn a_process_that_is_blocked_at_every_look_for_five_minutes_is_told_on_its_board() {
+    let stuck = (FaultKind::ProcessStuck, DeviceKind::Gpu, Remedy::RebootNode);
+    assert_eq!(told(['D'; 31], 4242, "train"), [stuck]);
+    assert_eq!(told(['D'; 30], 4242, "train"), [], "290 s are not five minutes");
+    let moves = (0..90).map(|look| if look % 25 == 24 { 'R' } else { 'D' });
+    assert_eq!(told(moves, 4242, "train"), [], "it moves on now and then");
+    assert_eq!(told(['S'; 90], 4242, "train"), []);
+    assert_eq!(told(['D'; 90], 4343, "train"), [], "the blocked process is not on the board");
+}
+
+#[test]
+fn a_process_of_the_driver_is_told_on_the_node_where_it_is_on_no_board() {
+    let stuck = |kind| (FaultKind::ProcessStuck, kind, Remedy::RebootNode);
+    assert_eq!(told(['D'; 31], 4343, "nvidia-smi"), [stuck(DeviceKind::Node)]);
+    assert_eq!(told(['D'; 31], 4242, "nvidia-smi"), [stuck(DeviceKind::Gpu), stuck(DeviceKind::Node)]);
+    assert_eq!(told(['S'; 60], 4343, "nvidia-smi"), []);
+}
+
+#[test]
+fn a_board_whose_process_cannot_be_seen_is_not_known_to_have_none_that_is_blocked() {
+    let home = tempfile::tempdir().unwrap();
+    let mut config = load(None, &[]).unwrap();
+    config.collectors.proc = home.path().to_owned();
+    let mut bench = Bench::new();
+    bench.attribution = Attribution::new(&config);
+    let [seen, unseen] = bench.boards;
+    let work = unit("a");
+    let values = [(seen, Metric::Processes, 0.0), (unseen, Metric::Processes, 1.0)];
+    bench.beat(&values, &[(unseen, 7, &work, None)]);
+    assert_eq!(bench.frame.get(seen, Metric::ProcessBlocked), Reading::Value(0.0));
+    assert_eq!(bench.frame.get(unseen, Metric::ProcessBlocked), Reading::Absent(Absence::Denied));
+    bench.beat(&[], &[]);
+    assert_eq!(bench.frame.get(seen, Metric::ProcessBlocked), Reading::Absent(Absence::Unsupported));
 }

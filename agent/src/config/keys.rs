@@ -82,6 +82,9 @@ keys! {
     "detectors.disabled" = "[]" => detectors_disabled: names(DETECTORS);
     /// How many false episodes of its statistics the operator puts up with, a day and node: 0.001 to 24. Rules are not bound by it.
     "detectors.budget" = "0.2" => detectors_budget: number(0.001, 24.0);
+    /// File with changes to the catalogue of faults: rows as in detectors/FAULTS.md, of which only the name and what changes need
+    /// be there; empty for none.
+    "detectors.faults" = r#""""# => detectors_faults: optional_path;
 
     /// The power budget of the node in watts, such as "6500 W"; empty for none.
     "power.budget" = r#""""# => power.budget_w: optional_watts(100.0, 200_000.0);

@@ -2,8 +2,13 @@
 use super::Config;
 use super::keys::KEYS;
 use super::parse::Problem;
+use detectors::Catalogue;
+use detectors::catalogue::TEXT_MAX;
 use model::snapshot::Rig;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
 use toml::{Table, Value};
 
 /// One fault of a configuration.
@@ -78,6 +83,7 @@ pub fn load(file: Option<&Path>, overrides: &[Override]) -> Result<Config, Fault
             None => faults.push(unknown(origin, key, value)),
         }
     }
+    read_catalogue(&mut config, &mut faults);
     check_together(&config, &mut faults);
     if faults.is_empty() { Ok(config) } else { Err(Faults(faults)) }
 }
@@ -110,6 +116,37 @@ fn read_file(path: &Path, config: &mut Config, faults: &mut Vec<Fault>) {
                 error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
             faults.push(whole(format!("line {line} is not TOML: {}", error.message()), "mend that line"));
         }
+    }
+}
+
+/// Reads the operator's changes to the catalogue of faults. Their problems are faults of the configuration: an agent that
+/// went on without them would judge by other rules than it was told.
+fn read_catalogue(config: &mut Config, faults: &mut Vec<Fault>) {
+    let Some(path) = &config.detectors_faults else { return };
+    let origin = path.display().to_string();
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(TEXT_MAX as u64 + 1).read_to_end(&mut bytes));
+    let text = read.and_then(|_| {
+        String::from_utf8(bytes).map_err(|_| std::io::Error::other("it holds what is not UTF-8"))
+    });
+    let text = match text {
+        Ok(text) => text,
+        Err(error) => {
+            let problem = Problem::new(format!("cannot be read: {error}"), "name a readable file, or none");
+            return faults.push(fault(
+                "the configuration",
+                "detectors.faults",
+                &format!("{origin:?}"),
+                problem,
+            ));
+        }
+    };
+    match Catalogue::with(&text) {
+        Ok(catalogue) => config.catalogue = Some(Arc::new(catalogue)),
+        Err(problems) => faults.extend(problems.into_iter().map(|problem| {
+            let (place, value) = (problem.place, problem.value);
+            Fault { origin: origin.clone(), key: place, value, what: problem.what, remedy: problem.remedy }
+        })),
     }
 }
 

@@ -7,12 +7,14 @@ pub mod load;
 pub mod parse;
 
 use crate::export::dcgm;
+use detectors::Catalogue;
 use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
 use model::snapshot::Rig;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use load::{Fault, Faults, Override, load};
@@ -36,6 +38,10 @@ pub struct Config {
     pub detectors_disabled: Vec<String>,
     /// False episodes a day that statistics may have.
     pub detectors_budget: f64,
+    /// File with changes to the catalogue of faults, if any.
+    pub detectors_faults: Option<PathBuf>,
+    /// The catalogue with those changes; none where there is no such file.
+    pub catalogue: Option<Arc<Catalogue>>,
     /// The power budget.
     pub power: Power,
     /// Where names of pods come from.
@@ -175,6 +181,8 @@ impl Config {
             collectors: Collectors::default(),
             detectors_disabled: Vec::new(),
             detectors_budget: 0.2,
+            detectors_faults: None,
+            catalogue: None,
             power: Power::default(),
             cluster: ClusterConfig::default(),
             dcgm: dcgm::Options::default(),
@@ -202,6 +210,10 @@ impl Config {
             ("collectors.*", self.collectors == other.collectors),
             ("detectors.disabled", self.detectors_disabled == other.detectors_disabled),
             ("detectors.budget", self.detectors_budget == other.detectors_budget),
+            (
+                "detectors.faults",
+                (&self.detectors_faults, &self.catalogue) == (&other.detectors_faults, &other.catalogue),
+            ),
             ("cluster.*", self.cluster == other.cluster),
             ("dcgm.*", self.dcgm == other.dcgm),
             ("otlp.*", self.otlp == other.otlp),

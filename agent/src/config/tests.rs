@@ -38,6 +38,33 @@ fn the_default_file_with_every_key_uncommented_is_the_default() {
 }
 
 #[test]
+fn changes_to_the_catalogue_are_read_and_each_of_their_faults_is_reported() {
+    let good = file("[[fault]]\nfault = \"pcie_replays\"\nlimits.gen5 = 4.0\n");
+    let named = |path: &std::path::Path| [set("detectors.faults", &path.display().to_string())];
+    let config = load(None, &named(good.path())).unwrap();
+    assert_eq!(config.catalogue.as_ref().unwrap().limit(detectors::catalogue::Limit::ReplaysGen5), 4.0);
+    assert_eq!(load(None, &[]).unwrap().needs_restart(&config), ["detectors.faults"]);
+    let bad = file("[[fault]]\nfault = \"xid\"\nseverity = \"fatal\"\nrepeats = 1.5\n[[xid]]\ncode = 173\n");
+    let text = load(None, &named(bad.path())).unwrap_err().to_string();
+    for expected in [
+        "3 faults",
+        "fault xid: severity = \"fatal\" is not known; write one of info, warning, critical",
+        "fault xid: repeats = 1.5",
+        "xid number 1: code = 173 is not an XID",
+        &bad.path().display().to_string(),
+    ] {
+        assert!(text.contains(expected), "{expected} is missing in:\n{text}");
+    }
+    for path in [std::path::Path::new("/nowhere/faults.toml"), std::path::Path::new("/dev/zero")] {
+        let text = load(None, &named(path)).unwrap_err().to_string();
+        assert!(text.contains(&path.display().to_string()), "{text}");
+    }
+    let mut junk = tempfile::NamedTempFile::new().unwrap();
+    junk.write_all(&[0xff; 64]).unwrap();
+    assert!(load(None, &named(junk.path())).unwrap_err().to_string().contains("UTF-8"));
+}
+
+#[test]
 fn every_fault_is_reported_at_once_with_key_value_and_remedy() {
     let bad = file(
         "listen = 9477\nlisten_adress = \"x\"\n[beat]\ninterval = \"1\"\n[power]\nlow = 3\nbudget = \"12 GW\"\n\

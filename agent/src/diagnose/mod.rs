@@ -225,8 +225,8 @@ fn finding(snapshot: &Snapshot, id: DeviceId) -> Finding {
             );
         }
         because.push(text);
-        if !remedies.contains(&event.fault.advice()) {
-            remedies.push(event.fault.advice());
+        if !remedies.contains(&event.advice()) {
+            remedies.push(event.advice());
         }
     }
     let accelerator = device.info.kind.is_accelerator();

@@ -19,8 +19,16 @@ use model::{DeviceInfo, DeviceKind};
 
 /// The node as a device; every source that speaks of it registers the same one.
 fn node(roots: &Roots) -> DeviceInfo {
-    let name = std::fs::read_to_string(roots.proc.join("sys/kernel/hostname")).unwrap_or_default();
-    DeviceInfo::new(DeviceKind::Node, if name.trim().is_empty() { "localhost" } else { name.trim() })
+    let read =
+        |name: &str| std::fs::read_to_string(roots.proc.join("sys/kernel").join(name)).unwrap_or_default();
+    let (name, boot) = (read("hostname"), read("random/boot_id"));
+    let name = name.trim();
+    let mut info = DeviceInfo::new(DeviceKind::Node, if name.is_empty() { "localhost" } else { name });
+    // Faults that come back are told by it from faults that stayed.
+    if !boot.trim().is_empty() {
+        info.attributes.insert("boot".to_owned(), boot.trim().to_owned());
+    }
+    info
 }
 
 /// A logical processor as a device.

@@ -14,6 +14,8 @@ const LENGTH_MAX: usize = 64 * 1024;
 pub(super) struct Stat<'a> {
     /// When it started, in clock ticks since boot.
     pub(super) started: u64,
+    /// Its state, such as `R`, `S` or `D`.
+    pub(super) state: u8,
     /// Its command name.
     pub(super) name: Cow<'a, str>,
 }
@@ -68,7 +70,7 @@ impl Files {
         }
     }
 
-    /// Start time and command name, which stands in brackets and may hold any character.
+    /// Start time, state and command name, which stands in brackets and may hold any character.
     pub(super) fn stat(&mut self, pid: u32) -> Option<Stat<'_>> {
         let file = self.named(pid, "stat")?;
         self.fill(&file)?;
@@ -78,8 +80,10 @@ impl Files {
         let name = String::from_utf8_lossy(bytes.get(open + 1..close)?);
         // Field 22 is the start time; the state, field 3, comes first behind the name.
         let rest = std::str::from_utf8(bytes.get(close + 1..)?).ok()?;
-        let started = rest.split_ascii_whitespace().nth(19)?.parse().ok()?;
-        Some(Stat { started, name })
+        let mut fields = rest.split_ascii_whitespace();
+        let state = *fields.next()?.as_bytes().first()?;
+        let started = fields.nth(18)?.parse().ok()?;
+        Some(Stat { started, state, name })
     }
 
     /// Opens the `cgroup` file of a process.

@@ -1,6 +1,9 @@
 //! Who is on a device: names of processes and what they belong to, read once a process and kept in a bounded cache.
+mod blocked;
 mod files;
 mod member;
+
+pub use blocked::Blocked;
 
 use crate::roots::Roots;
 use files::Files;

@@ -137,7 +137,7 @@ fn told(app: &App, snapshot: &Snapshot, event: &Event, width: usize) -> Vec<Line
     let title =
         title.into_iter().enumerate().map(|(number, text)| (indent(number).to_owned() + &text, style));
     let mut lines: Vec<_> = title.map(|(text, style)| Line::styled(text, style)).collect();
-    let remedy = wrap(event.fault.advice(), width.saturating_sub(4).max(10));
+    let remedy = wrap(event.advice(), width.saturating_sub(4).max(10));
     lines.extend(remedy.into_iter().map(|text| Line::raw(format!("   {text}"))));
     lines
 }

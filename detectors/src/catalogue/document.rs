@@ -18,7 +18,8 @@ code = 109
 severity = \"critical\"
 ```
 
-A fault that comes back after as many reboots or resets as its row says (`repeats`) asks for an inspection of the hardware. Where
+A fault that comes back on the same device after as many reboots or resets as its row says (`repeats`) asks for an inspection of
+the hardware. Where
 the driver gives a recovery action, that stands in for the remedy of rows that say so, except for an inspection.
 
 ";

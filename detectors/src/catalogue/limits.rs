@@ -43,6 +43,7 @@ limits! {
     Xid {
         XidCoalesce "coalesce_s" 0.0..3600.0 "identical errors within so many seconds are one sign";
         RepeatDays "repeat_days" 0.01..365.0 "days after which a fault of any kind that has not come back is forgotten";
+        ClockStep "clock_step_s" 60.0..604800.0 "seconds by which the start of the system may seem to move without a reboot";
     }
     SourceHung {
         Hung "late_s" 0.1..3600.0 "seconds past its deadline for which a call has not returned";

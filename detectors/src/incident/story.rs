@@ -146,14 +146,8 @@ impl Story {
     }
 
     fn act(&mut self, remedy: Remedy, fault: FaultKind) {
-        // These faults have many remedies, so their own sentence says only where to look.
-        let many = matches!(
-            fault,
-            FaultKind::Xid | FaultKind::Sxid | FaultKind::DeviceFault | FaultKind::RecoveryWanted
-        );
-        let sentence = if many && remedy > Remedy::Investigate { remedy.sentence() } else { fault.advice() };
         self.incident.remedy = remedy;
-        self.incident.advice = Cow::Borrowed(sentence);
+        self.incident.advice = Cow::Borrowed(fault.advice_with(remedy));
     }
 
     fn gather(&mut self, member: &Member, devices: &DeviceTable) {

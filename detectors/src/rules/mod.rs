@@ -11,6 +11,7 @@ pub mod lost;
 pub mod notice;
 pub mod pcie;
 pub mod ports;
+pub mod repeats;
 pub mod spares;
 pub mod stuck;
 pub mod supply;

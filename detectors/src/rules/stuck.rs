@@ -1,8 +1,8 @@
-//! Processes of an accelerator that wait in the kernel and cannot be ended.
+//! Processes of an accelerator, or of its driver, that wait in the kernel and cannot be ended.
 use super::{Voice, evidence};
 use crate::catalogue::Limit;
 use crate::thresholds::Thresholds;
-use model::{Detector, EventSink, FaultKind, Frame, History, Metric};
+use model::{Detector, DeviceKind, EventSink, FaultKind, Frame, History, Metric};
 
 #[derive(Debug)]
 struct Stuck {
@@ -21,11 +21,15 @@ impl Detector for Stuck {
 
     fn observe(&mut self, frame: &Frame, _: &History, events: &mut EventSink) {
         let limit = self.voice.catalogue.limit(Limit::Blocked);
-        for device in frame.devices.accelerators() {
-            let blocked = frame.value(device.id, Metric::ProcessBlocked).filter(|blocked| *blocked >= limit);
-            if let Some(blocked) = blocked {
-                let seen = evidence(Metric::ProcessBlocked, blocked, limit);
-                events.push(self.voice.warns(FaultKind::ProcessStuck, device, seen));
+        let boards = frame.devices.accelerators().map(|device| (device, Metric::ProcessBlocked));
+        let nodes = frame.devices.of_kind(DeviceKind::Node).map(|node| (node, Metric::DriverBlocked));
+        for (device, metric) in boards.chain(nodes) {
+            if let Some(blocked) = frame.value(device.id, metric).filter(|blocked| *blocked >= limit) {
+                events.push(self.voice.warns(
+                    FaultKind::ProcessStuck,
+                    device,
+                    evidence(metric, blocked, limit),
+                ));
             }
         }
     }

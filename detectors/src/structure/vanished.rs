@@ -3,7 +3,8 @@ use super::{Settings, finding};
 use model::{Absence, Device, EventSink, Evidence, FaultKind, Finding, Frame, Metric, Severity};
 
 /// What comes and goes by its nature.
-const FLEETING: [Metric; 2] = [Metric::XidLastCode, Metric::ErrorLastCode];
+const FLEETING: [Metric; 4] =
+    [Metric::XidLastCode, Metric::ErrorLastCode, Metric::ProcessBlocked, Metric::DriverBlocked];
 /// Beats up to which a gap is one that the quantity usually has, so that what flickers is told once.
 const FLICKER: u16 = 120;
 /// What every accelerator says in some combination; one value among them is an answer.

@@ -233,6 +233,9 @@ const FIRES: &[(F, Severity, &str, Play)] = &[
     (F::ProcessStuck, Severity::Critical, "blocked", |s| {
         s.run(2, |b| b.gpu(&[(M::ProcessBlocked, 300.0)]));
     }),
+    (F::ProcessStuck, Severity::Critical, "the driver's own", |s| {
+        s.run(2, |b| b.set(b.at.node, M::DriverBlocked, 300.0));
+    }),
     (F::ProcessStuck, Severity::Warning, "hung task", |s| {
         s.run(2, |b| b.tell(b.at.node, NoticeKind::HungTask, 0));
     }),
@@ -574,6 +577,7 @@ const CALM: &[(F, &str, Play)] = &[
     (F::ProcessStuck, "not yet", |s| {
         s.run(60, |b| b.gpu(&[(M::ProcessBlocked, 299.0)]));
         s.run(60, |b| b.batch.absent(b.at.gpu, M::ProcessBlocked, Absence::Late));
+        s.run(60, |b| b.set(b.at.node, M::DriverBlocked, 299.0));
     }),
     (F::FanSlow, "cool board", |s| {
         s.run(2, |b| b.gpu(&[(M::FanRpm, 2000.0), (M::Temperature, 40.0)]));
