@@ -2,7 +2,7 @@
 use flate2::Crc;
 use model::Timestamp;
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -99,33 +99,14 @@ impl Shelf {
 /// # Errors
 /// When the disk refuses; the old file stays.
 pub fn write(path: &Path, learnt: &[u8]) -> Result<(), LearntError> {
-    let draft = path.with_extension("draft");
     let mut crc = Crc::new();
     crc.update(learnt);
-    let put = |file: &mut File| {
-        file.write_all(MAGIC)?;
-        file.write_all(&crc.sum().to_le_bytes())?;
-        file.write_all(&(learnt.len() as u64).to_le_bytes())?;
-        file.write_all(learnt)?;
-        file.sync_all()
-    };
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).map_err(io_error("make", directory))?;
     }
-    let mut file = File::create(&draft).map_err(io_error("create", &draft))?;
-    let put = put(&mut file).map_err(io_error("write", &draft));
-    let put = put.and_then(|()| fs::rename(&draft, path).map_err(io_error("replace", path)));
-    let put = put.and_then(|()| {
-        let directory = path.parent().unwrap_or(Path::new("/"));
-        File::open(directory)
-            .and_then(|folder| folder.sync_all())
-            .map_err(io_error("sync the folder of", path))
-    });
-    if put.is_err() {
-        // A half-written draft only takes room; that it cannot be removed is no news on a sick disk.
-        let _ = fs::remove_file(&draft);
-    }
-    put
+    let (sum, length) = (crc.sum().to_le_bytes(), (learnt.len() as u64).to_le_bytes());
+    crate::durable::replace(path, &[MAGIC, &sum, &length, learnt])
+        .map_err(|failed| io_error(failed.operation, path)(failed.source))
 }
 
 /// Writes files one after the other, and says once that the disk refuses and once that it takes them again. A writing that
@@ -215,7 +196,7 @@ mod tests {
         let path = directory.path().join("learnt-x.bin");
         write(&path, b"old").unwrap();
         // A folder in the draft's place refuses every write.
-        fs::create_dir(path.with_extension("draft")).unwrap();
+        fs::create_dir(path.with_extension("bin.draft")).unwrap();
         assert!(write(&path, b"new").is_err());
         assert_eq!(body(&fs::read(&path).unwrap()).unwrap(), b"old");
     }

@@ -12,6 +12,7 @@ pub mod config;
 pub mod demo;
 pub mod diagnose;
 pub mod doctor;
+pub mod durable;
 pub mod engine;
 pub mod evaluate;
 pub mod export;

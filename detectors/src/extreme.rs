@@ -3,7 +3,7 @@
 //! Scores that follow each other closely are one event, so the past is first thinned to the maxima of its clusters. A budget of
 //! `b` episodes a day over `d` days is then the `b·d`-th largest maximum, interpolated on the logarithm of the rank, because the
 //! tail of maxima is close to straight there (exponential tail; a generalised Pareto fit made no consistent difference on SMD and
-//! ASD, facts 3.6).
+//! ASD).
 
 /// Scores at most so many samples apart belong to one cluster: the gap that also merges flagged samples to one episode.
 pub const GAP: usize = 10;

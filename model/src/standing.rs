@@ -15,8 +15,6 @@ pub enum Mask {
     Clock,
     /// A load was met that was never learnt.
     NovelLoad,
-    /// The device or its source is being opened anew.
-    Reopened,
     /// Too few siblings do like work, so there is nothing to compare with.
     Alone,
 }
@@ -29,7 +27,6 @@ impl Mask {
             Self::Job => "job",
             Self::Clock => "clock",
             Self::NovelLoad => "novel_load",
-            Self::Reopened => "reopened",
             Self::Alone => "alone",
         }
     }

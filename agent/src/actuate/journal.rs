@@ -7,7 +7,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -202,19 +202,14 @@ impl Journal {
 
     fn save(&self, originals: &BTreeMap<String, Watts>) -> Result<(), JournalError> {
         let path = self.directory.join(FILE);
-        let draft = self.directory.join(format!("{FILE}.draft"));
         let mut text = String::new();
         for (device, original) in originals {
             let line = serde_json::to_string(&Line::new(device, *original, &self.boot));
             text.push_str(&line.map_err(io::Error::from).map_err(JournalError::io("write", &path))?);
             text.push('\n');
         }
-        let mut file = File::create(&draft).map_err(JournalError::io("write", &path))?;
-        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-        written.map_err(JournalError::io("write", &path))?;
-        fs::rename(&draft, &path).map_err(JournalError::io("replace", &path))?;
-        let directory = File::open(&self.directory).and_then(|directory| directory.sync_all());
-        directory.map_err(JournalError::io("sync the directory of", &path))
+        crate::durable::replace(&path, &[text.as_bytes()])
+            .map_err(|failed| JournalError::io(failed.operation, &path)(failed.source))
     }
 }
 

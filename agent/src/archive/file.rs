@@ -188,20 +188,9 @@ impl Home {
         self.hold()?;
         self.file = None;
         let path = self.directory.join(FILE);
-        let draft = self.directory.join(format!("{FILE}.draft"));
         let text = lines(Some(from_ms), incidents);
-        let written = File::create(&draft).and_then(|mut file| {
-            file.write_all(&text)?;
-            file.sync_all()
-        });
-        if let Err(error) = written {
-            // A part of a draft on a full disk is of no use to anybody.
-            let _ = fs::remove_file(&draft);
-            return Err(ArchiveError::io("write", &path)(error));
-        }
-        fs::rename(&draft, &path).map_err(ArchiveError::io("replace", &path))?;
-        let directory = File::open(&self.directory).and_then(|directory| directory.sync_all());
-        directory.map_err(ArchiveError::io("sync the directory of", &path))?;
+        crate::durable::replace(&path, &[&text])
+            .map_err(|failed| ArchiveError::io(failed.operation, &path)(failed.source))?;
         let file = File::options().append(true).open(&path).map_err(ArchiveError::io("open", &path))?;
         self.file = Some((file, text.len() as u64));
         Ok(())

@@ -3,7 +3,7 @@ use model::{Reason, Timestamp, Workload};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -161,19 +161,9 @@ impl Home {
     pub(super) fn save(&mut self, saved: &Saved) -> Result<(), TallyError> {
         self.hold()?;
         let path = self.directory.join(FILE);
-        let draft = self.directory.join(format!("{FILE}.draft"));
-        let written = serde_json::to_vec(saved).map_err(io::Error::from).and_then(|text| {
-            let mut file = File::create(&draft)?;
-            file.write_all(&text)?;
-            file.sync_all()
-        });
-        if let Err(error) = written {
-            // A part of a draft on a full disk is of no use to anybody.
-            let _ = fs::remove_file(&draft);
-            return Err(TallyError::io("write", &path)(error));
-        }
-        fs::rename(&draft, &path).map_err(TallyError::io("replace", &path))?;
-        let directory = File::open(&self.directory).and_then(|directory| directory.sync_all());
-        directory.map_err(TallyError::io("sync the directory of", &path))
+        let text =
+            serde_json::to_vec(saved).map_err(io::Error::from).map_err(TallyError::io("write", &path))?;
+        crate::durable::replace(&path, &[&text])
+            .map_err(|failed| TallyError::io(failed.operation, &path)(failed.source))
     }
 }

@@ -10,10 +10,10 @@ mod scale;
 mod sums;
 
 pub use basis::Basis;
-pub use scale::{Scale, Spread};
-pub use sums::Sums;
+use scale::{Scale, Spread};
+use sums::Sums;
 
-/// How many rows back each value of a window is: recipe of facts 3.6, found on SMD and ASD.
+/// How many rows back each value of a window is: those of a recipe that was found on SMD and ASD.
 pub const LAGS: [usize; 8] = [0, 1, 2, 3, 5, 8, 12, 19];
 /// Rows that a window reaches back.
 pub const REACH: usize = 19;

@@ -15,7 +15,7 @@ const SQUASHED_MAX: f32 = 1000.0;
 
 /// Means and spreads in force.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Scale {
+pub(super) struct Scale {
     mean: Vec<f32>,
     spread: Vec<f32>,
 }
@@ -40,17 +40,17 @@ impl Scale {
     }
 
     /// Number of channels.
-    pub fn channels(&self) -> usize {
+    pub(super) fn channels(&self) -> usize {
         self.mean.len()
     }
 
     /// A value of a channel, standardised and squashed.
-    pub fn squash(&self, channel: usize, value: f32) -> f32 {
+    pub(super) fn squash(&self, channel: usize, value: f32) -> f32 {
         squash((value - self.mean[channel]) / self.spread[channel])
     }
 
     /// The value of a channel that a squashed one stands for.
-    pub fn unsquash(&self, channel: usize, value: f32) -> f32 {
+    pub(super) fn unsquash(&self, channel: usize, value: f32) -> f32 {
         unsquash(value) * self.spread[channel] + self.mean[channel]
     }
 
@@ -73,7 +73,7 @@ impl Scale {
 
 /// What is known of the channels' means, spreads and ranges.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Spread {
+pub(super) struct Spread {
     pub(super) weight: f64,
     pub(super) first: Vec<f64>,
     pub(super) second: Vec<f64>,
@@ -83,7 +83,7 @@ pub struct Spread {
 
 impl Spread {
     /// Nothing known.
-    pub fn new(channels: usize) -> Self {
+    pub(super) fn new(channels: usize) -> Self {
         Self {
             weight: 0.0,
             first: vec![0.0; channels],
@@ -94,7 +94,7 @@ impl Spread {
     }
 
     /// Adds a row.
-    pub fn add(&mut self, row: impl Iterator<Item = f32>, weight: f32) {
+    pub(super) fn add(&mut self, row: impl Iterator<Item = f32>, weight: f32) {
         let weight = f64::from(weight);
         self.weight += weight;
         for (channel, value) in row.take(self.first.len()).enumerate() {
@@ -107,7 +107,7 @@ impl Spread {
     }
 
     /// The scale that follows from it.
-    pub fn scale(&self) -> Scale {
+    pub(super) fn scale(&self) -> Scale {
         let weight = self.weight.max(f64::MIN_POSITIVE);
         let mean: Vec<f64> = self.first.iter().map(|first| first / weight).collect();
         let spread = mean.iter().enumerate().map(|(channel, mean)| {

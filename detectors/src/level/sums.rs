@@ -6,7 +6,7 @@ const BLOCK: usize = 4;
 
 /// The sums. The second moments are a lower triangle, row by row.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Sums {
+pub(super) struct Sums {
     width: usize,
     pub(super) weight: f64,
     pub(super) first: Vec<f64>,
@@ -17,7 +17,7 @@ pub struct Sums {
 
 impl Sums {
     /// Nothing summed; windows have `width` values.
-    pub fn new(width: usize) -> Self {
+    pub(super) fn new(width: usize) -> Self {
         Self {
             width,
             weight: 0.0,
@@ -28,17 +28,12 @@ impl Sums {
     }
 
     /// Values of a window.
-    pub fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         self.width
     }
 
-    /// The weight of all windows.
-    pub fn weight(&self) -> f64 {
-        self.weight
-    }
-
     /// Adds a window.
-    pub fn add(&mut self, window: &[f32], weight: f32) {
+    pub(super) fn add(&mut self, window: &[f32], weight: f32) {
         self.weight += f64::from(weight);
         for (sum, value) in self.first.iter_mut().zip(window) {
             *sum += f64::from(weight * value);
@@ -73,7 +68,7 @@ impl Sums {
     }
 
     /// Mean of the windows and their covariance, whole and symmetric; `None` without windows.
-    pub fn moments(&self) -> Option<(Vec<f64>, ndarray::Array2<f64>)> {
+    pub(super) fn moments(&self) -> Option<(Vec<f64>, ndarray::Array2<f64>)> {
         let mut whole;
         let sums = if self.waiting.is_empty() {
             self

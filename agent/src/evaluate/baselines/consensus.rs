@@ -1,4 +1,4 @@
-//! Netdata's node anomaly rate: the share of channels that all of a channel's last 18 models call anomalous (facts 2.1).
+//! Netdata's node anomaly rate: the share of channels that all of a channel's last 18 models call anomalous.
 use super::norm::smooth;
 use super::scaled::f32s;
 use crate::evaluate::machine::Machine;
