@@ -9,6 +9,7 @@ pub mod fault;
 pub mod load;
 pub mod node;
 pub mod noise;
+pub mod plant;
 pub mod profile;
 pub mod rig;
 pub mod sensor;
