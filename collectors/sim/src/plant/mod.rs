@@ -199,6 +199,11 @@ impl Plant {
         self.jobs.iter_mut().filter(|job| job.range().contains(&board)).for_each(|job| job.restart(step));
     }
 
+    /// The mishaps that have begun, over or not, in order.
+    pub fn begun(&self) -> &[Spell] {
+        &self.spells[..self.next]
+    }
+
     /// The mishaps under way.
     pub fn running(&self) -> &[Spell] {
         &self.running
@@ -254,7 +259,7 @@ impl Plant {
     }
 
     /// Whether knobs of a board may be turned, or why not.
-    fn may_write(&self, board: usize) -> Result<(), Absence> {
+    pub fn may_write(&self, board: usize) -> Result<(), Absence> {
         self.answers(board)?;
         if self.denied { Err(Absence::Denied) } else { Ok(()) }
     }

@@ -1,0 +1,2 @@
+//! A short form of the comparison.
+use super::*;
