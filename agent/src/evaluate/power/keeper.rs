@@ -53,6 +53,8 @@ pub(super) struct Keeper {
     pub(super) brakes: u64,
     /// Writes that are left before it dies.
     pub(super) fuse: Option<u64>,
+    /// Whether it has died.
+    pub(super) dead: bool,
     retries: BTreeMap<Arc<str>, Timestamp>,
 }
 
@@ -64,16 +66,6 @@ impl Keeper {
         keeper
     }
 
-    /// Whether its fuse has burnt down.
-    pub(super) fn dead(&self) -> bool {
-        self.fuse == Some(0)
-    }
-
-    /// Its ledger.
-    pub(super) fn ledger(&self) -> &Ledger {
-        &self.ledger
-    }
-
     /// One tick: mends, carries out what is pending, then lets the reflex look.
     pub(super) fn tick(&mut self, bench: &mut Bench<'_>) {
         self.mend(bench);
@@ -83,7 +75,7 @@ impl Keeper {
             self.pending = pending;
             self.pending.clear();
         }
-        if self.dead() {
+        if self.dead {
             return;
         }
         let plant = &*bench.plant;
@@ -117,7 +109,7 @@ impl Keeper {
     fn brake(&mut self, bench: &mut Bench<'_>) {
         self.brakes += 1;
         self.all(Action::Brake, Why::OverBudget, bench);
-        if self.dead() {
+        if self.dead {
             return;
         }
         let floor = |known: &&Known| known.there && known.range.is_some();
@@ -178,7 +170,8 @@ impl Keeper {
                 self.tell(decision, Verdict::Refused, Some(Reason::Refused), bench.now);
                 continue;
             }
-            if self.dead() {
+            if self.fuse == Some(0) {
+                self.dead = true;
                 return;
             }
             failed |= self.carry_out(decision, &order, before, bench) == Verdict::Failed;

@@ -4,6 +4,7 @@ use super::contender::Contender;
 use super::meter::SETTLING_S;
 use super::run::{DAY, Day};
 use serde_json::{Value, json};
+use sim::plant::Work;
 use sim::plant::mishap::{Mishap, RATES};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,6 +21,8 @@ pub struct Loss {
     pub mean: f64,
     /// The worst day's.
     pub worst: f64,
+    /// How much slower work ran while there was some, over all days: what somebody who waits for an answer sees.
+    pub slower: f64,
 }
 
 /// The figures of one policy.
@@ -86,20 +89,23 @@ fn row(contender: Contender, days: &[&Day], free: &BTreeMap<u64, &Day>) -> Row {
 }
 
 fn loss(class: usize, days: &[&Day], free: &BTreeMap<u64, &Day>) -> Loss {
-    let share = |day: &Day| {
-        let work = day.work[class];
-        (work.busy_s > 0.0).then(|| work.done_s / work.busy_s)
-    };
-    let (mut weighed, mut weight, mut worst) = (0.0, 0.0, 0.0_f64);
+    let (mut own, mut whole, mut worst) = (Work::default(), Work::default(), 0.0_f64);
     for day in days {
         let Some(other) = free.get(&day.seed) else { continue };
-        let (Some(own), Some(whole)) = (share(day), share(other)) else { continue };
-        let lost = 1.0 - own / whole;
-        weighed += lost * other.work[class].busy_s;
-        weight += other.work[class].busy_s;
-        worst = worst.max(lost);
+        for (sum, work) in [(&mut own, day.work[class]), (&mut whole, other.work[class])] {
+            sum.done_s += work.done_s;
+            sum.busy_s += work.busy_s;
+            sum.run_s += work.run_s;
+        }
+        if other.work[class].done_s > 0.0 {
+            worst = worst.max(1.0 - day.work[class].done_s / other.work[class].done_s);
+        }
     }
-    Loss { mean: if weight > 0.0 { weighed / weight } else { 0.0 }, worst }
+    if whole.done_s <= 0.0 || own.busy_s <= 0.0 {
+        return Loss::default();
+    }
+    let slower = 1.0 - (own.run_s / own.busy_s) / (whole.run_s / whole.busy_s);
+    Loss { mean: 1.0 - own.done_s / whole.done_s, worst, slower }
 }
 
 impl Report {
@@ -137,8 +143,8 @@ impl Report {
         let days: f64 = self.days.iter().map(|day| day.steps as f64).sum::<f64>() / DAY as f64;
         let mut text = format!(
             "Simulated: eight boards like an H100, {} seeds, {days:.1} node-days in all, {:.1} s of processor time a node-day. \
-             Budget 80 % of all limits and the reserve; mishaps at {} times real rates. Losses are of work, against the same seed \
-             without a policy; far over is above 105 % beyond {SETTLING_S:.0} s of settling. A breaker that trips is closed again at \
+             Budget 80 % of all limits and the reserve; mishaps at {} times real rates. High, normal, low: percent of work lost over all days, on the worst day, and how much slower it ran, against \
+             the same seeds without a policy; far over is above 105 % beyond {SETTLING_S:.0} s of settling. A breaker that trips is closed again at \
              once.\n",
             seeds.len(),
             self.took_s / days.max(f64::MIN_POSITIVE),
@@ -146,7 +152,7 @@ impl Report {
         );
         let _ = writeln!(
             text,
-            "{:<27}{:>6}{:>11}{:>11}{:>9}{:>8}{:>8}{:>16}{:>16}{:>16}{:>8}{:>10}{:>6}{:>9}",
+            "{:<27}{:>6}{:>11}{:>11}{:>9}{:>8}{:>8}{:>19}{:>19}{:>19}{:>8}{:>10}{:>6}{:>9}",
             "policy",
             "trips",
             "over s",
@@ -165,12 +171,15 @@ impl Report {
         for row in &self.rows {
             let breaches: u64 = row.breaches.iter().sum();
             let loss = |place: usize| match row.loss {
-                Some(loss) => format!("{:.2} ({:.2})", 100.0 * loss[place].mean, 100.0 * loss[place].worst),
+                Some(loss) => {
+                    let Loss { mean, worst, slower } = loss[place];
+                    format!("{:.2}/{:.2}/{:.2}", 100.0 * mean, 100.0 * worst, 100.0 * slower)
+                }
                 None => "-".to_owned(),
             };
             let _ = writeln!(
                 text,
-                "{:<27}{:>6}{:>11.1}{:>11.1}{:>9.1}{:>8.3}{:>8.2}{:>16}{:>16}{:>16}{:>8}{:>10}{:>6}{breaches:>9}",
+                "{:<27}{:>6}{:>11.1}{:>11.1}{:>9.1}{:>8.3}{:>8.2}{:>19}{:>19}{:>19}{:>8}{:>10}{:>6}{breaches:>9}",
                 row.contender.as_str(),
                 row.trips,
                 row.over_s,
@@ -241,7 +250,7 @@ impl Report {
     pub fn json(&self) -> Value {
         let loss = |row: &Row| {
             let of = |(place, (name, _)): (usize, &(&str, usize))| {
-                let loss = row.loss.map(|loss| json!({"mean": loss[place].mean, "worst": loss[place].worst}));
+                let loss = row.loss.map(|loss| json!({"mean": loss[place].mean, "worst": loss[place].worst, "slower": loss[place].slower}));
                 ((*name).to_owned(), json!(loss))
             };
             CLASSES.iter().enumerate().map(of).collect::<serde_json::Map<_, _>>()

@@ -22,6 +22,8 @@ const BUDGET: f64 = 0.8;
 const CUT: f64 = 0.85;
 /// Time from the death of the agent to the guardian's fallback, in steps.
 const GUARDIAN: u64 = STEPS_A_SECOND;
+/// How long a keeper that is to die may wait for a write to die at, in steps.
+const DOOMED: u64 = 60 * STEPS_A_SECOND;
 /// Moments of a day on which power was far too high for too long that are kept one by one.
 const KEPT_MAX: usize = 8;
 /// The wall clock when a day begins, in milliseconds.
@@ -94,6 +96,8 @@ struct House {
     keeper_back: u64,
     paused_until: u64,
     fallback_at: Option<u64>,
+    /// The death that awaits the keeper at one of its next writes.
+    doom: Option<Spell>,
     braked: bool,
     brakes: u64,
     told: u64,
@@ -129,6 +133,7 @@ impl House {
             keeper_back: 0,
             paused_until: 0,
             fallback_at: None,
+            doom: None,
             braked: false,
             brakes: 0,
             told: 0,
@@ -199,12 +204,9 @@ impl House {
                 self.fallback_at.get_or_insert(spell.from + GUARDIAN);
             }
             Mishap::KeeperKilled => {
-                self.law = None;
-                self.agent_back = self.agent_back.max(spell.until);
-                self.keeper_back = self.keeper_back.max(spell.until);
                 if let Some(keeper) = &mut self.keeper {
-                    // Within the next second it dies after some of its writes, or in any case.
                     keeper.fuse = Some(spell.draw % (BOARDS as u64 + 1));
+                    self.doom = Some(*spell);
                 }
             }
             Mishap::WallJump => {
@@ -219,19 +221,23 @@ impl House {
 
     /// Lets agent and keeper die and start again.
     fn live(&mut self, step: u64) {
-        if step < self.keeper_back && self.keeper.as_ref().is_some_and(Keeper::dead) {
-            self.note_brakes();
-            self.keeper = None;
-            self.fallback_at = None;
+        if let Some(doom) = self.doom {
+            let writes_no_more = step >= doom.from + DOOMED;
+            if writes_no_more || self.keeper.as_ref().is_some_and(|keeper| keeper.dead) {
+                self.note_brakes();
+                (self.keeper, self.law, self.doom, self.fallback_at) = (None, None, None, None);
+                let back = step + doom.until - doom.from;
+                (self.keeper_back, self.agent_back) = (back, self.agent_back.max(back));
+            }
         }
-        if step >= self.keeper_back && self.keeper.as_ref().is_none_or(|keeper| keeper.fuse.is_some()) {
-            self.note_brakes();
+        if self.keeper.is_none() && step >= self.keeper_back {
             self.keeper = Some(Keeper::start(&self.journal));
         }
         if self.law.is_none() && step >= self.agent_back {
             self.law = Some(self.contender.law(self.budget, self.seed));
-            self.fallback_at = None;
-            self.braked = false;
+            // What it had seen is forgotten.
+            (self.eyes, self.seen) = (Eyes::new(), [false; BOARDS]);
+            (self.fallback_at, self.braked) = (None, false);
         }
     }
 
@@ -245,7 +251,8 @@ impl House {
         self.eyes.look(&self.plant, now);
         let blind = self.blind();
         let (Some(law), Some(keeper)) = (&mut self.law, &mut self.keeper) else { return };
-        if keeper.brakes > self.told {
+        let reflexed = keeper.brakes > self.told;
+        if reflexed {
             self.told = keeper.brakes;
             law.braked();
         }
@@ -277,7 +284,7 @@ impl House {
             let rest = self.sink.power.as_ref().map_or(settings.rest + settings.packages, |power| power.rest);
             foot(keeper, &self.eyes, settings, rest);
         }
-        self.count_brakes();
+        self.count_brakes(reflexed);
         let loosened = self.loosened();
         if loosened > 0 {
             self.loosenings += 1;
@@ -294,13 +301,11 @@ impl House {
         classes.into_iter().filter(|class| *class).count()
     }
 
-    fn count_brakes(&mut self) {
+    /// Counts brakes of the beat; those of the reflex are counted by the keeper.
+    fn count_brakes(&mut self, reflexed: bool) {
         let braking = self.sink.proposals.iter().any(|proposal| proposal.action == Action::Brake);
         let brake = self.sink.power.as_ref().map_or(braking, |power| power.stage == PowerStage::Brake);
-        // A brake that the reflex pulled is counted there.
-        if brake && !self.braked && self.keeper.as_ref().is_none_or(|keeper| keeper.brakes == 0 || braking) {
-            self.brakes += 1;
-        }
+        self.brakes += u64::from(brake && !self.braked && !reflexed);
         self.braked = brake;
     }
 
@@ -322,10 +327,6 @@ impl House {
     fn tick(&mut self, step: u64) {
         let now = self.now();
         let (Some(keeper), plant) = (&mut self.keeper, &mut self.plant) else { return };
-        if keeper.fuse.is_some() && step + GUARDIAN < self.keeper_back && keeper.pending.is_empty() {
-            // It was killed while it had nothing to write.
-            keeper.fuse = Some(0);
-        }
         let mut bench = Bench { now, plant, journal: &mut self.journal, breaches: &mut self.breaches };
         let trims = |decision: &Decision| matches!(decision.why, Why::OverHigh | Why::OverBudget);
         let trims = keeper.pending.iter().any(trims);
@@ -333,7 +334,7 @@ impl House {
         keeper.tick(&mut bench);
         if self.fallback_at.is_some_and(|at| step >= at) {
             self.fallback_at = None;
-            if let Some(limit) = fallback(keeper, &self.eyes) {
+            if let Some(limit) = fallback(keeper) {
                 keeper.fall_back(limit, &mut bench);
             }
         }
@@ -356,7 +357,6 @@ impl House {
         self.eyes.know(&mut keeper.known);
         let mut bench =
             Bench { now, plant: &mut self.plant, journal: &mut self.journal, breaches: &mut self.breaches };
-        keeper.fuse = None;
         keeper.stop(&mut bench);
         self.breaches.kept_back(&self.plant, now);
         Day {
@@ -394,8 +394,8 @@ fn foot(keeper: &mut Keeper, eyes: &Eyes, settings: &Settings, rest: Watts) {
 }
 
 /// The limit for every board under which a budget holds without an agent: an equal share.
-fn fallback(keeper: &Keeper, eyes: &Eyes) -> Option<Watts> {
+fn fallback(keeper: &Keeper) -> Option<Watts> {
     let footing = &keeper.footing;
-    let count = eyes.frame.devices.accelerators().count().max(1);
+    let count = keeper.known.iter().filter(|known| known.there).count().max(1);
     Some((footing.budget? - footing.rest) * (1.0 / ((1.0 + footing.gain_margin) * count as f64)))
 }

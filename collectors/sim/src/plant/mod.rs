@@ -42,13 +42,15 @@ const HIGH_MAX: usize = 4;
 /// What a driver says when it is asked.
 pub type Answer = Result<f64, Absence>;
 
-/// Work of a class of priority, in seconds at full speed, times boards.
+/// Work of a class of priority, in seconds times boards.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Work {
-    /// What was done.
+    /// What was done: seconds at full speed, whenever they were needed. Requests that wait are work to come, not work lost.
     pub done_s: f64,
     /// The time in which there was something to do.
     pub busy_s: f64,
+    /// The integral of speed over that time: what is missing to `busy_s` made somebody wait.
+    pub run_s: f64,
 }
 
 /// A node.
@@ -115,12 +117,13 @@ impl Plant {
                 let own = self.boards[index].work(&asked, noise);
                 speed = [speed[0].min(own[0]), speed[1].min(own[1])];
             }
-            job.advance(&asked, speed);
+            let done_s = job.advance(&asked, speed);
             let boards_s = STEP_S * job.boards as f64;
             let busy = [asked.share * asked.busy[0], (1.0 - asked.share) * asked.busy[1]];
             let work = &mut self.work[job.priority as usize];
             work.busy_s += boards_s * (busy[0] + busy[1]);
-            work.done_s += boards_s * (busy[0] * speed[0] + busy[1] * speed[1]);
+            work.run_s += boards_s * (busy[0] * speed[0] + busy[1] * speed[1]);
+            work.done_s += done_s * job.boards as f64;
         }
         let boards_w = self.boards_w();
         self.host.step(seed, step, boards_w, BOARDS);
