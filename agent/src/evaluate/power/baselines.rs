@@ -65,9 +65,9 @@ fn release_all(view: &View<'_>, sink: &mut ProposalSink) {
 
 /// No policy at all.
 #[derive(Debug, Default)]
-pub(super) struct None_;
+pub(super) struct Nobody;
 
-impl Law for None_ {
+impl Law for Nobody {
     fn decide(&mut self, _: &View<'_>, _: &mut ProposalSink) {}
 
     fn set_budget(&mut self, _: Watts) {}

@@ -1,5 +1,5 @@
 //! Contenders: the policies side by side, and what each is given.
-use super::baselines::{None_, Proportional, Static, Threshold};
+use super::baselines::{Nobody, Proportional, Static, Threshold};
 use model::{ProposalSink, View, Watts};
 use policy::{PowerCap, Settings};
 
@@ -82,7 +82,7 @@ impl Contender {
     pub(super) fn law(self, budget: Watts, seed: u64) -> Box<dyn Law> {
         let (rest, packages) = reserve();
         match self {
-            Self::None => Box::new(None_),
+            Self::None => Box::new(Nobody),
             Self::Static => Box::new(Static { budget, reserve_w: (rest + packages).0 }),
             Self::OneAll => Box::new(Threshold::new(budget, rest.0, false)),
             Self::OneLow => Box::new(Threshold::new(budget, rest.0, true)),

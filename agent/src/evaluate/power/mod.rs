@@ -5,10 +5,12 @@ mod baselines;
 pub mod check;
 pub mod contender;
 mod eyes;
+mod house;
 mod keeper;
 pub mod meter;
 pub mod report;
 pub mod run;
+mod turn;
 
 use crate::cli::Evaluate;
 use crate::clock::MachineClock;
