@@ -1,6 +1,7 @@
 //! Checks: the invariants of power, looked at in every step. A breach is kept with its moment.
-use model::{DeviceId, Timestamp, Watts};
+use model::{Timestamp, Watts};
 use sim::plant::board::Board;
+use sim::plant::mishap::Mishap;
 use sim::plant::{BOARDS, Plant};
 
 /// Breaches of one day that are kept one by one; all are counted.
@@ -23,16 +24,26 @@ pub enum Breach {
     Range,
     /// Two loosenings within the shortest hold, or of two classes at once.
     Hold,
-    /// An original is not in the journal, or what was given back is not the original.
+    /// An original is not in the journal, or what was given back is not what the journal held.
     Original,
+    /// What was journalled as an original was the limit in force, and not what had been asked for: a tighter one hid it.
+    Hidden,
     /// A brake left out a board that would have obeyed.
     Standstill,
 }
 
 impl Breach {
     /// Every breach.
-    pub const ALL: [Self; 7] =
-        [Self::Sum, Self::Blind, Self::Raised, Self::Range, Self::Hold, Self::Original, Self::Standstill];
+    pub const ALL: [Self; 8] = [
+        Self::Sum,
+        Self::Blind,
+        Self::Raised,
+        Self::Range,
+        Self::Hold,
+        Self::Original,
+        Self::Hidden,
+        Self::Standstill,
+    ];
 
     /// The word in reports.
     pub const fn as_str(self) -> &'static str {
@@ -43,13 +54,14 @@ impl Breach {
             Self::Range => "outside_range",
             Self::Hold => "two_loosenings_a_hold",
             Self::Original => "original_lost",
+            Self::Hidden => "original_hidden",
             Self::Standstill => "board_left_out",
         }
     }
 }
 
 /// One breach.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Broken {
     /// What.
     pub breach: Breach,
@@ -57,6 +69,8 @@ pub struct Broken {
     pub at_s: f64,
     /// Which board, where it is about one.
     pub board: usize,
+    /// What was going wrong then.
+    pub under_way: Vec<Mishap>,
 }
 
 /// The breaches of a day, and what must be remembered to see them.
@@ -64,8 +78,8 @@ pub struct Broken {
 pub(super) struct Breaches {
     pub(super) counts: [u64; Breach::ALL.len()],
     pub(super) kept: Vec<Broken>,
-    /// What was asked of a board before our first write.
-    originals: [Option<f64>; BOARDS],
+    /// What was asked of a board before our first write, and what was journalled.
+    originals: [Option<(f64, f64)>; BOARDS],
     /// Since when each board has its range.
     ranges: [((f64, f64), f64); BOARDS],
     /// The reserve since all work was trimmed and nothing was loosened.
@@ -73,6 +87,8 @@ pub(super) struct Breaches {
     loosened_s: Option<f64>,
     /// Originals that were not what came back.
     pub(super) lost: u64,
+    /// What is going wrong.
+    pub(super) under_way: Vec<Mishap>,
 }
 
 fn seconds(now: Timestamp) -> f64 {
@@ -84,21 +100,22 @@ impl Breaches {
     pub(super) fn note(&mut self, breach: Breach, now: Timestamp, board: usize) {
         self.counts[breach as usize] += 1;
         if self.kept.len() < KEPT_MAX {
-            self.kept.push(Broken { breach, at_s: seconds(now), board });
+            self.kept.push(Broken { breach, at_s: seconds(now), board, under_way: self.under_way.clone() });
         }
     }
 
-    /// Remembers what was asked of a board before our first write.
-    pub(super) fn first_write(&mut self, device: DeviceId, requested_w: f64) {
-        self.originals[device.index()].get_or_insert(requested_w);
+    /// Remembers what was asked of a board before our first write, and what is journalled as that.
+    pub(super) fn first_write(&mut self, board: usize, requested_w: f64, journalled: Watts) {
+        self.originals[board].get_or_insert((requested_w, journalled.0));
     }
 
     /// Compares what was given back with what had been there.
     pub(super) fn given_back(&mut self, board: usize, now_w: &Board, now: Timestamp) {
-        let Some(original_w) = self.originals[board].take() else { return };
-        if (now_w.requested_w - original_w).abs() > 1.0 {
+        let Some((requested_w, journalled_w)) = self.originals[board].take() else { return };
+        if (now_w.requested_w - requested_w).abs() > 1.0 {
             self.lost += 1;
-            self.note(Breach::Original, now, board);
+            let hidden = (journalled_w - requested_w).abs() > 1.0;
+            self.note(if hidden { Breach::Hidden } else { Breach::Original }, now, board);
         }
     }
 

@@ -51,7 +51,8 @@ pub(super) struct House {
     pub(super) brakes: u64,
     pub(super) told: u64,
     pub(super) loosenings: u64,
-    pub(super) seen: [bool; BOARDS],
+    /// Whether each board's power, and that of the packages, was ever read.
+    pub(super) seen: [bool; BOARDS + 1],
     pub(super) begun: usize,
     pub(super) far: Vec<(f64, Vec<Mishap>)>,
     pub(super) late: bool,
@@ -88,7 +89,7 @@ impl House {
             brakes: 0,
             told: 0,
             loosenings: 0,
-            seen: [false; BOARDS],
+            seen: [false; BOARDS + 1],
             begun: 0,
             far: Vec::new(),
             late: false,
@@ -117,8 +118,7 @@ impl House {
         let share = self.plant.power_w() / self.budget.0;
         let late = self.meter.step(share);
         if late && !self.late && self.far.len() < KEPT_MAX {
-            let running = self.plant.running().iter().map(|spell| spell.mishap).collect();
-            self.far.push((step as f64 / STEPS_A_SECOND as f64, running));
+            self.far.push((step as f64 / STEPS_A_SECOND as f64, self.breaches.under_way.clone()));
         }
         self.late = late;
         self.breaches.step(&self.plant, self.budget, self.now());
@@ -134,6 +134,11 @@ impl House {
             if let Some(law) = &mut self.law {
                 law.set_budget(budget);
             }
+        }
+        let running = self.plant.running();
+        if running.len() != self.breaches.under_way.len() || self.plant.begun().len() != self.begun {
+            self.breaches.under_way.clear();
+            self.breaches.under_way.extend(running.iter().map(|spell| spell.mishap));
         }
         let begun = self.plant.begun();
         if begun.len() == self.begun {
@@ -187,7 +192,7 @@ impl House {
         if self.law.is_none() && step >= self.agent_back {
             self.law = Some(self.contender.law(self.budget, self.seed));
             // What it had seen is forgotten.
-            (self.eyes, self.seen) = (Eyes::new(), [false; BOARDS]);
+            (self.eyes, self.seen) = (Eyes::new(), [false; BOARDS + 1]);
             (self.fallback_at, self.braked) = (None, false);
         }
     }

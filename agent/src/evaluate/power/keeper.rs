@@ -157,9 +157,8 @@ impl Keeper {
                 && let Some(before) = before
             {
                 bench.journal.entry(Arc::from(order.key())).or_insert(*before);
-                bench
-                    .breaches
-                    .first_write(order.device(), bench.plant.boards[order.device().index()].requested_w);
+                let board = order.device().index();
+                bench.breaches.first_write(board, bench.plant.boards[board].requested_w, *before);
                 self.ledger.open(order.key(), *before);
             }
         }

@@ -1,5 +1,5 @@
 //! The table of policies, side by side.
-use super::check::Breach;
+use super::check::{Breach, Broken};
 use super::contender::Contender;
 use super::meter::SETTLING_S;
 use super::run::{DAY, Day};
@@ -221,29 +221,28 @@ impl Report {
     /// Where wattkeeper failed: seed, moment, cause.
     fn failures_text(&self) -> String {
         let mut text = String::new();
-        let own = || self.days.iter().filter(|day| day.contender == Contender::Wattkeeper);
-        for day in own().filter(|day| !day.far.is_empty()).take(NAMED_MAX) {
+        for day in self.failed().take(NAMED_MAX) {
+            let seed = day.seed;
             for (at_s, mishaps) in &day.far {
-                let names: Vec<_> = mishaps.iter().map(|mishap| mishap.as_str()).collect();
-                let seed = day.seed;
-                let _ = writeln!(
-                    text,
-                    "  seed {seed} at {at_s:.1} s: far over for too long; under way: {}",
-                    said(&names)
-                );
+                let names = names(mishaps).join(", ");
+                let _ =
+                    writeln!(text, "  seed {seed} at {at_s:.1} s: far over for too long; under way: {names}");
             }
-        }
-        for day in own().filter(|day| !day.broken.is_empty()).take(NAMED_MAX) {
-            for broken in &day.broken {
-                let (seed, at_s, board) = (day.seed, broken.at_s, broken.board);
+            for Broken { breach, at_s, board, under_way } in &day.broken {
+                let (what, names) = (breach.as_str(), names(under_way).join(", "));
                 let _ = writeln!(
                     text,
-                    "  seed {seed} at {at_s:.1} s: {} (board {board})",
-                    broken.breach.as_str()
+                    "  seed {seed} at {at_s:.1} s: {what} (board {board}); under way: {names}"
                 );
             }
         }
         text
+    }
+
+    /// The days on which wattkeeper did not hold what it promises.
+    fn failed(&self) -> impl Iterator<Item = &Day> {
+        let failed = |day: &&Day| !day.far.is_empty() || !day.broken.is_empty() || day.meter.trips > 0;
+        self.days.iter().filter(|day| day.contender == Contender::Wattkeeper).filter(failed)
     }
 
     /// The same as one object.
@@ -268,19 +267,7 @@ impl Report {
                 "brakes": row.brakes, "loosenings": row.loosenings, "lost_originals": row.lost, "breaches": breaches(&row.breaches),
             })
         };
-        let failed = |day: &&Day| !day.far.is_empty() || !day.broken.is_empty() || day.meter.trips > 0;
-        let failures = self.days.iter().filter(|day| day.contender == Contender::Wattkeeper).filter(failed).map(|day| {
-            let far = day.far.iter().map(|(at_s, mishaps)| {
-                json!({"at_s": at_s, "under_way": mishaps.iter().map(|mishap| mishap.as_str()).collect::<Vec<_>>()})
-            });
-            let broken = day.broken.iter();
-            let broken =
-                broken.map(|one| json!({"breach": one.breach.as_str(), "at_s": one.at_s, "board": one.board}));
-            json!({
-                "seed": day.seed, "trips": day.meter.trips, "far_over": far.collect::<Vec<_>>(),
-                "breaches": broken.collect::<Vec<_>>(),
-            })
-        });
+        let failures = self.failed().map(failure_json);
         json!({
             "simulated": true, "mishap_factor": self.times,
             "mishaps": self.mishaps().iter().map(|(mishap, count)| (mishap.as_str().to_owned(), json!(count)))
@@ -292,6 +279,18 @@ impl Report {
     }
 }
 
-fn said(names: &[&str]) -> String {
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+fn failure_json(day: &Day) -> Value {
+    let far = day.far.iter().map(|(at_s, mishaps)| json!({"at_s": at_s, "under_way": names(mishaps)}));
+    let broken = day.broken.iter().map(|one| {
+        json!({
+            "breach": one.breach.as_str(), "at_s": one.at_s, "board": one.board, "under_way": names(&one.under_way),
+        })
+    });
+    json!({
+        "seed": day.seed, "trips": day.meter.trips, "far_over": far.collect::<Vec<_>>(), "breaches": broken.collect::<Vec<_>>(),
+    })
+}
+
+fn names(mishaps: &[Mishap]) -> Vec<&'static str> {
+    mishaps.iter().map(|mishap| mishap.as_str()).collect()
 }

@@ -6,6 +6,7 @@ use model::event::Event;
 use model::snapshot::PowerStage;
 use model::{Action, Decision, Frame, Metric, Mode, Range, Reading, Verdict, View, Watts, Why};
 use policy::Settings;
+use sim::plant::BOARDS;
 use sim::plant::mishap::Mishap;
 
 impl House {
@@ -76,7 +77,9 @@ impl House {
     /// Whether something that was read before cannot be read on this beat; boards that are gone are not missing.
     fn blind(&mut self) -> bool {
         let frame: &Frame = &self.eyes.frame;
-        let mut blind = self.plant.rapl_j().is_none();
+        let rapl = self.plant.rapl_j().is_some();
+        let mut blind = !rapl && self.seen[BOARDS];
+        self.seen[BOARDS] |= rapl;
         for device in frame.devices.accelerators() {
             let most = frame.value(device.id, Metric::PowerLimitMax).unwrap_or(f64::INFINITY);
             let shown = frame.get(device.id, Metric::PowerInstant);

@@ -53,6 +53,9 @@ pub struct Board {
     pub clock: f64,
     /// What its sensor shows: at the moment, and on average.
     instant_w: f64,
+    /// What it will show a step later, where its updates come late in a step.
+    coming_w: f64,
+    lags: bool,
     average_w: f64,
     late_w: f64,
     gain: f64,
@@ -83,6 +86,8 @@ impl Board {
             power_w: H100.idle_w,
             clock: H100.clock_min_hz / H100.clock_max_hz,
             instant_w: H100.idle_w * gain,
+            coming_w: H100.idle_w,
+            lags: unit(seed, 1101, index as u64) < 0.5,
             average_w: H100.idle_w,
             late_w: H100.idle_w,
             gain,
@@ -148,8 +153,10 @@ impl Board {
     fn sense(&mut self, seen_w: f64) {
         self.average_w += (self.power_w - self.average_w) * STEP_S / AVERAGE_S;
         self.late_w += (self.power_w - self.late_w) * STEP_S / LATE_S;
+        let update_w = if self.lags { self.coming_w } else { seen_w };
+        self.coming_w = seen_w;
         self.instant_w = match self.sensing {
-            Sensing::Sound => seen_w * self.gain,
+            Sensing::Sound => update_w * self.gain,
             Sensing::Stuck => self.instant_w,
             Sensing::Zero => 0.0,
             Sensing::Absurd => 10_000.0,
