@@ -63,16 +63,6 @@ fn release_all(view: &View<'_>, sink: &mut ProposalSink) {
     }
 }
 
-/// No policy at all.
-#[derive(Debug, Default)]
-pub(super) struct Nobody;
-
-impl Law for Nobody {
-    fn decide(&mut self, _: &View<'_>, _: &mut ProposalSink) {}
-
-    fn set_budget(&mut self, _: Watts) {}
-}
-
 /// The same limit for every board, for ever: the budget's share.
 #[derive(Debug)]
 pub(super) struct Static {

@@ -1,5 +1,5 @@
 //! Contenders: the policies side by side, and what each is given.
-use super::baselines::{Nobody, Proportional, Static, Threshold};
+use super::baselines::{Proportional, Static, Threshold};
 use model::{ProposalSink, View, Watts};
 use policy::{PowerCap, Settings};
 
@@ -78,11 +78,11 @@ impl Contender {
         }
     }
 
-    /// The policy, as it is when it starts.
-    pub(super) fn law(self, budget: Watts, seed: u64) -> Box<dyn Law> {
+    /// The policy, as it is when it starts; `None` where nobody holds the budget.
+    pub(super) fn law(self, budget: Watts, seed: u64) -> Option<Box<dyn Law>> {
         let (rest, packages) = reserve();
-        match self {
-            Self::None => Box::new(Nobody),
+        Some(match self {
+            Self::None => return None,
             Self::Static => Box::new(Static { budget, reserve_w: (rest + packages).0 }),
             Self::OneAll => Box::new(Threshold::new(budget, rest.0, false)),
             Self::OneLow => Box::new(Threshold::new(budget, rest.0, true)),
@@ -90,6 +90,6 @@ impl Contender {
             Self::Wattkeeper => {
                 Box::new(PowerCap::new(Settings { budget: Some(budget), seed, ..Settings::default() }))
             }
-        }
+        })
     }
 }

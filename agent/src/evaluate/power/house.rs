@@ -63,6 +63,8 @@ impl House {
     /// A house at the beginning of a day.
     pub(super) fn new(contender: Contender, seed: u64, plant: Plant) -> Self {
         let (rest, packages) = reserve();
+        // Where nobody holds the budget, nobody comes back to do so.
+        let never = if contender == Contender::None { u64::MAX } else { 0 };
         let limits: f64 = plant.boards.iter().map(|board| board.range_w.1).sum();
         let full = Watts(BUDGET * (limits + (rest + packages).0));
         Self {
@@ -71,8 +73,8 @@ impl House {
             priorities: (0..BOARDS).map(|board| plant.priority(board)).collect(),
             plant,
             eyes: Eyes::new(),
-            law: Some(contender.law(full, seed)),
-            keeper: Some(Keeper::default()),
+            law: contender.law(full, seed),
+            keeper: (contender != Contender::None).then(Keeper::default),
             journal: Journal::new(),
             breaches: Breaches::default(),
             meter: Meter::default(),
@@ -80,8 +82,8 @@ impl House {
             full,
             budget: full,
             wall_ms: WALL_MS,
-            agent_back: 0,
-            keeper_back: 0,
+            agent_back: never,
+            keeper_back: never,
             paused_until: 0,
             fallback_at: None,
             doom: None,
@@ -190,7 +192,7 @@ impl House {
             self.keeper = Some(Keeper::start(&self.journal));
         }
         if self.law.is_none() && step >= self.agent_back {
-            self.law = Some(self.contender.law(self.budget, self.seed));
+            self.law = self.contender.law(self.budget, self.seed);
             // What it had seen is forgotten.
             (self.eyes, self.seen) = (Eyes::new(), [false; BOARDS + 1]);
             (self.fallback_at, self.braked) = (None, false);

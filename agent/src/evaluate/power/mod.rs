@@ -19,8 +19,12 @@ use contender::Contender;
 use model::Clock as _;
 pub use report::Report;
 use run::{DAY, Day, day};
+use std::io::{self, Write as _};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Node-days after which a long run says how far it is.
+const TOLD_EVERY: usize = 100;
 
 /// Runs the days that the flags ask for, for every policy.
 ///
@@ -66,7 +70,11 @@ fn measure(
             let began = MachineClock.now();
             let one = day(contender, seed, steps, times);
             let took_s = MachineClock.now().seconds_since(began);
-            done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((place, took_s, one));
+            let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            done.push((place, took_s, one));
+            if done.len().is_multiple_of(TOLD_EVERY) {
+                let _ = writeln!(io::stderr(), "{} of {} node-days", done.len(), tasks.len());
+            }
         }
     };
     let threads =

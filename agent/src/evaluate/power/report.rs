@@ -142,7 +142,7 @@ impl Report {
         let seeds: std::collections::BTreeSet<u64> = self.days.iter().map(|day| day.seed).collect();
         let days: f64 = self.days.iter().map(|day| day.steps as f64).sum::<f64>() / DAY as f64;
         let mut text = format!(
-            "Simulated: eight boards like an H100, {} seeds, {days:.1} node-days in all, {:.1} s of processor time a node-day. \
+            "Simulated: eight boards like an H100, {} seeds, {days:.1} node-days in all, {:.1} s a node-day on one thread. \
              Budget 80 % of all limits and the reserve; mishaps at {} times real rates. High, normal, low: percent of work lost over all days, on the worst day, and how much slower it ran, against \
              the same seeds without a policy; far over is above 105 % beyond {SETTLING_S:.0} s of settling. A breaker that trips is closed again at \
              once.\n",
