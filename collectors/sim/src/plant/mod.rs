@@ -11,6 +11,7 @@ pub mod job;
 pub mod mishap;
 
 use crate::noise::{signed, unit, word};
+use crate::profile::H100;
 use board::{Board, Sensing};
 use host::Host;
 use job::{Demand, Job};
@@ -278,11 +279,22 @@ impl Plant {
         Ok(own.enforced_w())
     }
 
-    /// Locks the clock of a board to an upper bound in hertz, 0 for none; gives what is then in force.
+    /// The upper bound of a board's clock that is in force, in hertz: the highest clock where it is not locked.
+    pub fn clock_bound(&self, board: usize) -> Answer {
+        self.answers(board)?;
+        let locked_hz = self.boards[board].locked_hz;
+        Ok(if locked_hz > 0.0 { locked_hz } else { H100.clock_max_hz })
+    }
+
+    /// Locks the clock of a board to an upper bound in hertz, or frees it at the highest; gives what is then in force. A bound
+    /// outside the board's clocks is `Implausible` and not taken.
     pub fn set_clock(&mut self, board: usize, hertz: f64) -> Answer {
         self.may_write(board)?;
-        self.boards[board].locked_hz = hertz;
-        Ok(hertz)
+        if hertz < H100.clock_min_hz || hertz > H100.clock_max_hz {
+            return Err(Absence::Implausible);
+        }
+        self.boards[board].locked_hz = if hertz < H100.clock_max_hz { hertz } else { 0.0 };
+        self.clock_bound(board)
     }
 }
 

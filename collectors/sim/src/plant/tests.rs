@@ -154,6 +154,19 @@ fn limits_outside_the_range_and_without_permission_are_refused() {
 }
 
 #[test]
+fn a_clock_is_locked_within_its_bounds_and_free_at_its_highest() {
+    let mut plant = Plant::with(1, vec![spell(Mishap::Reload, 0)]);
+    assert_eq!(plant.clock_bound(0), Ok(1980e6));
+    assert_eq!(plant.set_clock(0, 1e6), Err(Absence::Implausible));
+    assert_eq!(plant.set_clock(0, 990e6), Ok(990e6));
+    assert_eq!(plant.set_clock(1, 990e6), Ok(990e6));
+    assert_eq!(plant.set_clock(1, 1980e6), Ok(1980e6));
+    assert_eq!((plant.boards[0].locked_hz, plant.boards[1].locked_hz), (990e6, 0.0));
+    run(&mut plant, HOUR + 300, |_| {});
+    assert_eq!(plant.clock_bound(0), Ok(1980e6), "a driver that is loaded anew forgets it");
+}
+
+#[test]
 fn a_node_is_now_and_then_above_four_fifths_of_its_limits_and_mostly_below() {
     // A node that never needs a policy, or always does, would tell nothing.
     let budget_w = 0.8 * (8.0 * 700.0 + 1200.0);
