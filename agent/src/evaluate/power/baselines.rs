@@ -1,7 +1,7 @@
 //! Policies to compare with, written for this comparison: what sites do without wattkeeper. They act on the beat alone, believe
 //! their sensors, and take the last value for one that is missing.
 use super::contender::Law;
-use model::{Action, DeviceId, Metric, Priority, Proposal, ProposalSink, View, Watts, Why};
+use model::{Action, DeviceId, Keep, Knob, Metric, Priority, Proposal, ProposalSink, View, Watts, Why};
 
 /// One threshold as POLCA's baselines have it (arXiv 2308.12908; 89 % from memory of its text), and where it lets go: five points
 /// below.
@@ -52,14 +52,15 @@ fn limit(view: &View<'_>, sink: &mut ProposalSink, device: DeviceId, watts: f64,
             why,
             event: None,
             expires: None,
+            keep: Keep::Safety,
         });
     }
 }
 
 fn release_all(view: &View<'_>, sink: &mut ProposalSink) {
-    for cap in view.caps {
-        let (device, action, why) = (cap.device, Action::Release, Why::Headroom);
-        sink.proposals.push(Proposal { device, action, why, event: None, expires: None });
+    for cap in &view.caps.power {
+        let (device, action, why) = (cap.device, Action::Release(Knob::PowerLimit), Why::Headroom);
+        sink.proposals.push(Proposal { device, action, why, event: None, expires: None, keep: Keep::Safety });
     }
 }
 
@@ -121,7 +122,14 @@ impl Law for Threshold {
             }
             for device in view.frame.devices.accelerators() {
                 let (device, action, why) = (device.id, Action::Brake, Why::OverBudget);
-                sink.proposals.push(Proposal { device, action, why, event: None, expires: None });
+                sink.proposals.push(Proposal {
+                    device,
+                    action,
+                    why,
+                    event: None,
+                    expires: None,
+                    keep: Keep::Safety,
+                });
             }
         } else if share > THRESHOLD {
             for device in view.frame.devices.accelerators() {

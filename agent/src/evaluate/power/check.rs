@@ -122,7 +122,8 @@ impl Breaches {
     /// A board that never came back to its original by the end of the day, though it would have obeyed.
     pub(super) fn kept_back(&mut self, plant: &Plant, now: Timestamp) {
         for board in 0..BOARDS {
-            if self.originals[board].is_some() && plant.may_write(board).is_ok() {
+            let held = self.originals[board].is_some() || plant.boards[board].locked_hz > 0.0;
+            if held && plant.may_write(board).is_ok() {
                 self.lost += 1;
                 self.note(Breach::Original, now, board);
             }

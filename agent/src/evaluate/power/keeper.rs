@@ -2,25 +2,30 @@
 //!
 //! What the journal keeps is a map here; a crash loses everything else. Deaths between two writes are a fuse.
 use super::check::{Breach, Breaches};
-use model::stages::Cap;
+use model::stages::{Caps, Reach};
 use model::{
-    Absence, Action, Decision, DeviceId, Mode, Order, Outcome, Range, Reason, Timestamp, Verdict, Watts, Why,
+    Absence, Action, Decision, DeviceId, Keep, Knob, Mode, Order, Outcome, Range, Reason, Span, Timestamp,
+    Verdict, Watts, Why,
 };
 use policy::guard::{Guard, Subject};
 use policy::ledger::{Ledger, Written};
 use policy::reflex::{Footing, Reflex};
-use sim::plant::{BOARDS, Plant};
+use sim::plant::Plant;
+use sim::profile::H100;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is read back may differ from what was ordered by rounding; above this it is a mismatch.
-const SLACK: Watts = Watts(1.0);
+/// The knobs of a board that the plant has.
+const KNOBS: [Knob; 2] = [Knob::PowerLimit, Knob::ClockMax];
 /// How long a board whose limit could not be adopted or given back is left alone.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// What survives a crash: the limits before our first writes, by key.
-pub(super) type Journal = BTreeMap<Arc<str>, Watts>;
+/// A knob of a device, by the device's key.
+type Name = (Arc<str>, Knob);
+
+/// What survives a crash: the positions before our first writes, and what becomes of each cap then.
+pub(super) type Journal = BTreeMap<Name, (f64, Keep)>;
 
 /// A board as the keeper knows it.
 #[derive(Debug, Clone)]
@@ -36,7 +41,8 @@ pub(super) struct Known {
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) outcomes: Vec<Outcome>,
-    pub(super) caps: Vec<Cap>,
+    pub(super) caps: Caps,
+    pub(super) reaches: Vec<Reach>,
 }
 
 /// Owns the knobs.
@@ -55,14 +61,21 @@ pub(super) struct Keeper {
     pub(super) fuse: Option<u64>,
     /// Whether it has died.
     pub(super) dead: bool,
-    retries: BTreeMap<Arc<str>, Timestamp>,
+    retries: BTreeMap<Name, Timestamp>,
+    /// Knobs that a predecessor turned to tune, to be given back.
+    stale: Vec<Name>,
 }
 
 impl Keeper {
     /// A keeper that takes over what a predecessor left in the journal.
     pub(super) fn start(journal: &Journal) -> Self {
         let mut keeper = Self::default();
-        journal.iter().for_each(|(key, original)| keeper.ledger.open(key, *original));
+        for ((key, knob), (original, keep)) in journal {
+            keeper.ledger.open(key, *knob, *original);
+            if *keep == Keep::Tuning {
+                keeper.stale.push((Arc::clone(key), *knob));
+            }
+        }
         keeper
     }
 
@@ -88,17 +101,34 @@ impl Keeper {
         }
     }
 
+    /// What boards can be made to do beside their power limit.
+    pub(super) fn reach(&mut self) {
+        let reach = |known: &Known| {
+            Some(Reach { device: known.device, knob: Knob::ClockMax, span: span(known, Knob::ClockMax)? })
+        };
+        self.report.reaches.clear();
+        self.report.reaches.extend(self.known.iter().filter(|known| known.there).filter_map(reach));
+    }
+
     /// Gives every original back, each by itself; what could not be given back stays in the journal.
     pub(super) fn stop(&mut self, bench: &mut Bench<'_>) {
         for known in self.known.clone() {
-            let Some(entry) = self.ledger.get(&known.key) else { continue };
-            let Some(range) = known.range else { continue };
-            let order = Order::power_limit(known.device, Arc::clone(&known.key), entry.original, range);
-            if self.write(&order, bench).is_ok() {
-                self.forget(&known.key, bench);
+            for knob in KNOBS {
+                self.give_back(&known, knob, bench);
             }
         }
         self.ledger.caps(&mut self.report.caps);
+    }
+
+    fn give_back(&mut self, known: &Known, knob: Knob, bench: &mut Bench<'_>) -> bool {
+        let Some(entry) = self.ledger.get(&known.key, knob) else { return true };
+        let Some(span) = span(known, knob) else { return false };
+        let order = Order::new(known.device, Arc::clone(&known.key), (knob, entry.original), span);
+        let done = self.write(&order, bench).is_ok();
+        if done {
+            self.forget(known.device.index(), &order, bench);
+        }
+        done
     }
 
     /// Brings every board down to these watts, as the guardian does when the agent is gone.
@@ -112,11 +142,12 @@ impl Keeper {
         if self.dead {
             return;
         }
-        let floor = |known: &&Known| known.there && known.range.is_some();
-        for known in self.known.iter().filter(floor) {
+        let capable = |known: &&Known| known.there && known.range.is_some();
+        for known in self.known.iter().filter(capable) {
             let board = known.device.index();
             let least = known.range.map_or(Watts::ZERO, Range::min);
-            let low = |now: f64| now <= least.0.max(bench.plant.boards[board].range_w.0) + SLACK.0;
+            let low =
+                |now: f64| now <= least.0.max(bench.plant.boards[board].range_w.0) + Knob::PowerLimit.slack();
             if bench.plant.may_write(board).is_ok() && !bench.plant.enforced_w(board).is_ok_and(low) {
                 bench.breaches.note(Breach::Standstill, bench.now, board);
             }
@@ -134,6 +165,7 @@ impl Keeper {
             why,
             event: None,
             expires: None,
+            keep: Keep::Safety,
             mode: Mode::Enforce,
         };
         let decisions: Vec<Decision> = capable.map(decide).collect();
@@ -143,28 +175,26 @@ impl Keeper {
     /// Settles decisions in their order: all originals first, then each written and read back. Once a write has failed, no
     /// increase of the same round is carried out.
     fn settle(&mut self, decisions: &[Decision], bench: &mut Bench<'_>) {
-        let mut plans: [Option<(Order, Option<Watts>)>; BOARDS] = std::array::from_fn(|_| None);
+        let mut plans: Vec<Option<(Order, Option<f64>)>> = Vec::with_capacity(decisions.len());
         for (place, decision) in decisions.iter().enumerate() {
-            let stale = decisions[place + 1..].iter().any(|other| other.device == decision.device);
+            let same = |other: &Decision| {
+                (other.device, other.action.knob()) == (decision.device, decision.action.knob())
+            };
+            let stale = decisions[place + 1..].iter().any(same);
             let plan = if stale { Err(Reason::Late) } else { self.plan(decision, bench) };
-            match plan {
-                Ok(plan) => plans[decision.device.index()] = Some(plan),
-                Err(reason) => self.tell(decision, Verdict::Refused, Some(reason), bench.now),
+            if let Err(reason) = plan {
+                self.tell(decision, Verdict::Refused, Some(reason), bench.now);
             }
+            plans.push(plan.ok());
         }
-        for (order, before) in plans.iter().flatten() {
-            if self.ledger.get(order.key()).is_none()
-                && let Some(before) = before
-            {
-                bench.journal.entry(Arc::from(order.key())).or_insert(*before);
-                let board = order.device().index();
-                bench.breaches.first_write(board, bench.plant.boards[board].requested_w, *before);
-                self.ledger.open(order.key(), *before);
-            }
+        for (decision, (order, before)) in
+            decisions.iter().zip(&plans).filter_map(|(one, plan)| Some((one, plan.as_ref()?)))
+        {
+            self.keep(decision, order, *before, bench);
         }
         let mut failed = false;
-        for decision in decisions {
-            let Some((order, before)) = plans[decision.device.index()].take() else { continue };
+        for (decision, plan) in decisions.iter().zip(plans) {
+            let Some((order, before)) = plan else { continue };
             if failed && decision.why == Why::Headroom {
                 self.tell(decision, Verdict::Refused, Some(Reason::Refused), bench.now);
                 continue;
@@ -178,15 +208,16 @@ impl Keeper {
         self.ledger.caps(&mut self.report.caps);
     }
 
-    /// Asks the guard; gives the order and the limit before it.
-    fn plan(&mut self, decision: &Decision, bench: &Bench<'_>) -> Result<(Order, Option<Watts>), Reason> {
+    /// Asks the guard; gives the order and the position before it.
+    fn plan(&mut self, decision: &Decision, bench: &Bench<'_>) -> Result<(Order, Option<f64>), Reason> {
         let known = self.known.iter().find(|known| known.device == decision.device && known.there);
         let known = known.ok_or(Reason::Lost)?;
-        let entry = self.ledger.get(&known.key).copied();
-        let enforced = bench.plant.enforced_w(decision.device.index()).ok().map(Watts);
+        let knob = decision.action.knob();
+        let entry = self.ledger.get(&known.key, knob).copied();
+        let enforced = bench.enforced(decision.device.index(), knob);
         let subject = Subject {
             key: Arc::clone(&known.key),
-            range: known.range,
+            span: span(known, knob),
             original: entry.map(|entry| entry.original),
             set: entry.and_then(|entry| entry.written).map(|written| written.limit),
             enforced,
@@ -196,39 +227,57 @@ impl Keeper {
         Ok((order, enforced))
     }
 
+    /// Journals the original of a knob that is turned for the first time, and that a cap comes to be held.
+    fn keep(&mut self, decision: &Decision, order: &Order, before: Option<f64>, bench: &mut Bench<'_>) {
+        let name = (Arc::from(order.key()), order.knob());
+        if let Some(entry) = bench.journal.get_mut(&name) {
+            if decision.keep == Keep::Safety {
+                entry.1 = Keep::Safety;
+            }
+        } else if let Some(before) = before {
+            bench.journal.insert(name, (before, decision.keep));
+        }
+        if self.ledger.get(order.key(), order.knob()).is_none()
+            && let Some(before) = before
+        {
+            let board = order.device().index();
+            if order.knob() == Knob::PowerLimit {
+                bench.breaches.first_write(board, bench.plant.boards[board].requested_w, Watts(before));
+            }
+            self.ledger.open(order.key(), order.knob(), before);
+        }
+    }
+
     fn carry_out(
         &mut self,
         decision: &Decision,
         order: &Order,
-        before: Option<Watts>,
+        before: Option<f64>,
         bench: &mut Bench<'_>,
     ) -> Verdict {
-        let (ordered, releases) = (order.limit(), decision.action == Action::Release);
+        let (knob, ordered) = (order.knob(), order.value());
+        let releases = matches!(decision.action, Action::Release(_));
         let unchanged = before == Some(ordered) && !releases;
-        let raises = before.is_some_and(|before| ordered > before + SLACK);
+        let raises = before.is_some_and(|before| ordered > before + knob.slack());
         if raises && !matches!(decision.why, Why::Headroom | Why::Stop) && decision.action != Action::Brake {
             bench.breaches.note(Breach::Raised, bench.now, decision.device.index());
         }
         let read_back = if unchanged { Ok(ordered) } else { self.write(order, bench) };
         let verdict = match read_back {
-            Ok(limit) if limit > ordered + SLACK => Err(Reason::Mismatch),
+            Ok(limit) if limit > ordered + knob.slack() => Err(Reason::Mismatch),
             other => other,
         };
         let Ok(limit) = verdict else {
-            self.ledger.doubt(order.key());
+            self.ledger.doubt(order.key(), knob);
             self.tell(decision, Verdict::Failed, verdict.err(), bench.now);
             return Verdict::Failed;
         };
         if releases {
-            self.forget(order.key(), bench);
+            self.forget(order.device().index(), order, bench);
         } else {
-            let written = Written {
-                device: order.device(),
-                limit: ordered.max(limit),
-                since: bench.now,
-                expires: decision.expires,
-            };
-            self.ledger.set(order.key(), written);
+            let (device, limit, keep) = (order.device(), ordered.max(limit), decision.keep);
+            let written = Written { device, limit, since: bench.now, expires: decision.expires, keep };
+            self.ledger.set(order.key(), knob, written);
         }
         let verdict = if unchanged { Verdict::Unchanged } else { Verdict::Applied };
         self.tell(decision, verdict, None, bench.now);
@@ -236,12 +285,17 @@ impl Keeper {
     }
 
     /// Writes and gives what is read back.
-    fn write(&mut self, order: &Order, bench: &mut Bench<'_>) -> Result<Watts, Reason> {
+    fn write(&mut self, order: &Order, bench: &mut Bench<'_>) -> Result<f64, Reason> {
         if let Some(left) = &mut self.fuse {
             *left = left.saturating_sub(1);
         }
         let board = order.device().index();
-        bench.plant.set_limit(board, order.limit().0).map(Watts).map_err(|absence| match absence {
+        let answer = match order.knob() {
+            Knob::PowerLimit => bench.plant.set_limit(board, order.value()),
+            Knob::ClockMax => bench.plant.set_clock(board, order.value()),
+            Knob::CpuQuota => Err(Absence::Unsupported),
+        };
+        answer.map_err(|absence| match absence {
             Absence::Late => Reason::Late,
             Absence::Lost => Reason::Lost,
             Absence::Denied => Reason::Denied,
@@ -253,34 +307,50 @@ impl Keeper {
         })
     }
 
-    /// Makes caps of ours of limits that a predecessor left, or whose write ended in doubt.
-    fn mend(&mut self, bench: &Bench<'_>) {
-        for known in self.known.iter().filter(|known| known.there) {
-            let doubtful = self.ledger.get(&known.key).is_some_and(|entry| entry.written.is_none());
-            if !doubtful || self.retries.get(&known.key).is_some_and(|retry| *retry > bench.now) {
-                continue;
-            }
-            match bench.plant.enforced_w(known.device.index()) {
-                Ok(watts) => {
-                    let (device, limit) = (known.device, Watts(watts));
-                    self.ledger.set(&known.key, Written { device, limit, since: bench.now, expires: None });
-                    self.retries.remove(&known.key);
+    /// Makes caps of ours of positions that a predecessor left, or whose write ended in doubt, and gives back what it tuned.
+    fn mend(&mut self, bench: &mut Bench<'_>) {
+        if self.ledger.is_empty() {
+            return;
+        }
+        for place in 0..self.known.len() {
+            for knob in KNOBS {
+                let known = &self.known[place];
+                let doubtful = self.ledger.get(&known.key, knob).is_some_and(|entry| entry.written.is_none());
+                if !known.there || !doubtful {
+                    continue;
                 }
-                Err(_) => {
-                    self.retries.insert(Arc::clone(&known.key), bench.now.after(RETRY));
+                let name = (Arc::clone(&known.key), knob);
+                if self.retries.get(&name).is_some_and(|retry| *retry > bench.now) {
+                    continue;
+                }
+                if self.adopt(place, &name, bench) {
+                    self.retries.remove(&name);
+                } else {
+                    self.retries.insert(name, bench.now.after(RETRY));
                 }
             }
         }
-        if !self.ledger.is_empty() {
-            self.ledger.caps(&mut self.report.caps);
-        }
+        self.ledger.caps(&mut self.report.caps);
     }
 
-    fn forget(&mut self, key: &str, bench: &mut Bench<'_>) {
-        self.ledger.close(key);
-        bench.journal.remove(key);
-        if let Some(known) = self.known.iter().find(|known| *known.key == *key) {
-            let board = known.device.index();
+    fn adopt(&mut self, place: usize, name: &Name, bench: &mut Bench<'_>) -> bool {
+        if self.stale.contains(name) {
+            let known = self.known[place].clone();
+            let done = self.give_back(&known, name.1, bench);
+            self.stale.retain(|stale| !done || stale != name);
+            return done;
+        }
+        let device = self.known[place].device;
+        let Some(limit) = bench.enforced(device.index(), name.1) else { return false };
+        let written = Written { device, limit, since: bench.now, expires: None, keep: Keep::Safety };
+        self.ledger.set(&name.0, name.1, written);
+        true
+    }
+
+    fn forget(&mut self, board: usize, order: &Order, bench: &mut Bench<'_>) {
+        self.ledger.close(order.key(), order.knob());
+        bench.journal.remove(&(Arc::from(order.key()), order.knob()));
+        if order.knob() == Knob::PowerLimit {
             bench.breaches.given_back(board, &bench.plant.boards[board], bench.now);
         }
     }
@@ -291,6 +361,15 @@ impl Keeper {
     }
 }
 
+/// The positions of a knob of a board.
+fn span(known: &Known, knob: Knob) -> Option<Span> {
+    match knob {
+        Knob::PowerLimit => known.range.map(Range::span),
+        Knob::ClockMax => Span::new(H100.clock_min_hz, H100.clock_max_hz),
+        Knob::CpuQuota => None,
+    }
+}
+
 /// What the keeper works on in one step.
 #[derive(Debug)]
 pub(super) struct Bench<'a> {
@@ -298,4 +377,15 @@ pub(super) struct Bench<'a> {
     pub(super) plant: &'a mut Plant,
     pub(super) journal: &'a mut Journal,
     pub(super) breaches: &'a mut Breaches,
+}
+
+impl Bench<'_> {
+    /// The position of a knob that is in force.
+    fn enforced(&self, board: usize, knob: Knob) -> Option<f64> {
+        match knob {
+            Knob::PowerLimit => self.plant.enforced_w(board).ok(),
+            Knob::ClockMax => self.plant.clock_bound(board).ok(),
+            Knob::CpuQuota => None,
+        }
+    }
 }

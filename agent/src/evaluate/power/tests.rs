@@ -1,7 +1,8 @@
 //! A short form of the comparison, and every mishap by itself in a busy hour.
 use super::check::{Breach, Breaches};
+use super::keeper::{Bench, Journal, Keeper};
 use super::*;
-use model::{Timestamp, Watts};
+use model::{Action, Decision, Hertz, Keep, Mode, Timestamp, Watts, Why};
 use sim::plant::mishap::{Mishap, RATES, Spell};
 use sim::plant::{Plant, STEPS_A_SECOND};
 
@@ -124,4 +125,40 @@ fn every_check_can_fail() {
     breaches.note(Breach::Standstill, at(13), 0);
     assert_eq!(breaches.counts, [1, 1, 1, 1, 2, 2, 1, 1], "{:?}", breaches.kept);
     assert_eq!(breaches.lost, 3);
+}
+
+#[test]
+fn a_clock_is_turned_through_the_keeper_and_a_tuned_one_goes_back_after_a_crash() {
+    let (mut plant, mut journal, mut breaches) =
+        (Plant::with(1, Vec::new()), Journal::new(), Breaches::default());
+    let now = Timestamp { mono_ns: 1_000_000_000, wall_ms: 0 };
+    let mut eyes = eyes::Eyes::new();
+    eyes.look(&plant, now);
+    let mut keeper = Keeper::default();
+    eyes.know(&mut keeper.known);
+    keeper.reach();
+    assert_eq!(keeper.report.reaches.len(), 8);
+    let decision = |board: usize, keep: Keep| Decision {
+        id: 1,
+        at: now,
+        device: eyes.frame.devices.iter().nth(board).unwrap().id,
+        action: Action::Clock(Hertz(990e6)),
+        why: Why::OverLow,
+        event: None,
+        expires: None,
+        keep,
+        mode: Mode::Enforce,
+    };
+    keeper.pending = vec![decision(0, Keep::Safety), decision(1, Keep::Tuning)];
+    keeper.tick(&mut Bench { now, plant: &mut plant, journal: &mut journal, breaches: &mut breaches });
+    assert_eq!((plant.clock_bound(0), plant.clock_bound(1)), (Ok(990e6), Ok(990e6)));
+    assert_eq!((keeper.report.caps.clocks.len(), journal.len()), (2, 2));
+    let mut next = Keeper::start(&journal);
+    eyes.know(&mut next.known);
+    let mut bench = Bench { now, plant: &mut plant, journal: &mut journal, breaches: &mut breaches };
+    next.tick(&mut bench);
+    assert_eq!((bench.plant.clock_bound(0), bench.plant.clock_bound(1)), (Ok(990e6), Ok(1980e6)));
+    next.stop(&mut bench);
+    assert_eq!(bench.plant.clock_bound(0), Ok(1980e6));
+    assert!(journal.is_empty());
 }

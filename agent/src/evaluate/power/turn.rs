@@ -28,6 +28,7 @@ impl House {
             history: &self.eyes.history,
             events: &[] as &[Event],
             caps: &keeper.report.caps,
+            reaches: &keeper.report.reaches,
             priorities: &self.priorities,
             outcomes: &keeper.report.outcomes,
             mode: Mode::Enforce,
@@ -42,9 +43,11 @@ impl House {
             why: proposal.why,
             event: proposal.event,
             expires: proposal.expires,
+            keep: proposal.keep,
             mode: Mode::Enforce,
         }));
         self.eyes.know(&mut keeper.known);
+        keeper.reach();
         if let Some(settings) = law.settings() {
             let rest = self.sink.power.as_ref().map_or(settings.rest + settings.packages, |power| power.rest);
             foot(keeper, &self.eyes, settings, rest);

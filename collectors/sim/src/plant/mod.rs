@@ -290,7 +290,7 @@ impl Plant {
     /// outside the board's clocks is `Implausible` and not taken.
     pub fn set_clock(&mut self, board: usize, hertz: f64) -> Answer {
         self.may_write(board)?;
-        if hertz < H100.clock_min_hz || hertz > H100.clock_max_hz {
+        if !(H100.clock_min_hz..=H100.clock_max_hz).contains(&hertz) {
             return Err(Absence::Implausible);
         }
         self.boards[board].locked_hz = if hertz < H100.clock_max_hz { hertz } else { 0.0 };
