@@ -8,6 +8,7 @@ mod eyes;
 mod house;
 mod keeper;
 pub mod meter;
+mod orders;
 pub mod report;
 pub mod run;
 mod turn;
