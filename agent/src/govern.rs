@@ -111,7 +111,9 @@ impl Govern {
             mode: self.mode,
         };
         self.policy.decide(&view, &mut self.sink);
-        self.power = self.sink.power.take();
+        if let Some(old) = std::mem::replace(&mut self.power, self.sink.power.take()) {
+            self.sink.recycle(old);
+        }
         self.note_refusal();
         let proposals = std::mem::take(&mut self.sink.proposals);
         for proposal in &proposals {

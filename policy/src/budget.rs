@@ -1,5 +1,6 @@
 //! The tally: what the node draws, counted so that an error is on the safe side.
 use crate::settings::Settings;
+use model::work::Work;
 use model::{
     Absence, Device, DeviceId, DeviceKind, Frame, History, Metric, Range, Reading, Timestamp, View, Watts,
 };
@@ -7,6 +8,9 @@ use model::{
 /// A reading above this multiple of the largest limit is a broken sensor's. The worst board in Zeus's published A40
 /// measurements drew 1.2 times its limit.
 const PLAUSIBLE_MAX: f64 = 1.5;
+
+/// How sure a kind of work must be before a device is held in another way for it. Half: more likely than not.
+const SURE: f64 = 0.5;
 
 /// One accelerator as the budget sees it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +29,10 @@ pub struct Load {
     pub range: Option<Range>,
     /// The limit that the device enforces now.
     pub enforced: Option<Watts>,
+    /// What it does, where that is sure enough to act on.
+    pub work: Option<Work>,
+    /// The job that it has in common with others: the lowest index of a device that the same workload is on.
+    pub job: Option<usize>,
 }
 
 /// The node's power, part by part.
@@ -128,7 +136,20 @@ fn load(view: &View<'_>, settings: &Settings, device: &Device, range: Option<Ran
         (None, None, Some(range)) => range.max() * factor,
         (None, None, None) => settings.unknown_device,
     };
-    Load { device, power, peak, factor, counted, range, enforced }
+    let (work, job) = (work(view.frame, device), job(view.frame, device));
+    Load { device, power, peak, factor, counted, range, enforced, work, job }
+}
+
+fn work(frame: &Frame, device: DeviceId) -> Option<Work> {
+    let state = frame.works.iter().find(|state| state.device == device)?;
+    (state.confidence >= SURE).then_some(state.work)
+}
+
+/// The lowest index of a device that the first workload of this one is on.
+fn job(frame: &Frame, device: DeviceId) -> Option<usize> {
+    let own = frame.processes.iter().find(|process| process.device == device && process.workload.is_some())?;
+    let same = frame.processes.iter().filter(|process| process.workload == own.workload);
+    same.map(|process| process.device.index()).min()
 }
 
 /// How many of the newest readings count: a peak from before the present cap says nothing about what follows.

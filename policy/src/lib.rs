@@ -7,12 +7,15 @@
 
 pub mod attribution;
 pub mod budget;
+mod clocks;
+mod cost;
 pub mod drift;
 pub mod guard;
 pub mod ledger;
 mod loosen;
 pub mod powercap;
 pub mod reflex;
+pub mod rise;
 pub mod scale;
 mod scene;
 pub mod settings;

@@ -121,8 +121,7 @@ mod tests {
             low: 0.8,
             high: 0.89,
             stage: model::snapshot::PowerStage::Brake,
-            over_budget_seconds: 0.0,
-            troubles: Vec::new(),
+            ..Default::default()
         });
         assert_eq!(signals(&snapshot)[0].values["power_headroom_watts"], -200.0);
     }

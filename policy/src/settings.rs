@@ -45,6 +45,17 @@ pub struct Settings {
     pub reassert_max: u32,
     /// After this long without a raise, earlier ones are forgotten.
     pub reassert_memory: Duration,
+    /// Share of the budget from which a rise counts: far below it, a rise cannot reach the budget. Half: no rise by less
+    /// than double can.
+    pub rise_from: f64,
+    /// Beats above that share after which thresholds are learnt: an hour of a beat a second, an assumption. POLCA
+    /// (arXiv 2308.12908) had six weeks of a row.
+    pub rise_beats: f64,
+    /// The part of beats that rise by no more than what thresholds are made for; 1: the worst that is remembered.
+    pub rise_quantile: f64,
+    /// The largest rise that thresholds are lowered for; beyond it the reflex stands in. POLCA saw 37.5 % in 2 s on a row
+    /// of training.
+    pub rise_most: f64,
     /// Seed of the random holds.
     pub seed: u64,
 }
@@ -69,6 +80,10 @@ impl Default for Settings {
             deadband: Watts(5.0),
             reassert_max: 3,
             reassert_memory: Duration::from_secs(600),
+            rise_from: 0.5,
+            rise_beats: 3600.0,
+            rise_quantile: 1.0,
+            rise_most: 0.375,
             seed: 0,
         }
     }

@@ -1,12 +1,15 @@
 //! Tightening: the brake, and trimming by just as many watts as are needed.
+use crate::budget::Load;
+use crate::clocks;
 use crate::scene::{Scene, propose};
 use crate::share::{Giver, cut};
+use model::work::Work;
 use model::{Action, Priority, ProposalSink, Watts, Why};
 
 /// The order in which classes give up power.
 const CUT_ORDER: [Priority; 3] = [Priority::Low, Priority::Normal, Priority::High];
 
-/// Brings every device to its floor that is not there. Said again on every beat until it is so.
+/// Brings every device to its floor, and to its lowest clock, that is not there. Said again on every beat until it is so.
 pub(crate) fn brake(scene: &Scene<'_>, sink: &mut ProposalSink) {
     for load in scene.loads {
         let Some(range) = load.range else { continue };
@@ -14,6 +17,7 @@ pub(crate) fn brake(scene: &Scene<'_>, sink: &mut ProposalSink) {
         if scene.in_force(load).is_none_or(above) {
             sink.proposals.push(propose(load.device, Action::Brake, Why::OverBudget));
         }
+        clocks::halt(scene, load, sink);
     }
 }
 
@@ -40,8 +44,9 @@ fn trim(scene: &Scene<'_>, what: (f64, Why, &[Priority]), givers: &mut Vec<Giver
     let allowed: Watts = givers.iter().map(|giver| giver.from).sum();
     cut(givers, classes, fixed + allowed - target);
     let capable =
-        scene.loads.iter().filter(|load| load.range.is_some() && !scene.drift.contended(load.device));
-    for (load, giver) in capable.zip(givers.iter()).filter(|(_, giver)| classes.contains(&giver.priority)) {
+        || scene.loads.iter().filter(|load| load.range.is_some() && !scene.drift.contended(load.device));
+    level_jobs(capable, givers);
+    for (load, giver) in capable().zip(givers.iter()).filter(|(_, giver)| classes.contains(&giver.priority)) {
         let limit = giver.to * (1.0 / load.factor);
         let cap = scene.view.cap(load.device).map(|cap| cap.limit);
         // A tighter limit than our cap is somebody else's and stays; a raised one is a case of drift.
@@ -51,6 +56,28 @@ fn trim(scene: &Scene<'_>, what: (f64, Why, &[Priority]), givers: &mut Vec<Giver
         };
         if now.is_none_or(|now| limit + scene.settings.deadband < now) {
             sink.proposals.push(propose(load.device, Action::Limit(limit), why));
+        }
+        clocks::lock(scene, load, limit, why, sink);
+    }
+}
+
+/// Gives the devices of one training job one common limit, their mean: boards that compute in step are as fast as the slowest.
+fn level_jobs<'a, I: Iterator<Item = &'a Load>>(loads: impl Fn() -> I, givers: &mut [Giver]) {
+    let trains = |load: &Load| load.job.filter(|_| load.work == Some(Work::Training));
+    for (place, load) in loads().enumerate() {
+        let Some(job) = trains(load) else { continue };
+        // The first of a job speaks for all of it.
+        if loads().take(place).any(|other| trains(other) == Some(job)) {
+            continue;
+        }
+        let (mut sum, mut count) = (Watts::ZERO, 0.0);
+        let members = || loads().enumerate().filter(|(_, other)| trains(other) == Some(job));
+        for (member, _) in members() {
+            (sum, count) = (sum + givers[member].to, count + 1.0);
+        }
+        let mean = sum * (1.0 / count);
+        for (member, _) in members() {
+            givers[member].to = mean.max(givers[member].floor);
         }
     }
 }
