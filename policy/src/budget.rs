@@ -21,6 +21,8 @@ pub struct Load {
     pub power: Option<Watts>,
     /// The highest power of the window, readings from before the present cap left out; `None` as for `power`.
     pub peak: Option<Watts>,
+    /// The highest power of the last minutes, or nearly: what it is likely to draw again.
+    pub reach: Option<Watts>,
     /// What a watt of this device counts: 1 and the sensor's margin, or the larger margin of a device that is blind.
     pub factor: f64,
     /// What it is counted at: the peak with the sensor's margin, or its limit with the larger one.
@@ -62,6 +64,8 @@ struct Memory {
     /// Whether its power was ever read. A device that never had a reading is counted at its limit for good; that is
     /// knowledge, not missing data.
     seen: bool,
+    /// The highest power of late, sinking towards what is drawn.
+    reach: Option<Watts>,
 }
 
 /// Counts the node, beat by beat. Allocates only when a device is new.
@@ -70,6 +74,7 @@ pub struct Meter {
     loads: Vec<Load>,
     /// By device index.
     memory: Vec<Memory>,
+    last: Option<Timestamp>,
     /// What the processor packages last drew.
     packages: Option<Watts>,
 }
@@ -80,13 +85,18 @@ impl Meter {
         self.loads.clear();
         self.memory.resize(view.frame.devices.len(), Memory::default());
         let mut certain = true;
+        let passed_s = self.last.map_or(0.0, |last| view.now.seconds_since(last)).max(0.0);
+        let sinks = (passed_s / settings.reach_memory.as_secs_f64()).min(1.0);
+        self.last = Some(view.now);
         for device in view.frame.devices.accelerators() {
             let memory = &mut self.memory[device.id.index()];
             if memory.generation != device.generation {
                 *memory = Memory { generation: device.generation, ..Memory::default() };
             }
             memory.range = range(view.frame, device.id).or(memory.range);
-            let load = load(view, settings, device, memory.range);
+            let mut load = load(view, settings, device, memory.range);
+            load.reach = reach(memory.reach, load.peak, sinks);
+            memory.reach = load.reach;
             certain &= load.power.is_some() || !memory.seen;
             memory.seen |= load.power.is_some();
             self.loads.push(load);
@@ -137,7 +147,15 @@ fn load(view: &View<'_>, settings: &Settings, device: &Device, range: Option<Ran
         (None, None, None) => settings.unknown_device,
     };
     let (work, job) = (work(view.frame, device), job(view.frame, device));
-    Load { device, power, peak, factor, counted, range, enforced, work, job }
+    Load { device, power, peak, reach: None, factor, counted, range, enforced, work, job }
+}
+
+/// The higher of what is drawn and what was, which sinks by a part of the difference. A missing reading changes nothing.
+fn reach(before: Option<Watts>, peak: Option<Watts>, sinks: f64) -> Option<Watts> {
+    match (before, peak) {
+        (Some(before), Some(peak)) => Some(peak.max(before - (before - peak) * sinks)),
+        (before, peak) => before.or(peak),
+    }
 }
 
 fn work(frame: &Frame, device: DeviceId) -> Option<Work> {
@@ -147,7 +165,8 @@ fn work(frame: &Frame, device: DeviceId) -> Option<Work> {
 
 /// The lowest index of a device that the first workload of this one is on.
 fn job(frame: &Frame, device: DeviceId) -> Option<usize> {
-    let own = frame.processes.iter().find(|process| process.device == device && process.workload.is_some())?;
+    let own =
+        frame.processes.iter().find(|process| process.device == device && process.workload.is_some())?;
     let same = frame.processes.iter().filter(|process| process.workload == own.workload);
     same.map(|process| process.device.index()).min()
 }

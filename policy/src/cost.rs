@@ -98,7 +98,9 @@ fn slowdown(work: Option<Work>, clock_share: Option<f64>, cap_share: Option<f64>
     let by_cap = || cap_share.map_or(0.0, |share| training(share) - 1.0);
     match work {
         Some(Work::Idle | Work::Load | Work::HostBound) => 0.0,
-        Some(Work::Training) => cap_share.map(|share| training(share) - 1.0).or(by_clock(BOUND_TRAINING)).unwrap_or(0.0),
+        Some(Work::Training) => {
+            cap_share.map(|share| training(share) - 1.0).or(by_clock(BOUND_TRAINING)).unwrap_or(0.0)
+        }
         Some(Work::Decode) => by_clock(BOUND_DECODE).unwrap_or(0.0),
         Some(Work::Prefill) | None => by_clock(BOUND_PREFILL).unwrap_or_else(by_cap),
     }

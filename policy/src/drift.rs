@@ -55,7 +55,8 @@ impl Drift {
             let writer = &mut self.writers[load.device.index()];
             let Some(cap) = writer.raised.filter(|_| writer.tries < self.tries_max) else { continue };
             writer.tries += 1;
-            let about = |one: &model::Proposal| (one.device, one.action.knob()) == (load.device, Knob::PowerLimit);
+            let about =
+                |one: &model::Proposal| (one.device, one.action.knob()) == (load.device, Knob::PowerLimit);
             if !sink.proposals.iter().any(about) {
                 sink.proposals.push(propose(load.device, Action::Limit(cap), Why::Drift));
             }

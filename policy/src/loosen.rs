@@ -61,7 +61,9 @@ fn locked<'a>(scene: &'a Scene<'_>, class: Priority) -> impl Iterator<Item = &'a
 /// Raises the caps of one class into the room; says whether anything was proposed. Devices that want more go first.
 fn raise(scene: &Scene<'_>, class: Priority, room: Watts, sink: &mut ProposalSink) -> bool {
     // A limit below our cap is somebody else's: raising ours over it would be a fight.
-    let ours = |(cap, load, _): &Capped<'_>| load.enforced.is_none_or(|now| now + scene.settings.deadband >= cap.limit);
+    let ours = |(cap, load, _): &Capped<'_>| {
+        load.enforced.is_none_or(|now| now + scene.settings.deadband >= cap.limit)
+    };
     // A locked clock keeps a device from drawing what it would.
     let hungry = |(cap, load, _): &Capped<'_>| {
         scene.view.clock_cap(load.device).is_some() || load.peak.is_none_or(|peak| peak >= cap.limit * HUNGRY)

@@ -128,7 +128,8 @@ impl Rises {
             return Err("another length");
         }
         let mut read = Self::default();
-        let numbers = body.chunks_exact(8).map(|eight| f64::from_le_bytes(eight.try_into().unwrap_or_default()));
+        let numbers =
+            body.chunks_exact(8).map(|eight| f64::from_le_bytes(eight.try_into().unwrap_or_default()));
         for (slot, number) in std::iter::once(&mut read.seen).chain(&mut read.bins).zip(numbers) {
             if !number.is_finite() || number < 0.0 {
                 return Err("a count that cannot be");

@@ -40,7 +40,7 @@ fn trim(scene: &Scene<'_>, what: (f64, Why, &[Priority]), givers: &mut Vec<Giver
     let (threshold, why, classes) = what;
     let target = scene.tally.budget * (threshold - 0.5 * scene.settings.release_gap);
     givers.clear();
-    let fixed = weigh(scene, givers);
+    let fixed = weigh(scene, classes.len() > 1, givers);
     let allowed: Watts = givers.iter().map(|giver| giver.from).sum();
     cut(givers, classes, fixed + allowed - target);
     let capable =
@@ -82,9 +82,19 @@ fn level_jobs<'a, I: Iterator<Item = &'a Load>>(loads: impl Fn() -> I, givers: &
     }
 }
 
+/// What a device should be left, where there is enough: an important one its limit, as others can pay for it; another one, where caps
+/// are to last, what it drew in the last minutes; else what it draws. `None`: its limit.
+fn likely(load: &Load, priority: Priority, all: bool) -> Option<Watts> {
+    match (all, priority) {
+        (true, Priority::High) => None,
+        (true, Priority::Normal | Priority::Low) => load.reach,
+        (false, _) => load.peak,
+    }
+}
+
 /// Makes givers, in counted watts, of the devices that can be capped, and gives the counted power of everything else:
 /// the host, devices without a knob, limits that somebody else holds up, and what devices draw above their caps.
-fn weigh(scene: &Scene<'_>, givers: &mut Vec<Giver>) -> Watts {
+fn weigh(scene: &Scene<'_>, all: bool, givers: &mut Vec<Giver>) -> Watts {
     let mut fixed = scene.tally.rest;
     for load in scene.loads {
         let Some(range) = load.range.filter(|_| !scene.drift.contended(load.device)) else {
@@ -93,12 +103,13 @@ fn weigh(scene: &Scene<'_>, givers: &mut Vec<Giver>) -> Watts {
         };
         let limit = scene.in_force(load).unwrap_or(range.max());
         let draws = load.peak.unwrap_or(limit);
-        let may = range.clamp(limit.min(draws));
+        let priority = scene.view.priority(load.device);
+        let may = range.clamp(limit.min(likely(load, priority, all).unwrap_or(limit)));
         if scene.view.cap(load.device).is_none_or(|cap| scene.settled(cap)) {
             fixed = fixed + (draws - may).max(Watts::ZERO) * load.factor;
         }
         let (from, floor) = (may * load.factor, range.min() * load.factor);
-        givers.push(Giver { priority: scene.view.priority(load.device), from, floor, to: from });
+        givers.push(Giver { priority, from, floor, to: from });
     }
     fixed
 }

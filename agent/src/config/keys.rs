@@ -103,7 +103,8 @@ keys! {
     "power.rest" = r#""500 W""# => power.rest_w: watts(0.0, 20_000.0);
     /// Power of the processor packages and their memory where RAPL cannot be read: "0 W" to "20000 W".
     "power.packages" = r#""700 W""# => power.packages_w: watts(0.0, 20_000.0);
-    /// Whose work is capped last and released first: devices ("gpu0", a UUID) and processes ("process:NAME").
+    /// Whose work is capped last and released first: devices ("gpu0", a UUID), processes ("process:NAME"), and whom a device
+    /// is given to or worked on by ("namespace:NAME", "pod:START-OF-NAME", "workload:NAME"). Labels of pods are not read.
     "power.priority.high" = "[]" => power.priority_high: texts;
     /// Whose work is capped first.
     "power.priority.low" = "[]" => power.priority_low: texts;
