@@ -18,10 +18,6 @@ use watched::{Due, ROWS_MAX, Watched};
 
 /// The detector's name.
 const NAME: &str = "residual";
-/// A beat this many times longer than usual breaks the window: lags no longer mean what was learnt.
-const LONG_BEAT: f64 = 3.0;
-/// The weight of the newest beat in what is usual.
-const BEAT_WEIGHT: f64 = 0.05;
 
 /// What is known of one device.
 #[derive(Debug, Default)]
@@ -54,7 +50,7 @@ pub struct Residual {
     kept: Vec<(String, Model)>,
     scratch: Scratch,
     row: Vec<f32>,
-    /// The usual length of a beat, in seconds; 0 until one is known.
+    /// The usual length of a beat, in seconds.
     beat_s: f64,
     /// The device that was fitted last.
     turn: usize,
@@ -81,7 +77,7 @@ fn modelled(device: &Device) -> bool {
 
 impl Residual {
     /// The finding of one device on this beat, if there is one.
-    fn look(&mut self, view: (&Frame, &History), device: &Device, long: bool) -> Option<Finding> {
+    fn look(&mut self, view: (&Frame, &History), device: &Device) -> Option<Finding> {
         let Self { thresholds, subjects, scratch, row, .. } = self;
         let subject = &mut subjects[device.id.index()];
         subject.watched.follow(view.0, device, thresholds);
@@ -90,7 +86,8 @@ impl Residual {
             subject.forget();
         }
         let model = subject.model.as_mut()?;
-        if long {
+        if view.0.after_gap() {
+            // Lags no longer mean what was learnt.
             model.gap();
         }
         if !model.present(view, device.id, row) {
@@ -130,13 +127,6 @@ impl Residual {
         accelerator(&subject) && self.subjects.iter().filter(accelerator).filter(near).count() > 1
     }
 
-    /// Whether this beat took so much longer than usual that lags mean nothing over it.
-    fn long(&mut self, beat_s: f64) -> bool {
-        let usual = if self.beat_s > 0.0 { self.beat_s } else { beat_s };
-        self.beat_s = usual + BEAT_WEIGHT * (beat_s - usual);
-        beat_s > LONG_BEAT * usual
-    }
-
     /// The share of the node's budget that one model has.
     fn budget_per_day(&self, frame: &Frame) -> f64 {
         let models = frame.devices.iter().filter(|device| modelled(device)).count();
@@ -162,13 +152,13 @@ impl Detector for Residual {
     fn observe(&mut self, frame: &Frame, history: &History, events: &mut EventSink) {
         self.subjects.resize_with(frame.devices.len(), Subject::default);
         self.beat += 1;
-        let long = self.long(frame.beat_s);
+        self.beat_s = frame.usual_s;
         for device in frame.devices.iter() {
             if !modelled(device) {
                 self.subjects[device.id.index()].watched = Watched::default();
                 self.subjects[device.id.index()].found = None;
             } else {
-                let found = self.look((frame, history), device, long);
+                let found = self.look((frame, history), device);
                 let subject = &mut self.subjects[device.id.index()];
                 if subject.found.is_none() {
                     subject.since = self.beat;
