@@ -31,6 +31,10 @@ struct Subject {
     found: Option<Finding>,
     /// The beat on which what it finds began.
     since: u64,
+    /// Whether what it finds began together with other accelerators.
+    shared: bool,
+    /// The newest beat on which its score stirred, though it may not have alarmed.
+    stirred: Option<u64>,
 }
 
 impl Subject {
@@ -78,7 +82,7 @@ fn modelled(device: &Device) -> bool {
 impl Residual {
     /// The finding of one device on this beat, if there is one.
     fn look(&mut self, view: (&Frame, &History), device: &Device) -> Option<Finding> {
-        let Self { thresholds, subjects, scratch, row, .. } = self;
+        let Self { thresholds, subjects, scratch, row, beat, .. } = self;
         let subject = &mut subjects[device.id.index()];
         subject.watched.follow(view.0, device, thresholds);
         if subject.generation != device.generation {
@@ -99,6 +103,9 @@ impl Residual {
         }
         let quiet = subject.watched.may_judge();
         let verdict = model.judge(row, quiet, view.0.at.mono_ns, scratch)?;
+        if verdict.stirs {
+            subject.stirred = Some(*beat);
+        }
         if subject.watched.judged(verdict.held, thresholds) {
             subject.forget();
             return None;
@@ -117,14 +124,18 @@ impl Residual {
         })
     }
 
-    /// Whether other accelerators began to be unusual at the same time: then their work changed, and none of them is at fault.
+    /// Whether several accelerators stirred when this began: then their work changed, and neither one of them nor the node that
+    /// feeds them is at fault.
     fn common(&self, frame: &Frame, subject: &Subject) -> bool {
-        let accelerator = |subject: &&Subject| {
-            subject.found.is_some_and(|found| frame.devices.get(found.device).info.kind.is_accelerator())
+        let Some(found) = subject.found else { return false };
+        let near = |beat: u64| beat.abs_diff(subject.since) <= self.thresholds.residual_common_beats;
+        let stirred = |device: &&Device| {
+            let other = self.subjects.get(device.id.index()).and_then(|subject| subject.stirred);
+            device.id != found.device && other.is_some_and(near)
         };
-        let near =
-            |other: &&Subject| other.since.abs_diff(subject.since) <= self.thresholds.residual_common_beats;
-        accelerator(&subject) && self.subjects.iter().filter(accelerator).filter(near).count() > 1
+        let others = frame.devices.accelerators().filter(stirred).count();
+        let one = frame.devices.get(found.device).info.kind.is_accelerator();
+        others + usize::from(one) > 1
     }
 
     /// The share of the node's budget that one model has.
@@ -166,7 +177,13 @@ impl Detector for Residual {
                 subject.found = found;
             }
         }
-        let own = self.subjects.iter().filter(|subject| !self.common(frame, subject));
+        for index in 0..self.subjects.len() {
+            let shared = self.common(frame, &self.subjects[index]);
+            let subject = &mut self.subjects[index];
+            // For as long as it lasts: the others may be over it sooner.
+            subject.shared = subject.found.is_some() && (subject.shared || shared);
+        }
+        let own = self.subjects.iter().filter(|subject| !subject.shared);
         own.filter_map(|subject| subject.found).for_each(|finding| events.push(finding));
     }
 
