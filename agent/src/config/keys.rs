@@ -77,6 +77,12 @@ keys! {
     "collectors.libraries" = "[]" => collectors.libraries: libraries(LIBRARIES);
     /// The most control groups followed at once: 0 to 512. Containers go first.
     "collectors.cgroup.max" = "32" => collectors.cgroups_max: count(0, 512);
+    /// Inference engines whose own metrics are read (vLLM, SGLang, TGI, llama.cpp), as "http://IP:PORT/metrics=DEVICE,DEVICE":
+    /// the page, and the accelerators that the engine has to itself, by name or key, for its energy per token. Such as
+    /// ["http://127.0.0.1:8000/metrics=gpu0,gpu1"]. Host names are not looked up; there is no TLS.
+    "collectors.engine.urls" = "[]" => collectors.engines: engines;
+    /// From one reading of an engine's metrics to the next: 1s to 1min. Each costs the engine some milliseconds.
+    "collectors.engine.interval" = r#""5s""# => collectors.engine_interval: duration(SECOND, 60 * SECOND);
 
     /// Detectors that are switched off, by name.
     "detectors.disabled" = "[]" => detectors_disabled: names(DETECTORS);
