@@ -10,7 +10,7 @@ const DAY: i64 = 19_675;
 
 fn at(day: i64, second: i64) -> Timestamp {
     let wall_ms = day * DAY_MS + second * 1000;
-    Timestamp { mono_ns: (wall_ms * 1_000_000).cast_unsigned(), wall_ms }
+    Timestamp { mono_ns: 1_000_000_000, wall_ms }
 }
 
 fn unit(name: &str) -> Arc<Workload> {
