@@ -49,7 +49,7 @@ fn a_clock_that_is_stepped_to_and_fro_makes_no_day_twice_and_loses_none() {
 #[test]
 fn days_and_their_workloads_are_bounded_and_sums_stay() {
     let mut days = Days::default();
-    for day in 0..DAYS_MAX as i64 + 7 {
+    for day in 0..DAYS_MAX.cast_signed() as i64 + 7 {
         count(&mut days, at(DAY + day, 0), 1.0);
     }
     let all = days.all();
