@@ -15,7 +15,8 @@
 //! # What it misses
 //!
 //! A server that is not busy loses no tokens at a lower clock but latency; only where its engine tells how many requests run
-//! is the speed of each of them compared. Work without an engine is judged by counters that are only near to it.
+//! is the speed of each of them compared. A workload that becomes more sensitive to the setting it has is found out when the
+//! setting is compared again, half an hour later at most. Work without an engine is judged by counters that are only near to it.
 pub mod curve;
 mod see;
 mod trial;

@@ -131,10 +131,12 @@ impl Curve {
                 }
             }
             Turn::Slow(pair) => {
-                // What it was before does not hold any more.
-                if let Some(bin) = self.bins.get_mut(bin) {
-                    let Bin { seconds, power_w, rate, .. } = *bin;
-                    *bin = Bin { seconds, power_w, rate, ..Bin::default() };
+                // What was known of it does not hold any more, nor of settings above it, if it was the best.
+                let all = self.best(now_s, settings) == bin;
+                let stale = |place: usize| place == bin || all;
+                for (_, old) in self.bins.iter_mut().enumerate().filter(|(place, _)| stale(*place)) {
+                    let Bin { seconds, power_w, rate, .. } = *old;
+                    *old = Bin { seconds, power_w, rate, ..Bin::default() };
                 }
                 self.compare(bin, pair);
                 self.refuse(bin, now_s, settings);
