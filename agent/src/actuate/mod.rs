@@ -2,17 +2,19 @@
 //! read back, and between beats the reflex may tighten.
 pub mod journal;
 mod orders;
+mod reach;
 mod restore;
 mod thread;
 
 use crate::rig::Hands;
 use journal::{JournalError, StateDirectory};
 use model::snapshot::Settled;
-use model::stages::Cap;
+use model::stages::{Caps, Reach};
 use model::{Batch, Decision, DeviceId, Frame, Metric, Mode, Outcome, Range, Reason, Timestamp, Watts};
 use policy::guard::Guard;
 use policy::ledger::Ledger;
 use policy::reflex::{Footing, Reflex};
+use reach::Reaches;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -53,7 +55,9 @@ pub struct Report {
     /// What the reflex decided by itself since the last report, with number 0, and what became of it.
     pub taken: Vec<Settled>,
     /// Our caps in force.
-    pub caps: Vec<Cap>,
+    pub caps: Caps,
+    /// What devices can be made to do beside their power limit.
+    pub reaches: Vec<Reach>,
     /// Times the reflex braked since the start.
     pub brakes: u64,
     /// Why nothing can be enforced, if so.
@@ -68,6 +72,7 @@ impl Report {
         self.outcomes.drain(..self.outcomes.len().saturating_sub(OUTCOMES_MAX));
         self.taken.drain(..self.taken.len().saturating_sub(OUTCOMES_MAX));
         self.caps.clone_from(&newer.caps);
+        self.reaches.clone_from(&newer.reaches);
         (self.brakes, self.refused) = (newer.brakes, newer.refused);
     }
 }
@@ -86,10 +91,13 @@ pub struct Keeper {
     report: Report,
     batches: Vec<Batch>,
     powers: Vec<(DeviceId, Watts)>,
-    /// Which of the actuators knows a device, by its key.
-    owners: BTreeMap<String, usize>,
-    /// When a device that could not be restored is tried again.
-    retries: BTreeMap<String, Timestamp>,
+    /// Which of the actuators turns a knob of a device, by its key.
+    owners: BTreeMap<restore::Name, usize>,
+    /// When a knob that could not be given back is tried again.
+    retries: BTreeMap<restore::Name, Timestamp>,
+    reaches: Reaches,
+    /// Knobs that a predecessor had turned to tune, to be given back.
+    stale: Vec<restore::Name>,
 }
 
 impl std::fmt::Debug for Keeper {
@@ -127,6 +135,8 @@ impl Keeper {
             powers: Vec::new(),
             owners: BTreeMap::new(),
             retries: BTreeMap::new(),
+            reaches: Reaches::default(),
+            stale: Vec::new(),
         };
         keeper.take_over();
         keeper
@@ -151,6 +161,9 @@ impl Keeper {
         if self.briefed && self.state.reopen(self.busy(), now) {
             self.take_over();
         }
+        if self.busy() {
+            self.reaches.look(&mut self.hands.actuators, &self.brief.devices, now);
+        }
         self.mend(now);
         let pending = std::mem::take(&mut self.pending);
         let outcomes = self.settle(&pending, now);
@@ -171,6 +184,7 @@ impl Keeper {
         report.taken.clear();
         report.taken.append(&mut self.report.taken);
         self.ledger.caps(&mut report.caps);
+        report.reaches.clone_from(&self.reaches.list);
         report.brakes = self.report.brakes;
         report.refused = self.state.journal().err().filter(|_| self.busy()).map(JournalError::reason);
     }

@@ -2,7 +2,12 @@
 use super::*;
 
 fn originals(journal: &Journal) -> Vec<(String, f64)> {
-    journal.originals().map(|(key, original)| (key.to_owned(), original.0)).collect()
+    journal.originals().map(|(key, _, original)| (key.to_owned(), original.value)).collect()
+}
+
+/// A power limit that is held.
+fn row(key: &str, value: f64) -> (&str, Knob, Original) {
+    (key, Knob::PowerLimit, Original { value, keep: Keep::Safety })
 }
 
 fn gpu_a() -> Vec<(String, f64)> {
@@ -13,8 +18,8 @@ fn gpu_a() -> Vec<(String, f64)> {
 fn an_original_survives_and_is_never_overwritten() {
     let home = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(home.path()).unwrap();
-    journal.keep([("GPU-a", Watts(700.0))]).unwrap();
-    journal.keep([("GPU-a", Watts(350.0))]).unwrap();
+    journal.keep([row("GPU-a", 700.0)]).unwrap();
+    journal.keep([row("GPU-a", 350.0)]).unwrap();
     drop(journal);
     assert_eq!(originals(&Journal::open(home.path()).unwrap()), gpu_a());
 }
@@ -23,9 +28,9 @@ fn an_original_survives_and_is_never_overwritten() {
 fn an_original_that_was_given_back_is_gone_and_the_others_stay() {
     let home = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(home.path()).unwrap();
-    journal.keep([("GPU-a", Watts(700.0)), ("GPU-b", Watts(400.0))]).unwrap();
-    journal.forget("GPU-b").unwrap();
-    journal.forget("GPU-c").unwrap();
+    journal.keep([row("GPU-a", 700.0), row("GPU-b", 400.0)]).unwrap();
+    journal.forget("GPU-b", Knob::PowerLimit).unwrap();
+    journal.forget("GPU-c", Knob::PowerLimit).unwrap();
     drop(journal);
     assert_eq!(originals(&Journal::open(home.path()).unwrap()), gpu_a());
 }
@@ -35,25 +40,25 @@ fn what_could_not_be_made_durable_is_not_kept() {
     let home = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(home.path()).unwrap();
     fs::create_dir(home.path().join(format!("{FILE}.draft"))).unwrap();
-    assert!(matches!(journal.keep([("GPU-a", Watts(700.0))]), Err(JournalError::Io { .. })));
+    assert!(matches!(journal.keep([row("GPU-a", 700.0)]), Err(JournalError::Io { .. })));
     assert_eq!(originals(&journal), []);
 }
 
 #[test]
 fn a_draft_that_was_cut_off_is_no_journal() {
     let home = tempfile::tempdir().unwrap();
-    Journal::open(home.path()).unwrap().keep([("GPU-a", Watts(700.0))]).unwrap();
+    Journal::open(home.path()).unwrap().keep([row("GPU-a", 700.0)]).unwrap();
     fs::write(home.path().join(format!("{FILE}.draft")), "{\"version\":1,\"dev").unwrap();
     let mut journal = Journal::open(home.path()).unwrap();
     assert_eq!(originals(&journal), gpu_a());
-    journal.keep([("GPU-b", Watts(400.0))]).unwrap();
+    journal.keep([row("GPU-b", 400.0)]).unwrap();
 }
 
 #[test]
 fn every_single_flipped_bit_is_noticed() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join(FILE);
-    Journal::open(home.path()).unwrap().keep([("GPU-a", Watts(700.0))]).unwrap();
+    Journal::open(home.path()).unwrap().keep([row("GPU-a", 700.0)]).unwrap();
     let sound = fs::read(&path).unwrap();
     let mut noticed = 0;
     for bit in 0..sound.len() * 8 {
@@ -76,17 +81,47 @@ fn every_single_flipped_bit_is_noticed() {
 fn a_line_of_another_format_is_not_guessed_at() {
     let home = tempfile::tempdir().unwrap();
     Journal::open(home.path()).unwrap();
-    let mut line = Line { version: 2, ..Line::new("GPU-a", Watts(700.0), "") };
+    let (key, knob, original) = row("GPU-a", 700.0);
+    let mut line = Line { version: VERSION + 1, ..Line::new(key, knob, original, "") };
     line.crc32 = line.checksum();
     fs::write(home.path().join(FILE), serde_json::to_string(&line).unwrap()).unwrap();
     assert_eq!(Journal::open(home.path()).unwrap_err().reason(), Reason::Malformed);
 }
 
 #[test]
+fn a_journal_of_version_1_is_taken_over() {
+    let home = tempfile::tempdir().unwrap();
+    Journal::open(home.path()).unwrap();
+    let (key, knob, original) = row("GPU-a", 700.0);
+    let mut line = Line { version: 1, ..Line::new(key, knob, original, "") };
+    line.crc32 = line.checksum();
+    let text = format!(
+        "{{\"version\":1,\"device\":\"GPU-a\",\"original_w\":700.0,\"boot\":\"\",\"crc32\":{}}}",
+        line.crc32
+    );
+    fs::write(home.path().join(FILE), text).unwrap();
+    assert_eq!(Journal::open(home.path()).unwrap().originals().collect::<Vec<_>>(), [row("GPU-a", 700.0)]);
+}
+
+#[test]
+fn each_knob_has_its_own_original_and_a_cap_that_came_to_be_held_stays_one() {
+    let home = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(home.path()).unwrap();
+    let clock = |keep| ("GPU-a", Knob::ClockMax, Original { value: 1980e6, keep });
+    journal.keep([row("GPU-a", 700.0), clock(Keep::Tuning)]).unwrap();
+    journal.keep([clock(Keep::Safety)]).unwrap();
+    journal.keep([clock(Keep::Tuning)]).unwrap();
+    journal.forget("GPU-a", Knob::PowerLimit).unwrap();
+    drop(journal);
+    let journal = Journal::open(home.path()).unwrap();
+    assert_eq!(journal.originals().collect::<Vec<_>>(), [clock(Keep::Safety)]);
+}
+
+#[test]
 fn an_original_from_before_the_last_boot_is_left_out() {
     let home = tempfile::tempdir().unwrap();
     let open = |boot: &str| Journal::open_in(home.path(), boot.to_owned()).unwrap();
-    open("one").keep([("GPU-a", Watts(700.0))]).unwrap();
+    open("one").keep([row("GPU-a", 700.0)]).unwrap();
     assert_eq!(originals(&open("one")), gpu_a());
     assert_eq!(originals(&open("")), gpu_a(), "an unknown boot proves nothing");
     assert_eq!(originals(&open("two")), []);
