@@ -18,11 +18,13 @@
 //! is the speed of each of them compared. A workload that becomes more sensitive to the setting it has is found out when the
 //! setting is compared again, half an hour later at most. Work without an engine is judged by counters that are only near to it.
 pub mod curve;
+mod propose;
 mod see;
 mod trial;
 
 use curve::{BINS, Curve, bin_of, share};
 use model::{DeviceId, Priority, Work};
+pub use propose::propose;
 pub use see::Eye;
 use std::collections::BTreeMap;
 use trial::{Sample, Trial, Turn};

@@ -1,6 +1,6 @@
 //! What the learner of settings sees of a beat: each accelerator's work, by its engine's tokens or by counters near to them.
 use super::Seen;
-use model::{Device, DeviceId, DeviceKind, Metric, Timestamp, View, Work};
+use model::{Device, DeviceId, DeviceKind, Knob, Metric, Timestamp, View, Work};
 
 /// An engine's tokens when they last changed: of prompts, and generated.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,9 +20,8 @@ pub struct Eye {
 }
 
 impl Eye {
-    /// Looks at a beat. `clock`: the clock limit in force on a device as a share of its highest clock, 1 where it is not
-    /// locked, `None` where it cannot be locked or read.
-    pub fn look(&mut self, view: &View<'_>, clock: impl Fn(DeviceId) -> Option<f64>) -> &[Seen] {
+    /// Looks at a beat.
+    pub fn look(&mut self, view: &View<'_>) -> &[Seen] {
         self.follow_engines(view);
         self.seen.clear();
         let mut seen = std::mem::take(&mut self.seen);
@@ -38,7 +37,7 @@ impl Eye {
                 rate,
                 sharers,
                 limit: limits.filter(|(_, max)| *max > 0.0).map(|(enforced, max)| enforced / max),
-                clock: clock(device.id),
+                clock: clock(view, device.id),
                 priority: view.priority(device.id),
             });
         }
@@ -100,6 +99,12 @@ impl Eye {
         };
         (rate.map(|rate| (rate, view.frame.beat_s)), None)
     }
+}
+
+/// The highest clock allowed as a share of the highest there is: 1 where it is not limited, `None` where it cannot be.
+fn clock(view: &View<'_>, device: DeviceId) -> Option<f64> {
+    let span = view.reach(device, Knob::ClockMax)?;
+    Some(view.clock_cap(device).map_or(1.0, |cap| (cap.limit.0 / span.max()).min(1.0)))
 }
 
 /// Whether an engine names an accelerator as its own.

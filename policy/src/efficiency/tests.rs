@@ -323,3 +323,128 @@ proptest! {
         prop_assert!(longest <= whole, "a trial was too slow for {longest} s");
     }
 }
+
+/// A view of one board with a clock of up to 2 GHz and a limit of up to 500 W.
+struct Scene {
+    frame: model::Frame,
+    history: model::History,
+    caps: model::stages::Caps,
+    reaches: Vec<model::stages::Reach>,
+    device: DeviceId,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let mut frame = model::Frame::default();
+        let info = DeviceInfo { name: "gpu0".into(), ..DeviceInfo::new(DeviceKind::Gpu, "GPU-a") };
+        let device = Arc::make_mut(&mut frame.devices).register(&Arc::new(info)).unwrap();
+        let span = model::Span::new(0.2e9, 2e9).unwrap();
+        let reaches = vec![model::stages::Reach { device, knob: model::Knob::ClockMax, span }];
+        let (history, caps) = (model::History::new(4), model::stages::Caps::default());
+        Self { frame, history, caps, reaches, device }
+    }
+
+    fn view(&self) -> model::View<'_> {
+        model::View {
+            now: self.frame.at,
+            frame: &self.frame,
+            history: &self.history,
+            events: &[],
+            caps: &self.caps,
+            reaches: &self.reaches,
+            priorities: &[],
+            outcomes: &[],
+            mode: model::Mode::Enforce,
+        }
+    }
+
+    fn beat(&mut self, second: u64, values: &[(DeviceId, model::Metric, f64)]) {
+        self.frame.begin(model::Timestamp::default().after(std::time::Duration::from_secs(second)));
+        for (device, metric, value) in values {
+            self.frame.put(*device, *metric, model::Reading::Value(*value));
+        }
+    }
+
+    fn cap<U>(&self, limit: U, original: U, keep: model::Keep) -> model::stages::Cap<U> {
+        model::stages::Cap { device: self.device, limit, original, since: self.frame.at, keep }
+    }
+}
+
+#[test]
+fn wishes_become_tuning_proposals_and_safety_caps_are_left_alone() {
+    use model::{Action, Hertz, Keep, Knob, Metric, Watts, Why};
+    let mut scene = Scene::new();
+    let board = scene.device;
+    scene.beat(1, &[(board, Metric::PowerLimitMax, 500.0)]);
+    let wish = |dial, share| Wish { device: board, dial, share, purpose: Purpose::Best };
+    let say = |scene: &Scene, wishes: &[Wish]| {
+        let mut proposals = Vec::new();
+        propose(wishes, &scene.view(), Why::Headroom, &mut proposals);
+        assert!(proposals.iter().all(|proposal| proposal.keep == Keep::Tuning));
+        proposals.into_iter().map(|proposal| proposal.action).collect::<Vec<_>>()
+    };
+    assert_eq!(say(&scene, &[]), []);
+    assert_eq!(say(&scene, &[wish(Dial::Clock, 0.75)]), [Action::Clock(Hertz(1.5e9))]);
+    assert_eq!(say(&scene, &[wish(Dial::PowerLimit, 0.8)]), [Action::Limit(Watts(400.0))]);
+    scene.caps.clocks.push(scene.cap(Hertz(1.495e9), Hertz(2e9), Keep::Tuning));
+    assert_eq!(say(&scene, &[wish(Dial::Clock, 0.75)]), [], "it is there already, but for rounding");
+    assert_eq!(say(&scene, &[wish(Dial::Clock, 0.70)]), [Action::Clock(Hertz(1.4e9))]);
+    let other = [Action::Limit(Watts(400.0)), Action::Release(Knob::ClockMax)];
+    assert_eq!(say(&scene, &[wish(Dial::PowerLimit, 0.8)]), other);
+    assert_eq!(say(&scene, &[]), [Action::Release(Knob::ClockMax)]);
+    scene.caps.clocks.clear();
+    scene.caps.power.push(scene.cap(Watts(450.0), Watts(500.0), Keep::Safety));
+    assert_eq!(say(&scene, &[wish(Dial::PowerLimit, 0.8)]), []);
+    assert_eq!(say(&scene, &[]), []);
+    let theirs = model::Proposal {
+        device: board,
+        action: Action::Brake,
+        why: Why::OverBudget,
+        event: None,
+        expires: None,
+        keep: Keep::Safety,
+    };
+    scene.caps.clear();
+    let mut proposals = vec![theirs];
+    propose(&[wish(Dial::Clock, 0.75)], &scene.view(), Why::Headroom, &mut proposals);
+    assert_eq!(proposals, [theirs]);
+}
+
+#[test]
+fn work_is_told_by_an_engines_tokens_else_by_counters() {
+    use model::Metric;
+    let mut scene = Scene::new();
+    let board = scene.device;
+    let mut eye = Eye::default();
+    let mut look = |scene: &mut Scene, second: u64, work: Work, values: &[(DeviceId, Metric, f64)]| {
+        let shared = [
+            (board, Metric::PowerAverage, 300.0),
+            (board, Metric::PowerLimitMax, 500.0),
+            (board, Metric::PowerLimitEnforced, 400.0),
+            (board, Metric::TensorActive, 0.5),
+            (board, Metric::ClockSm, 1e9),
+            (board, Metric::DramActive, 0.7),
+        ];
+        scene.beat(second, &[&shared[..], values].concat());
+        let state = model::WorkState { device: board, work, confidence: 1.0, since: scene.frame.at };
+        scene.frame.works.push(state);
+        eye.look(&scene.view())[0]
+    };
+    let seen = look(&mut scene, 1, Work::Training, &[]);
+    assert_eq!((seen.rate.unwrap().0, seen.limit, seen.clock), (0.5e9, Some(0.8), Some(1.0)));
+    assert_eq!(look(&mut scene, 2, Work::Decode, &[]).rate, Some((0.7, 1.0)));
+    assert_eq!(look(&mut scene, 3, Work::HostBound, &[]).rate, None);
+
+    let mut info = DeviceInfo::new(DeviceKind::Engine, "127.0.0.1:8000");
+    info.attributes.insert("devices".into(), "gpu1,gpu0".into());
+    let engine = Arc::make_mut(&mut scene.frame.devices).register(&Arc::new(info)).unwrap();
+    let tokens = |count: f64| {
+        [(engine, Metric::EngineTokensGenerated, count), (engine, Metric::EngineRequestsRunning, 4.0)]
+    };
+    assert_eq!(look(&mut scene, 4, Work::Decode, &tokens(1000.0)).rate, None, "the first sight is no rate");
+    assert_eq!(look(&mut scene, 6, Work::Decode, &tokens(1000.0)).rate, None);
+    let seen = look(&mut scene, 9, Work::Decode, &tokens(1500.0));
+    assert_eq!((seen.rate, seen.sharers), (Some((100.0, 5.0)), Some(4.0)));
+    assert_eq!(look(&mut scene, 10, Work::Decode, &tokens(3.0)).rate, None, "a restart is no rate");
+    assert_eq!(look(&mut scene, 12, Work::Decode, &tokens(203.0)).rate, Some((100.0, 2.0)));
+}
