@@ -141,7 +141,7 @@ impl Beat {
                 rig,
                 at_ms: now.wall_ms,
                 days: self.attribution.days(),
-                curves: None,
+                curves: Some(self.govern.curves(&self.frame)),
             });
         }
     }

@@ -114,6 +114,11 @@ keys! {
     /// Whose work is capped first.
     "power.priority.low" = "[]" => power.priority_low: texts;
 
+    /// The slowdown in percent that is allowed for less energy per unit of work: 0 to 30. With 0 nothing is tried; above it, with
+    /// power.enforce, lower settings are tried on one accelerator at a time and the best one within the limit is kept. Work of
+    /// high priority is left alone.
+    "power.efficiency.slowdown_max" = "0" => power.slowdown_max_percent: number(0.0, 30.0);
+
     /// The kubelet's PodResources socket: which pod was given which device. Without the file nothing is asked.
     "cluster.pod_resources" = r#""/var/lib/kubelet/pod-resources/kubelet.sock""# => cluster.pod_resources: path;
     /// The kubelet's folder of logs, whose folders are named by namespace, pod and uid. Only names are read.

@@ -141,6 +141,8 @@ pub struct Power {
     pub priority_high: Vec<String>,
     /// Devices and processes whose work matters least.
     pub priority_low: Vec<String>,
+    /// The slowdown that is allowed for less energy per work, in percent.
+    pub slowdown_max_percent: f64,
 }
 
 /// Where names of pods come from.

@@ -2,6 +2,7 @@
 pub mod meter;
 mod report;
 mod text;
+pub mod tuner;
 
 pub use report::Report;
 
