@@ -52,14 +52,17 @@ fn an_engines_tokens_become_joules_a_token_on_the_page_and_in_the_report() {
     ];
     let arguments: Vec<&str> = sets.iter().flat_map(|set| ["--set", set.as_str()]).collect();
     let mut agent = Agent::start(&arguments, &[("WATTKEEPER_FAKE_NVML", &file)]);
-    let metric = |agent: &Agent, name: &str, labels: &[&str]| agent.metric(&format!("wattkeeper_engine_{name}"), labels);
+    let metric = |agent: &Agent, name: &str, labels: &[&str]| {
+        agent.metric(&format!("wattkeeper_engine_{name}"), labels)
+    };
     eventually("joules a token", || metric(&agent, "energy_per_token_joules", &[]).is_some());
     let per_token = metric(&agent, "energy_per_token_joules", &[]).unwrap();
     let power = |name: &str| agent.metric("wattkeeper_accelerator_power_watts", &[name]).unwrap();
     assert!(per_token > 0.1 && per_token < 2.0 * power("reading=\"average\""), "{per_token}");
     assert_eq!(metric(&agent, "requests", &["state=\"running\""]), Some(7.0));
     assert_eq!(metric(&agent, "requests", &["state=\"waiting\""]), None, "what is not said is absent");
-    let info = agent.metric("wattkeeper_device_info", &["kind=\"engine\"", "model=\"a/b\"", "name=\"engine0\""]);
+    let info =
+        agent.metric("wattkeeper_device_info", &["kind=\"engine\"", "model=\"a/b\"", "name=\"engine0\""]);
     assert_eq!(info, Some(1.0));
 
     hangs.store(true, Ordering::Relaxed);

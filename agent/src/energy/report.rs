@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Seconds of a day.
-pub(super) const DAY_S: f64 = 86_400.0;
+const DAY_S: f64 = 86_400.0;
 /// Joules of a kilowatt-hour.
 pub(super) const KWH_J: f64 = 3.6e6;
 /// Seconds by which a day that counts as whole may be short: the restart of an agent takes no longer.

@@ -1,5 +1,5 @@
 //! The report of energy as text for a terminal of 80 columns.
-use super::report::{DAY_S, DaySum, KWH_J, Report, Sum};
+use super::report::{DaySum, KWH_J, Report, Sum};
 use crate::cli::By;
 use dashboards::format::{self, NOTHING};
 use model::Unit;
@@ -51,7 +51,7 @@ impl Report {
         );
         let total = self.total();
         for sum in self.devices() {
-            let known = format!("{:.1} d", sum.covered_s / DAY_S);
+            let known = format::value(sum.covered_s, Unit::Seconds);
             let _ = writeln!(text, "{}{known:>8}{:>9}", line(&sum, &total), saved(&sum));
         }
         let _ = writeln!(text, "{}{:>8}{:>9}", line(&total, &total), "", saved(&total));
@@ -89,10 +89,10 @@ impl Report {
             "DAY", "kWh", "joules", "known", "tokens", "J/token", "saved"
         );
         for day in self.by_day() {
-            let known = format!("{:.1} h", day.known_s / 3600.0);
+            let known = format::value(day.known_s, Unit::Seconds);
             let _ = writeln!(
                 text,
-                "{:<12}{:>11.3}{:>11}{known:>9}{:>10}{:>9}{:>9}{}",
+                "{:<12}{:>11.4}{:>11}{known:>9}{:>10}{:>9}{:>9}{}",
                 day.sum.name,
                 day.sum.energy_j / KWH_J,
                 format::value(day.sum.energy_j, Unit::Joules),
@@ -106,7 +106,7 @@ impl Report {
         let energy = format::value(total.energy_j, Unit::Joules);
         let _ = writeln!(
             text,
-            "{:<12}{:>11.3}{energy:>11}{:>28}{:>9}",
+            "{:<12}{:>11.4}{energy:>11}{:>28}{:>9}",
             "all",
             total.energy_j / KWH_J,
             "",
@@ -172,14 +172,14 @@ impl Report {
     }
 
     fn how_partial(&self, day: &DaySum) -> String {
-        let hours = |seconds: f64| format!("{:.1} h", seconds / 3600.0);
+        let hours = |seconds: f64| format::value(seconds, Unit::Seconds);
         let passed = self.passed_s(day.day);
         match day.day.cmp(&self.today()) {
             std::cmp::Ordering::Greater => "a day to come; the clock was ahead".into(),
             std::cmp::Ordering::Equal => {
                 format!("today, {} known of {} so far", hours(day.known_s), hours(passed))
             }
-            std::cmp::Ordering::Less => format!("{} known of 24", hours(day.known_s)),
+            std::cmp::Ordering::Less => format!("{} known of 24 h", hours(day.known_s)),
         }
     }
 }
@@ -192,7 +192,7 @@ fn line(sum: &Sum, total: &Sum) -> String {
         NOTHING.into()
     };
     let energy = format::value(sum.energy_j, Unit::Joules);
-    format!("{}{:>11.3}{energy:>11}{share:>7}", fit(&sum.name, NAME_WIDTH), sum.energy_j / KWH_J)
+    format!("{}{:>11.4}{energy:>11}{share:>7}", fit(&sum.name, NAME_WIDTH), sum.energy_j / KWH_J)
 }
 
 fn saved(sum: &Sum) -> String {

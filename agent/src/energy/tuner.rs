@@ -65,3 +65,63 @@ fn seconds(frame: &Frame) -> f64 {
     // Exact to a microsecond for centuries.
     frame.at.mono_ns as f64 / 1e9
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{DeviceInfo, DeviceKind, History, Metric, Mode, Reading, Timestamp, Work, WorkState};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    fn power(enforce: bool, slowdown_max_percent: f64) -> Power {
+        Power { enforce, slowdown_max_percent, ..Power::default() }
+    }
+
+    /// Ten minutes of one board that decodes; gives every proposal.
+    fn ten_minutes(tuner: &mut Tuner, frame: &mut Frame) -> Vec<Proposal> {
+        let mut proposals = Vec::new();
+        let (history, caps) = (History::new(1), model::stages::Caps::default());
+        let device = frame.devices.accelerators().next().unwrap().id;
+        for second in 1..=600 {
+            frame.begin(Timestamp::default().after(Duration::from_secs(second)));
+            let limits = [(Metric::PowerLimitMax, 700.0), (Metric::PowerLimitEnforced, 700.0)];
+            let values = [(Metric::PowerAverage, 300.0), (Metric::DramActive, 0.6)];
+            for (metric, value) in limits.into_iter().chain(values) {
+                frame.put(device, metric, Reading::Value(value));
+            }
+            frame.works.push(WorkState { device, work: Work::Decode, confidence: 1.0, since: frame.at });
+            let view = View {
+                now: frame.at,
+                frame,
+                history: &history,
+                events: &[],
+                caps: &caps,
+                reaches: &[],
+                priorities: &[],
+                outcomes: &[],
+                mode: Mode::Enforce,
+            };
+            tuner.turn(&view, false, &mut proposals);
+        }
+        proposals
+    }
+
+    fn one_board() -> Frame {
+        let mut frame = Frame::default();
+        let info = Arc::new(DeviceInfo::new(DeviceKind::Gpu, "GPU-a"));
+        Arc::make_mut(&mut frame.devices).register(&info).unwrap();
+        frame
+    }
+
+    #[test]
+    fn nothing_is_tried_by_default_or_without_enforcement_and_curves_are_told_all_the_same() {
+        for (enforce, percent, tried) in [(true, 0.0, false), (false, 10.0, false), (true, 10.0, true)] {
+            let (mut tuner, mut frame) = (Tuner::new(&power(enforce, percent)), one_board());
+            let proposals = ten_minutes(&mut tuner, &mut frame);
+            assert_eq!(!proposals.is_empty(), tried, "{enforce} {percent}");
+            let curves = tuner.curves(&frame);
+            assert_eq!(curves[0]["device"], "GPU-a");
+            assert_eq!((&curves[0]["share"], &curves[0]["slowdown"]), (&json!(1.0), &Value::Null));
+        }
+    }
+}

@@ -53,7 +53,7 @@ fn devices(count: usize) -> Vec<DeviceId> {
     let mut add = |number: usize| {
         table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, number.to_string()))).unwrap()
     };
-    (0..count).map(|number| add(number)).collect()
+    (0..count).map(&mut add).collect()
 }
 
 /// Devices and a learner in closed loop, a beat a second; a wish is in force a beat later.
@@ -255,8 +255,8 @@ fn a_cap_of_somebody_else_and_missing_data_teach_nothing() {
     for second in 0..3 * HOUR {
         let second = second as f64;
         let rate = [Some(5.0), None, Some(f64::NAN), Some(-1.0), Some(0.0)][second as usize / 60 % 5];
-        let clock = if second as usize / 7 % 2 == 0 { Some(0.8) } else { Some(1.0) };
-        let one = seen(second, clock, Some(300.0).filter(|_| second as usize % 11 != 0), rate);
+        let clock = if (second as usize / 7).is_multiple_of(2) { Some(0.8) } else { Some(1.0) };
+        let one = seen(second, clock, Some(300.0).filter(|_| !(second as usize).is_multiple_of(11)), rate);
         bench.learner.turn(second, false, &[one]);
     }
     assert!(bench.learner.learnt(1e4).iter().all(|learnt| !learnt.best && learnt.slowdown.is_none()));
