@@ -71,6 +71,8 @@ pub enum Command {
     Config(ConfigCommand),
     /// One verdict per device and the incidents behind it; exit code 0 healthy, 1 degraded, 2 faulty, 3 unknown
     Diagnose(Diagnose),
+    /// Says what energy was used, by accelerator, pod or day
+    Energy(Energy),
     /// Checks what each source needs on this host and says what to grant; exit code 0 nothing, 1 something is lost
     Doctor(Doctor),
     /// Runs detectors and baselines over labelled data sets, or over faults of the simulator; exit code 0, or 1 when a machine could not be
@@ -170,6 +172,34 @@ pub struct Diagnose {
     /// How many beats to look for when reading the devices itself, 2 to 600
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=600))]
     pub beats: u32,
+}
+
+/// What energy is added up by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// Accelerators
+    Device,
+    /// Pods, and whatever else works on accelerators
+    Pod,
+    /// UTC days
+    Day,
+}
+
+/// Flags of `energy`.
+#[derive(Debug, Clone, Args)]
+pub struct Energy {
+    /// What energy is added up by
+    #[arg(long, value_enum, default_value_t = By::Device)]
+    pub by: By,
+    /// Looks back over this time, in whole UTC days, such as 12h, 7d or 366d
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = crate::diagnose::parse_since)]
+    pub since: std::time::Duration,
+    /// JSON instead of text: every day with all that is known of it
+    #[arg(long)]
+    pub json: bool,
+    /// The agent to ask: http://HOST:PORT or unix:PATH; by default key `socket`, then key `listen`, then the state directory
+    #[arg(long, value_name = "URL")]
+    pub attach: Option<String>,
 }
 
 /// Flags of `doctor`.

@@ -2,9 +2,10 @@
 use crate::actuate::journal::Journal;
 use crate::actuate::{Brief, Keeper, KeeperThread, Report, known_devices};
 use crate::config::{Config, Power};
+use crate::energy::tuner::Tuner;
 use crate::rig::OpenHands;
 use model::event::Event;
-use model::snapshot::{DECISIONS_MAX, PowerState, PowerTrouble, Settled};
+use model::snapshot::{DECISIONS_MAX, PowerStage, PowerState, PowerTrouble, Settled};
 use model::stages::{Policy as _, ProposalSink, View};
 use model::{Action, Decision, Frame, History, Mode, Priority, Proposal, Timestamp, Verdict, Watts};
 use policy::{PowerCap, Settings};
@@ -44,6 +45,7 @@ impl Keeping {
 #[derive(Debug)]
 pub struct Govern {
     policy: PowerCap,
+    tuner: Tuner,
     keeping: Keeping,
     mode: Mode,
     sink: ProposalSink,
@@ -81,6 +83,7 @@ impl Govern {
     pub fn new(power: &Power, keeping: Keeping) -> Self {
         Self {
             policy: PowerCap::new(settings(power)),
+            tuner: Tuner::new(power),
             keeping,
             mode: mode(power),
             sink: ProposalSink::default(),
@@ -112,6 +115,8 @@ impl Govern {
         };
         self.policy.decide(&view, &mut self.sink);
         self.power = self.sink.power.take();
+        let pressure = self.power.as_ref().is_some_and(|power| power.stage != PowerStage::Free);
+        self.tuner.turn(&view, pressure, &mut self.sink.proposals);
         self.note_refusal();
         let proposals = std::mem::take(&mut self.sink.proposals);
         for proposal in &proposals {
@@ -228,6 +233,7 @@ impl Govern {
     /// Takes over another power section.
     pub fn reconfigure(&mut self, power: &Power) {
         self.policy.set(settings(power));
+        self.tuner.reconfigure(power);
         self.mode = mode(power);
     }
 
@@ -235,6 +241,11 @@ impl Govern {
     pub fn set_budget(&mut self, budget: Watts) {
         let settings = *self.policy.settings();
         self.policy.set(Settings { budget: Some(budget), ..settings });
+    }
+
+    /// What was learnt of energy per work at each setting.
+    pub fn curves(&self, frame: &Frame) -> serde_json::Value {
+        self.tuner.curves(frame)
     }
 
     /// The state of the budget on the last beat.

@@ -16,6 +16,8 @@ pub(super) fn assemble(config: &Config) -> Result<Assembly, RigError> {
         libraries: config.collectors.libraries.clone(),
         cgroups_max: config.collectors.cgroups_max,
         calls: Calls::default(),
+        engines: config.collectors.engines.clone(),
+        engine_interval: config.collectors.engine_interval,
     };
     let clock: Arc<dyn Clock> = Arc::new(MachineClock);
     let enabled = |entry: &&Entry| !config.collectors.disabled.iter().any(|name| name == entry.name);
