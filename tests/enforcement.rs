@@ -134,5 +134,5 @@ fn a_corrupt_journal_is_kept_and_nothing_is_enforced() {
 
 fn journal_of(state: &Path) -> PathBuf {
     let mut entries = std::fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
-    entries.find(|path| path.extension().is_some_and(|e| e != "lock")).expect("a journal was written")
+    entries.find(|path| path.extension().is_some_and(|e| e == "journal")).expect("a journal was written")
 }

@@ -39,6 +39,22 @@ pub enum Knob {
     PowerLimit,
 }
 
+impl Knob {
+    /// The label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PowerLimit => "power limit",
+        }
+    }
+
+    /// The sign of its unit.
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::PowerLimit => "W",
+        }
+    }
+}
+
 /// What is wanted of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -101,6 +117,8 @@ pub enum Why {
     Drift,
     /// The agent stops, or the operator asked for it.
     Stop,
+    /// The agent is gone, and the node is held at its fallback budget until another one comes.
+    Fallback,
 }
 
 impl Why {
@@ -114,6 +132,7 @@ impl Why {
             Self::Blind => "power unreadable",
             Self::Drift => "limit drifted",
             Self::Stop => "stop",
+            Self::Fallback => "agent gone",
         }
     }
 }

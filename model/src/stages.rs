@@ -11,6 +11,7 @@ use crate::snapshot::PowerState;
 use crate::source::Batch;
 use crate::standing::Standing;
 use crate::units::Watts;
+use serde::{Deserialize, Serialize};
 
 /// Reads devices. One value a source; partial failure is data in the batch, whole failure is `Err`.
 pub trait Collector: Send {
@@ -174,7 +175,7 @@ impl EventSink {
 }
 
 /// A cap of ours that is in force on a device.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Cap {
     /// On which device.
     pub device: DeviceId,

@@ -51,6 +51,13 @@ impl Ledger {
         }
     }
 
+    /// Takes over the handle that a new run of the agent has for a device.
+    pub fn meet(&mut self, key: &str, device: DeviceId) {
+        if let Some(written) = self.entries.get_mut(key).and_then(|entry| entry.written.as_mut()) {
+            written.device = device;
+        }
+    }
+
     /// Closes the entry of a device whose original limit was given back.
     pub fn close(&mut self, key: &str) {
         self.entries.remove(key);

@@ -140,28 +140,23 @@ impl Journal {
     /// When the directory cannot be written, another process holds the lock, or a line is damaged. A damaged journal is
     /// left as it is.
     pub fn open(directory: &Path) -> Result<Self, JournalError> {
-        let boot = fs::read_to_string(BOOT_ID).map(|text| text.trim().to_owned()).unwrap_or_default();
-        Self::open_in(directory, boot)
+        Self::open_in(directory, this_boot())
     }
 
     fn open_in(directory: &Path, boot: String) -> Result<Self, JournalError> {
         fs::create_dir_all(directory).map_err(JournalError::io("create", directory))?;
         let lock = lock(&directory.join(LOCK))?;
-        let path = directory.join(FILE);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(JournalError::io("read", &path)(error)),
-        };
-        let mut originals = BTreeMap::new();
-        for (number, text) in text.lines().enumerate() {
-            let line = serde_json::from_str(text).ok().filter(Line::sound);
-            let line = line.ok_or_else(|| JournalError::Damaged { path: path.clone(), line: number + 1 })?;
-            if line.boot.is_empty() || boot.is_empty() || line.boot == boot {
-                originals.insert(line.device, Watts(line.original_w));
-            }
-        }
+        let originals = read(&directory.join(FILE), &boot)?;
         Ok(Self { directory: directory.to_owned(), originals, boot, _lock: lock })
+    }
+
+    /// The originals that a directory holds, for a reader who does not need the lock: the file is replaced whole, so that
+    /// what is read is what was there at one moment.
+    ///
+    /// # Errors
+    /// When the file cannot be read or a line is damaged.
+    pub fn look(directory: &Path) -> Result<BTreeMap<String, Watts>, JournalError> {
+        read(&directory.join(FILE), &this_boot())
     }
 
     /// Opens the journal where one may be needed: to enforce, or to give back what a killed agent left.
@@ -213,6 +208,28 @@ impl Journal {
     }
 }
 
+fn this_boot() -> String {
+    fs::read_to_string(BOOT_ID).map(|text| text.trim().to_owned()).unwrap_or_default()
+}
+
+/// The originals of this boot. None may be guessed at: one bad line is an error.
+fn read(path: &Path, boot: &str) -> Result<BTreeMap<String, Watts>, JournalError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(JournalError::io("read", path)(error)),
+    };
+    let mut originals = BTreeMap::new();
+    for (number, text) in text.lines().enumerate() {
+        let line = serde_json::from_str(text).ok().filter(Line::sound);
+        let line = line.ok_or_else(|| JournalError::Damaged { path: path.to_owned(), line: number + 1 })?;
+        if line.boot.is_empty() || boot.is_empty() || line.boot == boot {
+            originals.insert(line.device, Watts(line.original_w));
+        }
+    }
+    Ok(originals)
+}
+
 fn lock(path: &Path) -> Result<File, JournalError> {
     let file = File::options().create(true).append(true).open(path);
     let file = file.map_err(JournalError::io("open", path))?;
@@ -241,6 +258,15 @@ impl StateDirectory {
     /// The journal, to write.
     pub fn journal_mut(&mut self) -> Result<&mut Journal, &JournalError> {
         self.journal.as_mut().map_err(|error| &*error)
+    }
+
+    /// Itself where its journal is open, else why it is not.
+    ///
+    /// # Errors
+    /// What keeps the journal from being used.
+    pub fn into_open(self) -> Result<Self, JournalError> {
+        let Self { path, journal, tried } = self;
+        Ok(Self { path, journal: Ok(journal?), tried })
     }
 
     /// Tries again to open a journal that could not be opened, every ten seconds; one that was not needed, as soon as

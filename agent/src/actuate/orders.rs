@@ -147,10 +147,19 @@ impl Keeper {
         let capable = self.brief.devices.iter().filter(|known| known.range.is_some());
         let decisions: Vec<Decision> = capable.map(floor).collect();
         let outcomes = self.settle(&decisions, now);
-        let taken = decisions.into_iter().zip(&outcomes);
+        self.note(decisions, &outcomes);
+    }
+
+    /// Remembers for the report what was decided here and what became of it.
+    pub(super) fn note(&mut self, decisions: Vec<Decision>, outcomes: &[Outcome]) {
+        let taken = decisions.into_iter().zip(outcomes);
         let taken = taken.map(|(decision, outcome)| Settled { decision, outcome: Some(*outcome) });
         self.report.taken.extend(taken);
         self.report.outcomes.extend(outcomes);
+        let surplus = self.report.outcomes.len().saturating_sub(super::OUTCOMES_MAX);
+        self.report.outcomes.drain(..surplus);
+        let surplus = self.report.taken.len().saturating_sub(super::OUTCOMES_MAX);
+        self.report.taken.drain(..surplus);
     }
 
     /// The limit in force on a device, from the first actuator that knows it.
@@ -191,6 +200,15 @@ impl Keeper {
 
 fn blank(decision: &Decision, verdict: Verdict, at: Timestamp) -> Outcome {
     Outcome { decision: decision.id, at, verdict, reason: None, ordered: None, read_back: None }
+}
+
+/// Outcomes of decisions that nobody carries out.
+pub fn refuse_all(decisions: &[Decision], reason: Reason, at: Timestamp) -> Vec<Outcome> {
+    let outcome = |decision: &Decision| match decision.mode {
+        Mode::Advise => blank(decision, Verdict::Advised, at),
+        Mode::Enforce => refused(decision, reason, at),
+    };
+    decisions.iter().map(outcome).collect()
 }
 
 fn refused(decision: &Decision, reason: Reason, at: Timestamp) -> Outcome {

@@ -1,12 +1,17 @@
 //! Restoring: originals go back when nothing is to be enforced, when a cap expires, and at the end; each by itself.
 use super::Keeper;
-use model::{Order, Timestamp};
+use model::{DeviceId, DeviceInfo, DeviceKind, DeviceTable, Order, Range, Reason, Timestamp, Watts};
 use policy::ledger::{Entry, Written};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a device that could not be restored is left alone.
 const RETRY: Duration = Duration::from_secs(10);
+
+/// A handle for a device of which nothing but its key is known; actuators go by the key.
+fn stranger() -> Option<DeviceId> {
+    DeviceTable::default().register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, "unknown"))).ok()
+}
 
 impl Keeper {
     /// Takes the journal's originals into the ledger.
@@ -23,7 +28,7 @@ impl Keeper {
         let keys: Vec<String> = self.ledger.iter().map(|(key, _)| key.to_owned()).collect();
         let mut all = true;
         for key in keys {
-            all &= self.give_back(&key, now);
+            all &= self.give_back(&key, now).is_ok();
         }
         all
     }
@@ -38,7 +43,9 @@ impl Keeper {
         }
         let busy = self.busy();
         let expired = |written: Written| written.expires.is_some_and(|expiry| expiry <= now);
-        let ends = |entry: &Entry| !busy || entry.written.is_some_and(expired);
+        // Nobody is there to renew a cap, and its end would be a loosening that nobody decided.
+        let orphaned = self.orphan.is_some();
+        let ends = |entry: &Entry| !busy || !orphaned && entry.written.is_some_and(expired);
         let there = |key: &str| self.brief.devices.iter().any(|known| *known.key == *key);
         let ready = |key: &str| there(key) && self.retries.get(key).is_none_or(|retry| *retry <= now);
         let work: Vec<(String, bool)> = self
@@ -48,7 +55,7 @@ impl Keeper {
             .map(|(key, entry)| (key.to_owned(), ends(entry)))
             .collect();
         for (key, ends) in work {
-            let done = if ends { self.give_back(&key, now) } else { self.adopt(&key, now) };
+            let done = if ends { self.give_back(&key, now).is_ok() } else { self.adopt(&key, now) };
             if done {
                 self.retries.remove(&key);
             } else {
@@ -71,21 +78,21 @@ impl Keeper {
         limit.is_some()
     }
 
-    /// Restores one original.
-    fn give_back(&mut self, key: &str, now: Timestamp) -> bool {
-        let Some(original) = self.ledger.get(key).map(|entry| entry.original) else { return true };
+    /// Restores one original and gives what is read back.
+    pub(super) fn give_back(&mut self, key: &str, now: Timestamp) -> Result<Watts, Reason> {
+        let original = self.ledger.get(key).map(|entry| entry.original).ok_or(Reason::Missing)?;
         let known = self.brief.devices.iter().find(|known| *known.key == *key);
-        let Some((device, range)) = known.and_then(|known| known.range.map(|range| (known.device, range)))
-        else {
-            return false;
-        };
+        // Nobody has said what the device takes: it took its original, so exactly that is asked of it.
+        let range = known.and_then(|known| known.range).or(Range::new(original, original, original));
+        let device = known.map(|known| known.device).or_else(stranger).ok_or(Reason::Full)?;
+        let range = range.ok_or(Reason::Malformed)?;
         let order = Order::power_limit(device, Arc::from(key), original, range);
         match self.write(&order) {
             // A lower limit than the original is somebody else's, out of band; it is not ours to lift.
             Ok(read_back) => {
                 tracing::info!(device = key, limit_w = read_back.0, "original limit restored");
                 self.forget(key);
-                true
+                Ok(read_back)
             }
             Err(reason) => {
                 tracing::error!(
@@ -94,7 +101,7 @@ impl Keeper {
                     at_ms = now.wall_ms,
                     "original limit not restored"
                 );
-                false
+                Err(reason)
             }
         }
     }

@@ -73,14 +73,16 @@ pub fn load(file: Option<&Path>, overrides: &[Override]) -> Result<Config, Fault
     if let Some(path) = file {
         read_file(path, &mut config, &mut faults);
     }
-    for Override { origin, key, value } in overrides {
+    for Override { origin, key, value: text } in overrides {
         match KEYS.iter().find(|known| known.path == key) {
             Some(known) => {
-                if let Err(problem) = (known.set)(&mut config, &literal(value)) {
-                    faults.push(fault(origin, key, value, problem));
+                let value = literal(text);
+                if let Err(problem) = (known.set)(&mut config, &value) {
+                    faults.push(fault(origin, key, text, problem));
                 }
+                config.written.push((known.path.to_owned(), value.to_string()));
             }
-            None => faults.push(unknown(origin, key, value)),
+            None => faults.push(unknown(origin, key, text)),
         }
     }
     read_catalogue(&mut config, &mut faults);
@@ -158,6 +160,7 @@ fn walk(origin: &str, prefix: &str, table: &Table, config: &mut Config, faults: 
             if let Err(problem) = (key.set)(config, value) {
                 faults.push(fault(origin, &path, &value.to_string(), problem));
             }
+            config.written.push((path, value.to_string()));
         } else if let (Some(inner), true) =
             (value.as_table(), KEYS.iter().any(|key| key.path.starts_with(&section)))
         {
@@ -182,6 +185,12 @@ fn check_together(config: &Config, faults: &mut Vec<Fault>) {
     }
     if config.power.enforce && config.power.budget_w.is_none() {
         refuse("power.enforce", "true".into(), "has nothing to enforce", "set power.budget too");
+    }
+    if let (Some(fallback), Some(budget)) = (config.power.fallback_w, config.power.budget_w)
+        && fallback > budget
+    {
+        let remedy = "write at most power.budget, or leave it empty for the same";
+        refuse("power.fallback", fallback.to_string(), "is above power.budget", remedy);
     }
     if config.rig.kind == Rig::Replay && config.rig.replay_path.is_none() {
         refuse("rig.replay.path", String::new(), "is missing", "name the recording to replay");

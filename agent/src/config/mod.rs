@@ -56,6 +56,9 @@ pub struct Config {
     pub record_path: Option<PathBuf>,
     /// Logging.
     pub log: Log,
+    /// Every key that a file or a flag set, with its value as TOML, in their order: how another process of ours comes to the
+    /// same configuration.
+    pub written: Vec<(String, String)>,
 }
 
 /// The beat.
@@ -132,6 +135,10 @@ pub struct Power {
     pub rest_w: f64,
     /// Power of the processor packages where it cannot be measured, in watts.
     pub packages_w: f64,
+    /// The budget while the agent is gone, in watts; none: the budget.
+    pub fallback_w: Option<f64>,
+    /// `restore` or `hold`: what a clean stop does with caps.
+    pub on_stop: String,
     /// Devices (`gpu3`, a UUID) and processes (`process:NAME`) whose work matters most.
     pub priority_high: Vec<String>,
     /// Devices and processes whose work matters least.
@@ -190,6 +197,7 @@ impl Config {
             state_directory: PathBuf::new(),
             record_path: None,
             log: Log::default(),
+            written: Vec::new(),
         }
     }
 
