@@ -1,4 +1,5 @@
 //! The government of power: the policy decides on the beat, the keeper acts, and both are remembered for readers.
+use crate::actuate::audit::Evidence;
 use crate::actuate::journal::Journal;
 use crate::actuate::{Brief, Keeper, KeeperThread, Report, Terms, known_devices};
 use crate::clock::MachineClock;
@@ -241,6 +242,11 @@ impl Govern {
         let settings = *self.policy.settings();
         known_devices(frame, &mut self.brief.devices);
         self.brief.mode = self.mode;
+        self.brief.evidence = self.power.as_ref().map(|power| Evidence {
+            counted: power.counted,
+            budget: power.budget,
+            stage: power.stage,
+        });
         self.brief.terms = Terms { fallback: self.fallback, margin: settings.blind_margin };
         let footing = &mut self.brief.footing;
         footing.budget = settings.budget;

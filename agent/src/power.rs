@@ -126,7 +126,11 @@ impl Picture {
                 let orphaned = if status.orphaned { ", holds on by itself" } else { "" };
                 let refused =
                     status.refused.map_or(String::new(), |reason| format!(", refuses: {}", reason.as_str()));
-                format!("process {}, {agent}{orphaned}{refused}", status.guardian.pid)
+                let lost = match status.audit_lost {
+                    0 => String::new(),
+                    lost => format!(", {lost} line(s) of the audit log lost"),
+                };
+                format!("process {}, {agent}{orphaned}{refused}{lost}", status.guardian.pid)
             }
         };
         let _ = writeln!(text, "guardian   {line}");
@@ -227,6 +231,7 @@ impl Picture {
                 "agent": status.agent,
                 "orphaned": status.orphaned,
                 "refused": status.refused,
+                "audit_lost": status.audit_lost,
             })),
             "guardian_silent": self.guardian.as_ref().err(),
             "caps": self.rows(),

@@ -260,6 +260,11 @@ impl StateDirectory {
         self.journal.as_mut().map_err(|error| &*error)
     }
 
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Itself where its journal is open, else why it is not.
     ///
     /// # Errors

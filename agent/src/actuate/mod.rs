@@ -1,5 +1,6 @@
 //! The keeper: owns every knob. Decisions become orders through the guard, originals are journalled first, every write is
 //! read back, and between beats the reflex may tighten.
+pub mod audit;
 pub mod journal;
 mod orders;
 mod orphan;
@@ -7,10 +8,11 @@ mod restore;
 mod thread;
 
 use crate::rig::Hands;
+use audit::{Audit, Evidence};
 use journal::{JournalError, StateDirectory};
 use model::snapshot::Settled;
 use model::stages::Cap;
-use model::{Batch, Decision, DeviceId, Frame, Metric, Mode, Outcome, Range, Reason, Timestamp, Watts};
+use model::{Batch, Decision, DeviceId, Frame, Metric, Mode, Outcome, Range, Reason, Timestamp, Watts, Why};
 use policy::guard::Guard;
 use policy::ledger::Ledger;
 use policy::reflex::{Footing, Reflex};
@@ -47,6 +49,8 @@ pub struct Brief {
     pub footing: Footing,
     /// Whether decisions are carried out.
     pub mode: Mode,
+    /// What decisions rest on.
+    pub evidence: Option<Evidence>,
     /// What is done if no further brief comes.
     pub terms: Terms,
     /// The number under which a guardian attached who sent this; 0 within one process.
@@ -66,6 +70,7 @@ impl Brief {
         self.devices.clone_from(&newer.devices);
         self.footing.copy_from(&newer.footing);
         (self.mode, self.terms, self.attached) = (newer.mode, newer.terms, newer.attached);
+        self.evidence = newer.evidence;
     }
 }
 
@@ -121,6 +126,9 @@ pub struct Keeper {
     owners: BTreeMap<String, usize>,
     /// When a device that could not be restored is tried again.
     retries: BTreeMap<String, Timestamp>,
+    audit: Audit,
+    /// Why a knob is where it is, by the device's key.
+    reasons: BTreeMap<String, Why>,
     /// What it does by itself since no brief comes any more.
     orphan: Option<orphan::Orphan>,
 }
@@ -146,8 +154,11 @@ impl Keeper {
             }
         }
         let batches = hands.fast.iter().map(|_| Batch::default()).collect();
+        let audit = Audit::new(state.path());
         let mut keeper = Self {
             hands,
+            audit,
+            reasons: BTreeMap::new(),
             state,
             ledger: Ledger::default(),
             guard: Guard::default(),
@@ -216,6 +227,11 @@ impl Keeper {
     /// Why nothing can be enforced, if so.
     pub fn refused(&self) -> Option<Reason> {
         self.state.journal().err().map(JournalError::reason)
+    }
+
+    /// Lines of the audit log that could not be written.
+    pub fn audit_lost(&self) -> u64 {
+        self.audit.lost()
     }
 
     /// Whether nothing of ours is in force.

@@ -48,9 +48,19 @@ impl Keeper {
                 (Err(reason), _) => refused(plan.decision, *reason, now),
             };
             failed |= outcome.verdict == Verdict::Failed;
+            self.log(&plan, &outcome);
             outcome
         };
         plans.into_iter().map(&mut settle).collect()
+    }
+
+    /// Tells the audit log, which belongs to whoever has the journal.
+    fn log(&mut self, plan: &Plan<'_>, outcome: &Outcome) {
+        let known = self.brief.devices.iter().find(|known| known.device == plan.decision.device);
+        if let (Some(known), Ok(_)) = (known, self.state.journal()) {
+            let before = plan.order.as_ref().ok().and_then(|(_, before)| *before).map(|before| before.0);
+            self.audit.note(&known.key, plan.decision, before, outcome, self.brief.evidence);
+        }
     }
 
     /// Asks the guard.
@@ -125,6 +135,7 @@ impl Keeper {
             self.forget(order.key());
         } else {
             let (device, limit) = (order.device(), ordered.max(read_back));
+            self.reasons.insert(order.key().to_owned(), decision.why);
             self.ledger.set(order.key(), Written { device, limit, since: now, expires: decision.expires });
         }
         let verdict = if unchanged { Verdict::Unchanged } else { Verdict::Applied };

@@ -208,7 +208,7 @@ impl Keeper {
             set: entry.written.map(|written| written.limit.0),
             enforced: self.enforced(&device).map(|limit| limit.0),
             since: entry.written.map(|written| written.since),
-            why: None,
+            why: self.reasons.get(&device).copied(),
             device,
         };
         entries.into_iter().map(row).collect()

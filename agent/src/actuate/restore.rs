@@ -1,6 +1,10 @@
 //! Restoring: originals go back when nothing is to be enforced, when a cap expires, and at the end; each by itself.
 use super::Keeper;
-use model::{DeviceId, DeviceInfo, DeviceKind, DeviceTable, Order, Range, Reason, Timestamp, Watts};
+use super::audit;
+use model::{
+    Action, DeviceId, DeviceInfo, DeviceKind, DeviceTable, Knob, Order, Range, Reason, Timestamp, Verdict,
+    Watts, Why,
+};
 use policy::ledger::{Entry, Written};
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +77,7 @@ impl Keeper {
         };
         let limit = self.enforced(key);
         if let Some(limit) = limit {
+            self.reasons.remove(key);
             self.ledger.set(key, Written { device, limit, since: now, expires: None });
         }
         limit.is_some()
@@ -86,8 +91,11 @@ impl Keeper {
         let range = known.and_then(|known| known.range).or(Range::new(original, original, original));
         let device = known.map(|known| known.device).or_else(stranger).ok_or(Reason::Full)?;
         let range = range.ok_or(Reason::Malformed)?;
+        let before = self.enforced(key);
         let order = Order::power_limit(device, Arc::from(key), original, range);
-        match self.write(&order) {
+        let written = self.write(&order);
+        self.log_return(key, before, original, written, now);
+        match written {
             // A lower limit than the original is somebody else's, out of band; it is not ours to lift.
             Ok(read_back) => {
                 tracing::info!(device = key, limit_w = read_back.0, "original limit restored");
@@ -106,9 +114,34 @@ impl Keeper {
         }
     }
 
+    fn log_return(
+        &mut self,
+        key: &str,
+        before: Option<Watts>,
+        original: Watts,
+        written: Result<Watts, Reason>,
+        now: Timestamp,
+    ) {
+        self.audit.write(&audit::Entry {
+            at_ms: now.wall_ms,
+            device: key.to_owned(),
+            knob: Knob::PowerLimit,
+            decision: 0,
+            action: Action::Release.as_str().to_owned(),
+            why: Why::Stop.as_str().to_owned(),
+            evidence: self.brief.evidence,
+            before: before.map(|value| value.0),
+            ordered: Some(original.0),
+            read_back: written.ok().map(|value| value.0),
+            verdict: if written.is_ok() { Verdict::Applied } else { Verdict::Failed },
+            reason: written.err(),
+        });
+    }
+
     /// Closes ledger and journal for a device whose original limit is back.
     pub(super) fn forget(&mut self, key: &str) {
         self.ledger.close(key);
+        self.reasons.remove(key);
         if let Ok(journal) = self.state.journal_mut()
             && let Err(error) = journal.forget(key)
         {

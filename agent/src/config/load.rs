@@ -1,6 +1,6 @@
 //! Loading: defaults, then the file, then overrides; every fault of all of them in one report.
 use super::Config;
-use super::keys::KEYS;
+use super::keys::{KEYS, Key};
 use super::parse::Problem;
 use detectors::Catalogue;
 use detectors::catalogue::TEXT_MAX;
@@ -10,6 +10,9 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use toml::{Table, Value};
+
+/// Sections that the guardian goes by; the rest is none of its business, and may hold secrets that a command line would show.
+const GUARDIAN_SECTIONS: [&str; 4] = ["state.", "collectors.", "power.", "log."];
 
 /// One fault of a configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,7 +83,7 @@ pub fn load(file: Option<&Path>, overrides: &[Override]) -> Result<Config, Fault
                 if let Err(problem) = (known.set)(&mut config, &value) {
                     faults.push(fault(origin, key, text, problem));
                 }
-                config.written.push((known.path.to_owned(), value.to_string()));
+                config.note(known, &value);
             }
             None => faults.push(unknown(origin, key, text)),
         }
@@ -160,13 +163,27 @@ fn walk(origin: &str, prefix: &str, table: &Table, config: &mut Config, faults: 
             if let Err(problem) = (key.set)(config, value) {
                 faults.push(fault(origin, &path, &value.to_string(), problem));
             }
-            config.written.push((path, value.to_string()));
+            config.note(key, value);
         } else if let (Some(inner), true) =
             (value.as_table(), KEYS.iter().any(|key| key.path.starts_with(&section)))
         {
             walk(origin, &path, inner, config, faults);
         } else {
             faults.push(unknown(origin, &path, &value.to_string()));
+        }
+    }
+}
+
+impl Config {
+    /// Remembers what a key was set to, where the guardian goes by it.
+    fn note(&mut self, key: &Key, value: &Value) {
+        if !GUARDIAN_SECTIONS.iter().any(|section| key.path.starts_with(section)) {
+            return;
+        }
+        if *value == literal(key.default) {
+            self.guardian.remove(key.path);
+        } else {
+            self.guardian.insert(key.path.to_owned(), value.to_string());
         }
     }
 }

@@ -56,9 +56,8 @@ pub struct Config {
     pub record_path: Option<PathBuf>,
     /// Logging.
     pub log: Log,
-    /// Every key that a file or a flag set, with its value as TOML, in their order: how another process of ours comes to the
-    /// same configuration.
-    pub written: Vec<(String, String)>,
+    /// Keys that the guardian goes by and that are not at their default, with their values as TOML: what it is started with.
+    pub guardian: BTreeMap<String, String>,
 }
 
 /// The beat.
@@ -197,7 +196,7 @@ impl Config {
             state_directory: PathBuf::new(),
             record_path: None,
             log: Log::default(),
-            written: Vec::new(),
+            guardian: BTreeMap::new(),
         }
     }
 

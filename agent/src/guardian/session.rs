@@ -1,6 +1,6 @@
 //! Sessions: one connection to the guardian each. One agent may be attached; its silence or its end is its death.
 use super::wire::{self, Answer, Ask, Hello, Lines, PROTOCOL, Status, WRITE_PATIENCE, Welcome};
-use crate::actuate::{KeeperThread, Report};
+use crate::actuate::{Keeper, KeeperThread, Report};
 use model::Reason;
 use std::io;
 use std::net::Shutdown;
@@ -114,14 +114,19 @@ fn busy(hello: &Hello) -> Answer {
 }
 
 fn status(desk: &Desk) -> Answer {
-    let rows = desk
-        .keeper
-        .answer(|keeper, _| (keeper.rows(), keeper.is_orphan(), keeper.refused()), KEEPER_PATIENCE);
-    let Some((rows, orphaned, refused)) = rows else {
+    let agent = desk.lock().as_ref().map(|attached| attached.hello.clone());
+    let look = |keeper: &mut Keeper, _| Status {
+        guardian: who(),
+        agent,
+        orphaned: keeper.is_orphan(),
+        refused: keeper.refused(),
+        audit_lost: keeper.audit_lost(),
+        rows: keeper.rows(),
+    };
+    let Some(status) = desk.keeper.answer(look, KEEPER_PATIENCE) else {
         return refuse(Reason::Late, "a driver call has not returned".into());
     };
-    let agent = desk.lock().as_ref().map(|attached| attached.hello.clone());
-    Answer::Status(Box::new(Status { guardian: who(), agent, orphaned, refused, rows }))
+    Answer::Status(Box::new(status))
 }
 
 /// Gives everything back and ends, unless an agent would undo it at once.

@@ -6,10 +6,6 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-/// Sections of the configuration that a guardian goes by; the rest is none of its business, and may hold secrets that a
-/// command line would show.
-const SECTIONS: [&str; 4] = ["state.", "collectors.", "power.", "log."];
-
 /// Starts guardians of one state directory, one at a time.
 #[derive(Debug)]
 pub(super) struct Spawner {
@@ -22,9 +18,8 @@ pub(super) struct Spawner {
 impl Spawner {
     /// Starts guardians with the configuration as it is now, whatever becomes of the file.
     pub(super) fn new(config: &Config) -> Self {
-        let concerns = |key: &str| SECTIONS.iter().any(|section| key.starts_with(section));
-        let written = config.written.iter().filter(|(key, _)| concerns(key));
-        let set = written.flat_map(|(key, value)| ["--set".to_owned(), format!("{key}={value}")]);
+        let set =
+            config.guardian.iter().flat_map(|(key, value)| ["--set".to_owned(), format!("{key}={value}")]);
         let arguments = ["guardian".to_owned(), "--spawned".to_owned()].into_iter().chain(set).collect();
         Self { directory: config.state_directory.clone(), arguments, child: None }
     }

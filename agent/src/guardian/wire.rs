@@ -117,6 +117,8 @@ pub struct Status {
     pub orphaned: bool,
     /// Why nothing can be enforced, if so.
     pub refused: Option<Reason>,
+    /// Lines of the audit log that could not be written.
+    pub audit_lost: u64,
     /// Every knob of ours.
     pub rows: Vec<Row>,
 }

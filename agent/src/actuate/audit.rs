@@ -1,0 +1,181 @@
+//! The audit log: a line for every order, with its reason and the evidence, in `power.audit` of the state directory.
+//!
+//! JSON lines, bounded: a full file becomes `power.audit.1` in place of the one before. A line that cannot be written is
+//! counted and holds nobody up: power comes first.
+use model::snapshot::PowerStage;
+use model::{Decision, Knob, Outcome, Reason, Verdict, Watts};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// The file in the state directory.
+const FILE: &str = "power.audit";
+/// Bytes of one file; there are two. About 10,000 orders each.
+const BYTES_MAX: u64 = 4 << 20;
+
+/// What the beat knew of the budget when it decided.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The total that thresholds are compared with.
+    pub counted: Watts,
+    /// The budget.
+    pub budget: Watts,
+    /// How hard power is held.
+    pub stage: PowerStage,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When, in wall-clock milliseconds.
+    pub at_ms: i64,
+    /// The device.
+    pub device: String,
+    /// The knob.
+    pub knob: Knob,
+    /// The agent's number of the decision; 0: decided between beats or without an agent.
+    pub decision: u64,
+    /// What was wanted.
+    pub action: String,
+    /// Why.
+    pub why: String,
+    /// What the beat knew.
+    pub evidence: Option<Evidence>,
+    /// The value in force before.
+    pub before: Option<f64>,
+    /// The value that was ordered, after the guard.
+    pub ordered: Option<f64>,
+    /// The value in force after, read back.
+    pub read_back: Option<f64>,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Why it was refused or failed.
+    pub reason: Option<Reason>,
+}
+
+/// The open log.
+#[derive(Debug)]
+pub struct Audit {
+    path: PathBuf,
+    file: Option<File>,
+    bytes: u64,
+    bytes_max: u64,
+    lost: u64,
+    /// The last verdict of each device that was no write, so that what repeats on every beat is said once.
+    quiet: BTreeMap<String, (Verdict, Option<Reason>)>,
+}
+
+impl Audit {
+    /// The log of a state directory. Its file is opened with the first line.
+    pub fn new(directory: &Path) -> Self {
+        Self::bounded(directory, BYTES_MAX)
+    }
+
+    fn bounded(directory: &Path, bytes_max: u64) -> Self {
+        let (path, quiet) = (directory.join(FILE), BTreeMap::new());
+        Self { path, file: None, bytes: 0, bytes_max, lost: 0, quiet }
+    }
+
+    /// Lines that could not be written since the start.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Notes what became of a decision about a device. Advice is none of its business.
+    pub fn note(
+        &mut self,
+        device: &str,
+        decision: &Decision,
+        before: Option<f64>,
+        outcome: &Outcome,
+        evidence: Option<Evidence>,
+    ) {
+        let written = outcome.verdict == Verdict::Applied;
+        let state = (outcome.verdict, outcome.reason);
+        let repeats = !written && self.quiet.get(device) == Some(&state);
+        if outcome.verdict == Verdict::Advised || repeats {
+            return;
+        }
+        if written {
+            self.quiet.remove(device);
+        } else {
+            self.quiet.insert(device.to_owned(), state);
+        }
+        self.write(&Entry {
+            at_ms: outcome.at.wall_ms,
+            device: device.to_owned(),
+            knob: Knob::PowerLimit,
+            decision: decision.id,
+            action: decision.action.as_str().to_owned(),
+            why: decision.why.as_str().to_owned(),
+            evidence,
+            before,
+            ordered: outcome.ordered.map(|value| value.0),
+            read_back: outcome.read_back.map(|value| value.0),
+            verdict: outcome.verdict,
+            reason: outcome.reason,
+        });
+    }
+
+    /// Writes a line, or counts it.
+    pub fn write(&mut self, entry: &Entry) {
+        if let Err(error) = self.append(entry) {
+            if self.lost == 0 {
+                tracing::warn!("the audit log {} cannot be written: {error}", self.path.display());
+            }
+            self.lost += 1;
+            // What was cut off must not swallow the next line, and a file that was taken away is made anew.
+            self.file = None;
+        }
+    }
+
+    fn append(&mut self, entry: &Entry) -> std::io::Result<()> {
+        let mut line = serde_json::to_vec(entry)?;
+        line.push(b'\n');
+        if self.bytes + line.len() as u64 > self.bytes_max && self.file.is_some() {
+            self.rotate()?;
+        }
+        if self.file.is_none() {
+            self.open()?;
+            if self.bytes + line.len() as u64 > self.bytes_max {
+                self.rotate()?;
+                self.open()?;
+            }
+        }
+        if let Some(file) = &mut self.file {
+            file.write_all(&line)?;
+            self.bytes += line.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn open(&mut self) -> std::io::Result<()> {
+        let mut file = File::options().create(true).append(true).open(&self.path)?;
+        self.bytes = file.metadata()?.len();
+        if self.bytes > 0 {
+            // A predecessor may have died in the middle of a line; readers skip empty ones.
+            file.write_all(b"\n")?;
+            self.bytes += 1;
+        }
+        self.file = Some(file);
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> std::io::Result<()> {
+        self.file = None;
+        let mut old = self.path.as_os_str().to_owned();
+        old.push(".1");
+        fs::rename(&self.path, PathBuf::from(old))?;
+        self.bytes = 0;
+        self.open()
+    }
+}
+
+/// The lines of a state directory's log, oldest first. Damaged ones are left out.
+pub fn read(directory: &Path) -> Vec<Entry> {
+    let file = |name: String| fs::read_to_string(directory.join(name)).unwrap_or_default();
+    let text = file(format!("{FILE}.1")) + "\n" + &file(FILE.to_owned());
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
