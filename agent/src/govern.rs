@@ -16,6 +16,8 @@ use policy::{PowerCap, Settings};
 use std::collections::VecDeque;
 use std::time::Duration;
 
+/// Labels of actions, by which decisions are counted.
+const KINDS: [&str; 5] = ["limit", "brake", "release", "clock", "quota"];
 /// How long the keeper may take to give originals back.
 const STOP_PATIENCE: Duration = Duration::from_millis(1200);
 
@@ -96,7 +98,7 @@ pub struct Govern {
     /// Newest first.
     recent: VecDeque<Settled>,
     last_id: u64,
-    decided: [[u64; 2]; 3],
+    decided: [[u64; 2]; KINDS.len()],
     settled: [u64; Verdict::ALL.len()],
 }
 
@@ -134,7 +136,7 @@ impl Govern {
             power: None,
             recent: VecDeque::with_capacity(DECISIONS_MAX + 1),
             last_id: 0,
-            decided: [[0; 2]; 3],
+            decided: [[0; 2]; KINDS.len()],
             settled: [0; Verdict::ALL.len()],
         }
     }
@@ -149,6 +151,7 @@ impl Govern {
             history,
             events,
             caps: &self.report.caps,
+            reaches: &self.report.reaches,
             priorities,
             outcomes: &self.report.outcomes,
             mode: self.mode,
@@ -218,11 +221,14 @@ impl Govern {
 
     /// Makes a numbered decision of a proposal. Advice that repeats the last one for its device is not said again.
     fn number(&mut self, at: Timestamp, proposal: &Proposal) {
-        let Proposal { device, action, why, event, expires } = *proposal;
+        let Proposal { device, action, why, event, expires, keep } = *proposal;
         let last = self
             .recent
             .iter()
-            .find(|settled| settled.decision.device == device)
+            .find(|settled| {
+                let decision = settled.decision;
+                (decision.device, decision.action.knob()) == (device, action.knob())
+            })
             .map(|settled| settled.decision);
         let repeats = |last: Decision| last.why == why && similar(last.action, action);
         if self.mode == Mode::Advise && last.is_some_and(repeats) {
@@ -230,7 +236,7 @@ impl Govern {
         }
         self.last_id += 1;
         let decision =
-            Decision { id: self.last_id, at, device, action, why, event, expires, mode: self.mode };
+            Decision { id: self.last_id, at, device, action, why, event, expires, keep, mode: self.mode };
         self.decided[kind(action)][self.mode as usize] += 1;
         self.brief.decisions.push(decision);
         self.recent.push_front(Settled { decision, outcome: None });
@@ -313,11 +319,10 @@ impl Govern {
 
     /// Decisions by action and mode since the start.
     pub fn decision_counts(&self) -> Vec<(String, Mode, u64)> {
-        let actions = ["limit", "brake", "release"];
         let of = |(n, name): (usize, &str)| {
             [Mode::Advise, Mode::Enforce].map(|mode| (name.to_owned(), mode, self.decided[n][mode as usize]))
         };
-        actions.into_iter().enumerate().flat_map(of).filter(|(_, _, count)| *count > 0).collect()
+        KINDS.into_iter().enumerate().flat_map(of).filter(|(_, _, count)| *count > 0).collect()
     }
 
     /// Outcomes by verdict since the start.
@@ -327,17 +332,14 @@ impl Govern {
 }
 
 fn kind(action: Action) -> usize {
-    match action {
-        Action::Limit(_) => 0,
-        Action::Brake => 1,
-        Action::Release => 2,
-    }
+    KINDS.iter().position(|kind| *kind == action.as_str()).unwrap_or_default()
 }
 
 /// Whether two actions are the same but for a few watts.
 fn similar(one: Action, other: Action) -> bool {
     match (one, other) {
         (Action::Limit(a), Action::Limit(b)) => (a.0 - b.0).abs() < 25.0,
+        (Action::Clock(a), Action::Clock(b)) => (a.0 - b.0).abs() < 50e6,
         (a, b) => a == b,
     }
 }

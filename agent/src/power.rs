@@ -1,15 +1,14 @@
 //! `wattkeeper power`: the budget, what is capped and why, the journal and the guardian, on one screen.
 use crate::actuate::Row;
-use crate::actuate::journal::{Journal, JournalError};
+use crate::actuate::journal::{Journal, JournalError, Original, Originals};
 use crate::cli::Power as Flags;
 use crate::client::{Client, ClientError, Target};
 use crate::clock::MachineClock;
 use crate::config::Config;
 use crate::guardian::wire::{self, Answer, Ask, Status};
 use dashboards::format::moment;
-use model::{Clock as _, Snapshot, Timestamp, Watts};
+use model::{Clock as _, Snapshot, Timestamp};
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,7 +28,7 @@ pub struct Picture {
     agent: Result<Box<Snapshot>, String>,
     /// `None`: none runs.
     guardian: Result<Option<Box<Status>>, String>,
-    journal: Result<BTreeMap<String, Watts>, JournalError>,
+    journal: Result<Originals, JournalError>,
 }
 
 /// Looks at agent, guardian and journal; writes nothing.
@@ -153,20 +152,19 @@ impl Picture {
         }
         let _ = writeln!(
             text,
-            "\n{:<DEVICE_WIDTH$} {:<11} {:>9} {:>9} {:>9} {:<9} why",
-            "device", "knob", "original", "ours", "enforced", "since"
+            "\n{:<DEVICE_WIDTH$} {:<11} {:>9} {:>9} {:>9} {:<8} {:<6} why",
+            "device", "knob", "original", "ours", "enforced", "since", "keep"
         );
         for row in rows {
-            let unit = row.knob.unit();
-            let value =
-                |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.0} {unit}"));
+            let value = |value: Option<f64>| value.map_or("?".to_owned(), |value| row.knob.say(value));
             let since = row.since.map_or("-".to_owned(), |since| moment(since.wall_ms, self.now.wall_ms));
             let (original, set, enforced) = (value(Some(row.original)), value(row.set), value(row.enforced));
             let _ = writeln!(
                 text,
-                "{:<DEVICE_WIDTH$} {:<11} {original:>9} {set:>9} {enforced:>9} {since:<9} {}",
+                "{:<DEVICE_WIDTH$} {:<11} {original:>9} {set:>9} {enforced:>9} {since:<8} {:<6} {}",
                 self.name(&row.device),
                 row.knob.as_str(),
+                row.keep.map_or("-", model::Keep::as_str),
                 row.why.map_or("-", model::Why::as_str)
             );
         }
@@ -177,13 +175,14 @@ impl Picture {
         if let Ok(Some(status)) = &self.guardian {
             return status.rows.clone();
         }
-        let row = |(device, original): (&String, &Watts)| Row {
+        let row = |((device, knob), original): (&(String, model::Knob), &Original)| Row {
             device: device.clone(),
-            knob: model::Knob::PowerLimit,
-            original: original.0,
+            knob: *knob,
+            original: original.value,
             set: None,
             enforced: None,
             since: None,
+            keep: Some(original.keep),
             why: None,
         };
         self.journal.iter().flatten().map(row).collect()
@@ -212,12 +211,8 @@ impl Picture {
     pub fn json(&self) -> serde_json::Value {
         let snapshot = self.agent.as_ref().ok();
         let guardian = self.guardian.as_ref().ok().and_then(Option::as_ref);
-        let journal = self.journal.as_ref().map(|originals| {
-            originals
-                .iter()
-                .map(|(device, original)| json!({"device": device, "original": original.0}))
-                .collect::<Vec<_>>()
-        });
+        let line = |((device, knob), original): (&(String, model::Knob), &Original)| json!({"device": device, "knob": knob.as_str(), "original": original.value, "keep": original.keep});
+        let journal = self.journal.as_ref().map(|originals| originals.iter().map(line).collect::<Vec<_>>());
         json!({
             "at_ms": self.now.wall_ms,
             "mode": snapshot.map(|snapshot| snapshot.mode.as_str()),

@@ -1,9 +1,9 @@
 //! Decisions, orders and outcomes: what a policy wants, what the guard lets through, and what became of it.
 use crate::clock::Timestamp;
 use crate::device::DeviceId;
-use crate::error::Reason;
+use crate::error::{ActuateError, Reason};
 use crate::event::EventId;
-use crate::units::Watts;
+use crate::units::{Cores, Hertz, Watts};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -32,25 +32,77 @@ impl Priority {
 }
 
 /// What on a device can be turned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Knob {
-    /// The power limit of the board, in watts.
+    /// The power limit of a board or of a processor package, in watts.
+    #[default]
     PowerLimit,
+    /// The highest clock that a board may use, in hertz.
+    ClockMax,
+    /// The processor time that a control group may use, in cores.
+    CpuQuota,
 }
 
 impl Knob {
+    /// Every knob.
+    pub const ALL: [Self; 3] = [Self::PowerLimit, Self::ClockMax, Self::CpuQuota];
+
     /// The label.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::PowerLimit => "power limit",
+            Self::PowerLimit => "power_limit",
+            Self::ClockMax => "clock_max",
+            Self::CpuQuota => "cpu_quota",
         }
     }
 
-    /// The sign of its unit.
-    pub const fn unit(self) -> &'static str {
+    /// Positions this close are the same, in the knob's unit: devices round. NVML rounds limits to 1 W on some boards, an
+    /// A100 has a clock every 15 MHz (logs in GPU_Power_Benchmark), and a quota is written in whole microseconds.
+    pub const fn slack(self) -> f64 {
         match self {
-            Self::PowerLimit => "W",
+            Self::PowerLimit => 1.0,
+            Self::ClockMax => 15e6,
+            Self::CpuQuota => 0.001,
+        }
+    }
+
+    /// Refuses every knob but one, for an actuator that turns only that one of the device with this key.
+    ///
+    /// # Errors
+    /// `Unsupported`, when this is another knob.
+    pub fn only(self, one: Self, key: &str) -> Result<(), ActuateError> {
+        let other = || ActuateError::new(format!("turn {} of {key}", self.as_str()), Reason::Unsupported);
+        if self == one { Ok(()) } else { Err(other()) }
+    }
+
+    /// A position in words, with its unit.
+    pub fn say(self, value: f64) -> String {
+        match self {
+            Self::PowerLimit => Watts(value).to_string(),
+            Self::ClockMax => Hertz(value).to_string(),
+            Self::CpuQuota => Cores(value).to_string(),
+        }
+    }
+}
+
+/// What becomes of a cap when its keeper goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// It keeps a budget and is held: lifting it is how a breaker trips.
+    #[default]
+    Safety,
+    /// It tunes, as an operator or a policy asked, and is given back.
+    Tuning,
+}
+
+impl Keep {
+    /// The label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Safety => "safety",
+            Self::Tuning => "tuning",
         }
     }
 }
@@ -61,10 +113,14 @@ impl Knob {
 pub enum Action {
     /// Hold the power limit at this many watts.
     Limit(Watts),
-    /// Go to the lowest limit the device has, at once.
+    /// Hold the highest clock at this rate.
+    Clock(Hertz),
+    /// Hold the processor time at this many cores.
+    Quota(Cores),
+    /// Go to the lowest power limit the device has, at once.
     Brake,
-    /// Give back the original limit.
-    Release,
+    /// Give back the original position of a knob.
+    Release(Knob),
 }
 
 impl Action {
@@ -72,8 +128,44 @@ impl Action {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Limit(_) => "limit",
+            Self::Clock(_) => "clock",
+            Self::Quota(_) => "quota",
             Self::Brake => "brake",
-            Self::Release => "release",
+            Self::Release(_) => "release",
+        }
+    }
+
+    /// The knob it is about.
+    pub const fn knob(self) -> Knob {
+        match self {
+            Self::Limit(_) | Self::Brake => Knob::PowerLimit,
+            Self::Clock(_) => Knob::ClockMax,
+            Self::Quota(_) => Knob::CpuQuota,
+            Self::Release(knob) => knob,
+        }
+    }
+
+    /// The position that is asked for, in the knob's unit; `None`: the lowest, or the original.
+    pub const fn value(self) -> Option<f64> {
+        match self {
+            Self::Limit(limit) => Some(limit.0),
+            Self::Clock(clock) => Some(clock.0),
+            Self::Quota(quota) => Some(quota.0),
+            Self::Brake | Self::Release(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Limit(limit) => write!(f, "limit {limit}"),
+            Self::Clock(clock) => write!(f, "clock {clock}"),
+            Self::Quota(quota) => write!(f, "quota {quota}"),
+            Self::Brake => f.write_str("to the floor"),
+            Self::Release(Knob::PowerLimit) => f.write_str("release"),
+            Self::Release(Knob::ClockMax) => f.write_str("free clock"),
+            Self::Release(Knob::CpuQuota) => f.write_str("free quota"),
         }
     }
 }
@@ -150,6 +242,8 @@ pub struct Proposal {
     pub event: Option<EventId>,
     /// When the cap loses its force unless renewed; `None`: it holds until released.
     pub expires: Option<Timestamp>,
+    /// What becomes of the cap when its keeper goes.
+    pub keep: Keep,
 }
 
 /// A numbered proposal with the mode it was taken in.
@@ -169,6 +263,9 @@ pub struct Decision {
     pub event: Option<EventId>,
     /// When the cap loses its force unless renewed.
     pub expires: Option<Timestamp>,
+    /// What becomes of the cap when its keeper goes.
+    #[serde(default)]
+    pub keep: Keep,
     /// Whether it is carried out.
     pub mode: Mode,
 }
@@ -210,6 +307,40 @@ impl Range {
     pub fn clamp(self, limit: Watts) -> Watts {
         limit.max(self.min).min(self.max)
     }
+
+    /// The same as positions of the knob.
+    pub fn span(self) -> Span {
+        Span { min: self.min.0, max: self.max.0 }
+    }
+}
+
+/// The positions that a knob has, in its unit. Exists only when it makes sense: `0 < min <= max`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Span {
+    min: f64,
+    max: f64,
+}
+
+impl Span {
+    /// A span from what the device says; `None` when the numbers contradict each other.
+    pub fn new(min: f64, max: f64) -> Option<Self> {
+        (min > 0.0 && min <= max && max.is_finite()).then_some(Self { min, max })
+    }
+
+    /// The lowest position.
+    pub fn min(self) -> f64 {
+        self.min
+    }
+
+    /// The highest position.
+    pub fn max(self) -> f64 {
+        self.max
+    }
+
+    /// The nearest position inside; what is no number becomes the lowest.
+    pub fn clamp(self, value: f64) -> f64 {
+        value.max(self.min).min(self.max)
+    }
 }
 
 /// A knob and its new position. It cannot be made outside the device's range.
@@ -218,13 +349,18 @@ pub struct Order {
     device: DeviceId,
     key: Arc<str>,
     knob: Knob,
-    limit: Watts,
+    value: f64,
 }
 
 impl Order {
+    /// An order for a knob of a device; the value, in the knob's unit, is brought inside its span.
+    pub fn new(device: DeviceId, key: Arc<str>, (knob, value): (Knob, f64), span: Span) -> Self {
+        Self { device, key, knob, value: span.clamp(value) }
+    }
+
     /// An order for the power limit of a device; the limit is brought inside the range.
     pub fn power_limit(device: DeviceId, key: Arc<str>, limit: Watts, range: Range) -> Self {
-        Self { device, key, knob: Knob::PowerLimit, limit: range.clamp(limit) }
+        Self::new(device, key, (Knob::PowerLimit, limit.0), range.span())
     }
 
     /// The device.
@@ -242,9 +378,9 @@ impl Order {
         self.knob
     }
 
-    /// The new limit.
-    pub fn limit(&self) -> Watts {
-        self.limit
+    /// The new position, in the knob's unit.
+    pub fn value(&self) -> f64 {
+        self.value
     }
 }
 
@@ -291,10 +427,10 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// Why it was refused or failed.
     pub reason: Option<Reason>,
-    /// The limit that was ordered, after the guard.
-    pub ordered: Option<Watts>,
-    /// The limit that the device enforces, read back after the write.
-    pub read_back: Option<Watts>,
+    /// The position that was ordered, after the guard, in the knob's unit.
+    pub ordered: Option<f64>,
+    /// The position that the device enforces, read back after the write, in the knob's unit.
+    pub read_back: Option<f64>,
 }
 
 #[cfg(test)]
@@ -308,7 +444,7 @@ mod tests {
         let device = table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, "GPU-a"))).unwrap();
         let range = Range::new(Watts(200.0), Watts(700.0), Watts(700.0)).unwrap();
         for (asked, got) in [(0.0, 200.0), (350.0, 350.0), (9e9, 700.0)] {
-            assert_eq!(Order::power_limit(device, "GPU-a".into(), Watts(asked), range).limit(), Watts(got));
+            assert_eq!(Order::power_limit(device, "GPU-a".into(), Watts(asked), range).value(), got);
         }
     }
 

@@ -61,7 +61,9 @@ pub mod workload;
 pub use calls::Calls;
 pub use catalogue::Metric;
 pub use clock::{Clock, Timestamp};
-pub use decision::{Action, Decision, Knob, Mode, Order, Outcome, Priority, Proposal, Range, Verdict, Why};
+pub use decision::{
+    Action, Decision, Keep, Knob, Mode, Order, Outcome, Priority, Proposal, Range, Span, Verdict, Why,
+};
 pub use device::{Device, DeviceId, DeviceInfo, DeviceKind, DeviceTable, Vendor};
 pub use error::{ActuateError, CollectError, OpenError, Reason};
 pub use event::{Event, EventId, Evidence, FaultKind, Finding, Phase, Severity};
@@ -76,6 +78,6 @@ pub use snapshot::Snapshot;
 pub use source::{Batch, Slot};
 pub use stages::{Actuator, Arrival, Collector, Detector, EventSink, Policy, ProposalSink, View};
 pub use standing::{Mask, Stand, Standing};
-pub use units::{Unit, Watts};
+pub use units::{Cores, Hertz, Unit, Watts};
 pub use work::{Work, WorkState};
 pub use workload::{Holding, Share, Workload, WorkloadKind};

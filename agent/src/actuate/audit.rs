@@ -64,7 +64,7 @@ pub struct Audit {
     bytes_max: u64,
     lost: u64,
     /// The last verdict of each device that was no write, so that what repeats on every beat is said once.
-    quiet: BTreeMap<String, (Verdict, Option<Reason>)>,
+    quiet: BTreeMap<(String, Knob), (Verdict, Option<Reason>)>,
 }
 
 impl Audit {
@@ -93,27 +93,28 @@ impl Audit {
         evidence: Option<Evidence>,
     ) {
         let written = outcome.verdict == Verdict::Applied;
+        let name = (device.to_owned(), decision.action.knob());
         let state = (outcome.verdict, outcome.reason);
-        let repeats = !written && self.quiet.get(device) == Some(&state);
+        let repeats = !written && self.quiet.get(&name) == Some(&state);
         if outcome.verdict == Verdict::Advised || repeats {
             return;
         }
         if written {
-            self.quiet.remove(device);
+            self.quiet.remove(&name);
         } else {
-            self.quiet.insert(device.to_owned(), state);
+            self.quiet.insert(name, state);
         }
         self.write(&Entry {
             at_ms: outcome.at.wall_ms,
             device: device.to_owned(),
-            knob: Knob::PowerLimit,
+            knob: decision.action.knob(),
             decision: decision.id,
             action: decision.action.as_str().to_owned(),
             why: decision.why.as_str().to_owned(),
             evidence,
             before,
-            ordered: outcome.ordered.map(|value| value.0),
-            read_back: outcome.read_back.map(|value| value.0),
+            ordered: outcome.ordered,
+            read_back: outcome.read_back,
             verdict: outcome.verdict,
             reason: outcome.reason,
         });
@@ -178,4 +179,88 @@ pub fn read(directory: &Path) -> Vec<Entry> {
     let file = |name: String| fs::read_to_string(directory.join(name)).unwrap_or_default();
     let text = file(format!("{FILE}.1")) + "\n" + &file(FILE.to_owned());
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Action, DeviceInfo, DeviceKind, DeviceTable, Keep, Mode, Timestamp, Why};
+    use std::sync::Arc;
+
+    fn decision(id: u64) -> Decision {
+        let mut table = DeviceTable::default();
+        let device = table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, "GPU-a"))).unwrap();
+        let (at, action) = (Timestamp::default(), Action::Limit(Watts(300.0)));
+        let (why, keep, mode) = (Why::OverHigh, Keep::Safety, Mode::Enforce);
+        Decision { id, at, device, action, why, event: None, expires: None, keep, mode }
+    }
+
+    fn outcome(verdict: Verdict, reason: Option<Reason>) -> Outcome {
+        let at = Timestamp { mono_ns: 0, wall_ms: 1000 };
+        Outcome { decision: 1, at, verdict, reason, ordered: Some(300.0), read_back: Some(300.0) }
+    }
+
+    const EVIDENCE: Evidence =
+        Evidence { counted: Watts(4600.0), budget: Watts(4500.0), stage: PowerStage::High };
+
+    #[test]
+    fn an_order_is_told_with_reason_and_evidence_and_what_repeats_is_told_once() {
+        let home = tempfile::tempdir().unwrap();
+        let mut audit = Audit::new(home.path());
+        let failed = outcome(Verdict::Failed, Some(Reason::Denied));
+        for told in [outcome(Verdict::Applied, None), failed, failed, outcome(Verdict::Applied, None), failed]
+        {
+            audit.note("GPU-a", &decision(7), Some(700.0), &told, Some(EVIDENCE));
+        }
+        audit.note("GPU-a", &decision(8), None, &outcome(Verdict::Advised, None), None);
+        let lines = read(home.path());
+        let verdicts: Vec<_> = lines.iter().map(|line| line.verdict).collect();
+        assert_eq!(verdicts, [Verdict::Applied, Verdict::Failed, Verdict::Applied, Verdict::Failed]);
+        let first = &lines[0];
+        assert_eq!(
+            (first.decision, first.why.as_str(), first.evidence),
+            (7, "over high threshold", Some(EVIDENCE))
+        );
+        assert_eq!((first.before, first.ordered, first.read_back), (Some(700.0), Some(300.0), Some(300.0)));
+    }
+
+    #[test]
+    fn it_never_grows_past_two_files_and_keeps_the_newest() {
+        let home = tempfile::tempdir().unwrap();
+        let mut audit = Audit::bounded(home.path(), 4096);
+        for id in 0..200 {
+            audit.note("GPU-a", &decision(id), None, &outcome(Verdict::Applied, None), None);
+        }
+        let sizes: Vec<u64> =
+            fs::read_dir(home.path()).unwrap().map(|f| f.unwrap().metadata().unwrap().len()).collect();
+        assert!(sizes.len() == 2 && sizes.iter().all(|size| *size <= 4096), "{sizes:?}");
+        let lines = read(home.path());
+        assert_eq!(lines.last().unwrap().decision, 199);
+        assert!(lines.windows(2).all(|pair| pair[0].decision + 1 == pair[1].decision));
+        assert_eq!(audit.lost(), 0);
+        let mut next = Audit::bounded(home.path(), 4096);
+        next.note("GPU-a", &decision(200), None, &outcome(Verdict::Applied, None), None);
+        assert_eq!(read(home.path()).last().unwrap().decision, 200, "a next run goes on");
+    }
+
+    #[test]
+    fn a_full_disk_is_counted_and_the_log_goes_on_when_there_is_room() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join(FILE);
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        let mut audit = Audit::new(home.path());
+        audit.note("GPU-a", &decision(1), None, &outcome(Verdict::Applied, None), None);
+        assert_eq!(audit.lost(), 1);
+        fs::remove_file(&path).unwrap();
+        audit.note("GPU-a", &decision(2), None, &outcome(Verdict::Applied, None), None);
+        assert_eq!((audit.lost(), read(home.path()).len()), (1, 1));
+    }
+
+    #[test]
+    fn a_line_that_a_death_cut_off_costs_that_line_only() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join(FILE), "{\"at_ms\":12,\"dev").unwrap();
+        Audit::new(home.path()).note("GPU-a", &decision(3), None, &outcome(Verdict::Applied, None), None);
+        assert_eq!(read(home.path()).len(), 1);
+    }
 }

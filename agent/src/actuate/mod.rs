@@ -4,6 +4,7 @@ pub mod audit;
 pub mod journal;
 mod orders;
 mod orphan;
+mod reach;
 mod restore;
 mod thread;
 
@@ -11,11 +12,12 @@ use crate::rig::Hands;
 use audit::{Audit, Evidence};
 use journal::{JournalError, StateDirectory};
 use model::snapshot::Settled;
-use model::stages::Cap;
+use model::stages::{Caps, Reach};
 use model::{Batch, Decision, DeviceId, Frame, Metric, Mode, Outcome, Range, Reason, Timestamp, Watts, Why};
 use policy::guard::Guard;
 use policy::ledger::Ledger;
 use policy::reflex::{Footing, Reflex};
+use reach::Reaches;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -82,7 +84,9 @@ pub struct Report {
     /// What the reflex decided by itself since the last report, with number 0, and what became of it.
     pub taken: Vec<Settled>,
     /// Our caps in force.
-    pub caps: Vec<Cap>,
+    pub caps: Caps,
+    /// What devices can be made to do beside their power limit.
+    pub reaches: Vec<Reach>,
     /// Times the reflex braked since the start.
     pub brakes: u64,
     /// Why nothing can be enforced, if so.
@@ -104,6 +108,7 @@ impl Report {
         self.outcomes.drain(..self.outcomes.len().saturating_sub(OUTCOMES_MAX));
         self.taken.drain(..self.taken.len().saturating_sub(OUTCOMES_MAX));
         self.caps.clone_from(&newer.caps);
+        self.reaches.clone_from(&newer.reaches);
         (self.brakes, self.refused, self.attached) = (newer.brakes, newer.refused, newer.attached);
     }
 }
@@ -122,13 +127,16 @@ pub struct Keeper {
     report: Report,
     batches: Vec<Batch>,
     powers: Vec<(DeviceId, Watts)>,
-    /// Which of the actuators knows a device, by its key.
-    owners: BTreeMap<String, usize>,
-    /// When a device that could not be restored is tried again.
-    retries: BTreeMap<String, Timestamp>,
+    /// Which of the actuators turns a knob of a device, by its key.
+    owners: BTreeMap<restore::Name, usize>,
+    /// When a knob that could not be given back is tried again.
+    retries: BTreeMap<restore::Name, Timestamp>,
+    reaches: Reaches,
+    /// Knobs that a predecessor had turned to tune, to be given back.
+    stale: Vec<restore::Name>,
     audit: Audit,
-    /// Why a knob is where it is, by the device's key.
-    reasons: BTreeMap<String, Why>,
+    /// Why a knob is where it is.
+    reasons: BTreeMap<restore::Name, Why>,
     /// What it does by itself since no brief comes any more.
     orphan: Option<orphan::Orphan>,
 }
@@ -171,6 +179,8 @@ impl Keeper {
             powers: Vec::new(),
             owners: BTreeMap::new(),
             retries: BTreeMap::new(),
+            reaches: Reaches::default(),
+            stale: Vec::new(),
             orphan: None,
         };
         keeper.take_over();
@@ -198,6 +208,9 @@ impl Keeper {
         if self.briefed && self.state.reopen(self.busy(), now) {
             self.take_over();
         }
+        if self.busy() {
+            self.reaches.look(&mut self.hands.actuators, &self.brief.devices, now);
+        }
         self.mend(now);
         let pending = std::mem::take(&mut self.pending);
         let outcomes = self.settle(&pending, now);
@@ -219,6 +232,7 @@ impl Keeper {
         report.taken.clear();
         report.taken.append(&mut self.report.taken);
         self.ledger.caps(&mut report.caps);
+        report.reaches.clone_from(&self.reaches.list);
         report.brakes = self.report.brakes;
         report.attached = self.brief.attached;
         report.refused = self.refused().filter(|_| self.busy());

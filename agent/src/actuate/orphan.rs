@@ -1,9 +1,11 @@
 //! The keeper by itself: what it does when nobody briefs it any more, what it tells of its knobs, and giving all of them back.
+use super::restore::Name;
 use super::{Keeper, Known};
 use crate::guardian::wire::Given;
-use model::{Action, Decision, Knob, Mode, Outcome, Timestamp, Verdict, Watts, Why};
+use model::{Action, Decision, DeviceId, Keep, Knob, Mode, Outcome, Timestamp, Verdict, Watts, Why};
 use policy::fallback::{Holdable, limits};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// From the agent's death to the moment from which the reflex goes by the fallback budget: boards need a moment to follow
@@ -31,6 +33,19 @@ pub(super) struct Orphan {
     pause: Duration,
 }
 
+/// A board and the limit that it is to have.
+struct Target {
+    key: Arc<str>,
+    device: DeviceId,
+    enforced: Watts,
+    limit: Watts,
+}
+
+fn decision(device: DeviceId, limit: Watts, why: Why, at: Timestamp) -> Decision {
+    let (action, keep, mode) = (Action::Limit(limit), Keep::Safety, Mode::Enforce);
+    Decision { id: 0, at, device, action, why, event: None, expires: None, keep, mode }
+}
+
 /// One knob of ours, for people and programs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -46,6 +61,8 @@ pub struct Row {
     pub enforced: Option<f64>,
     /// When it was set.
     pub since: Option<Timestamp>,
+    /// What becomes of it when its keeper goes.
+    pub keep: Option<Keep>,
     /// Why it was set; none where a predecessor did it.
     pub why: Option<Why>,
 }
@@ -89,52 +106,90 @@ impl Keeper {
         self.orphan = Some(orphan);
     }
 
-    /// Tightens what is in force until it fits in the budget; says whether anything had to be. What one board refuses, the
-    /// others pay for.
+    /// Tightens what is in force until it fits in the budget, then gives back what only tuned; says whether anything had to
+    /// be tightened. What one board refuses, the others pay for.
     fn fall_back(&mut self, budget: Watts, now: Timestamp) -> bool {
         let known = self.brief.devices.clone();
-        let mut stubborn: Vec<bool> = vec![false; known.len()];
-        let mut acted = false;
+        let mut stubborn = vec![false; known.len()];
+        let (mut acted, mut sound, mut targets) = (false, true, Vec::new());
         for _ in 0..2 {
-            let decisions = self.fallback_decisions(&known, &stubborn, budget, now);
+            targets = self.targets(&known, &stubborn, budget);
+            let tighter = targets.iter().filter(|target| target.limit < target.enforced);
+            let decisions: Vec<Decision> =
+                tighter.map(|target| decision(target.device, target.limit, Why::Fallback, now)).collect();
             if decisions.is_empty() {
                 break;
             }
             acted = true;
             let outcomes = self.settle(&decisions, now);
-            let refused =
+            let failed =
                 |outcome: &Outcome| !matches!(outcome.verdict, Verdict::Applied | Verdict::Unchanged);
-            for (decision, _) in decisions.iter().zip(&outcomes).filter(|(_, outcome)| refused(outcome)) {
+            for (decision, _) in decisions.iter().zip(&outcomes).filter(|(_, outcome)| failed(outcome)) {
                 let of = known.iter().position(|known| known.device == decision.device);
                 of.into_iter().for_each(|of| stubborn[of] = true);
             }
-            let all = !outcomes.iter().any(refused);
+            sound = !outcomes.iter().any(failed);
             self.note(decisions, &outcomes);
-            if all {
+            if sound {
                 break;
             }
+        }
+        if sound {
+            self.end_tuning(&targets, now);
         }
         acted
     }
 
-    fn fallback_decisions(
-        &mut self,
-        known: &[Known],
-        stubborn: &[bool],
-        budget: Watts,
-        now: Timestamp,
-    ) -> Vec<Decision> {
+    /// Gives back what only tuned: a clock or a quota whole, a power limit as far as the budget allows.
+    fn end_tuning(&mut self, targets: &[Target], now: Timestamp) {
+        let tuning =
+            |entry: &policy::ledger::Entry| entry.written.is_some_and(|written| written.keep == Keep::Tuning);
+        let names: Vec<(Name, f64)> = self
+            .ledger
+            .iter()
+            .filter(|(_, _, entry)| tuning(entry))
+            .map(|(key, knob, entry)| ((key.to_owned(), knob), entry.original))
+            .collect();
+        for (name, original) in names {
+            let of = |target: &&Target| name.1 == Knob::PowerLimit && *target.key == *name.0;
+            match targets.iter().find(of) {
+                Some(target) if target.limit.0 < original => {
+                    let decisions = vec![decision(target.device, target.limit, Why::Stop, now)];
+                    let outcomes = self.settle(&decisions, now);
+                    self.note(decisions, &outcomes);
+                }
+                _ => {
+                    // What cannot be given back stays in the journal.
+                    let _ = self.give_back(&name, now);
+                }
+            }
+        }
+    }
+
+    /// The limit of every board that can be held, so that all of them fit in the budget. A power limit that only tunes counts
+    /// as if it were given back.
+    fn targets(&mut self, known: &[Known], stubborn: &[bool], budget: Watts) -> Vec<Target> {
         let margin = self.brief.terms.margin.max(1.0);
         let mut room = budget - self.brief.footing.rest;
-        let mut holdable = Vec::new();
+        let (mut boards, mut targets) = (Vec::new(), Vec::new());
         for (known, stubborn) in known.iter().zip(stubborn) {
-            let enforced = self.enforced(&known.key);
+            let enforced = self.enforced(&known.key, Knob::PowerLimit).map(Watts);
             match known.range {
                 Some(range) if !stubborn => {
-                    holdable.push((
-                        known.device,
-                        Holdable { floor: range.min(), limit: enforced.unwrap_or(range.max()) },
-                    ));
+                    let enforced = enforced.unwrap_or(range.max());
+                    let entry = self.ledger.get(&known.key, Knob::PowerLimit);
+                    let tunes = |written: policy::ledger::Written| written.keep == Keep::Tuning;
+                    let freed = entry
+                        .filter(|entry| entry.written.is_some_and(tunes))
+                        .map(|entry| Watts(entry.original));
+                    let limit = freed.unwrap_or(enforced).max(enforced);
+                    boards.push(Holdable { floor: range.min(), limit });
+                    targets.push(Target {
+                        key: Arc::clone(&known.key),
+                        device: known.device,
+                        enforced,
+                        limit,
+                    });
                 }
                 // Nothing can be done about it, so it counts at its worst.
                 range => {
@@ -146,25 +201,13 @@ impl Keeper {
                 }
             }
         }
-        let boards: Vec<Holdable> = holdable.iter().map(|(_, board)| *board).collect();
         let new = limits(room * margin.recip(), &boards);
-        let tighter = holdable.iter().zip(new).filter(|((_, board), limit)| *limit < board.limit);
-        tighter
+        for ((target, board), new) in targets.iter_mut().zip(boards).zip(new) {
             // Whole watts: what a driver rounds up would not fit any more.
-            .map(|((device, board), limit)| {
-                (*device, Watts(limit.0.floor()).max(board.floor).min(board.limit))
-            })
-            .map(|(device, limit)| Decision {
-                id: 0,
-                at: now,
-                device,
-                action: Action::Limit(limit),
-                why: Why::Fallback,
-                event: None,
-                expires: None,
-                mode: Mode::Enforce,
-            })
-            .collect()
+            let whole = Watts(new.0.floor()).max(board.floor).min(board.limit);
+            target.limit = if new < board.limit { whole } else { new };
+        }
+        targets
     }
 
     /// Takes over from another agent: its handles of devices, and nothing of what was under way for the one before.
@@ -175,12 +218,12 @@ impl Keeper {
         self.report.brakes = 0;
         self.reflex = policy::reflex::Reflex::default();
         self.retries.clear();
-        let keys: Vec<String> = self.ledger.iter().map(|(key, _)| key.to_owned()).collect();
-        for key in keys {
+        let names: Vec<Name> = self.ledger.iter().map(|(key, knob, _)| (key.to_owned(), knob)).collect();
+        for (key, knob) in names {
             match devices.iter().find(|known| *known.key == *key) {
                 Some(known) => self.ledger.meet(&key, known.device),
                 // Its handle would be somebody else's; it is adopted when it is seen again.
-                None => self.ledger.doubt(&key),
+                None => self.ledger.doubt(&key, knob),
             }
         }
     }
@@ -190,26 +233,28 @@ impl Keeper {
         self.orphan = None;
         self.brief.mode = Mode::Advise;
         self.pending.clear();
-        let keys: Vec<(String, Watts)> =
-            self.ledger.iter().map(|(key, entry)| (key.to_owned(), entry.original)).collect();
-        let give = |(device, original): (String, Watts)| {
-            let read_back = self.give_back(&device, now).map(|limit| limit.0);
-            Given { device, knob: Knob::PowerLimit, original: original.0, read_back }
+        let names: Vec<(Name, f64)> =
+            self.ledger.iter().map(|(key, knob, entry)| ((key.to_owned(), knob), entry.original)).collect();
+        let give = |(name, original): (Name, f64)| {
+            let read_back = self.give_back(&name, now);
+            Given { device: name.0, knob: name.1, original, read_back }
         };
-        keys.into_iter().map(give).collect()
+        names.into_iter().map(give).collect()
     }
 
     /// Every knob of ours.
     pub fn rows(&mut self) -> Vec<Row> {
-        let entries: Vec<_> = self.ledger.iter().map(|(key, entry)| (key.to_owned(), *entry)).collect();
-        let row = |(device, entry): (String, policy::ledger::Entry)| Row {
-            knob: Knob::PowerLimit,
-            original: entry.original.0,
-            set: entry.written.map(|written| written.limit.0),
-            enforced: self.enforced(&device).map(|limit| limit.0),
+        let entries: Vec<_> =
+            self.ledger.iter().map(|(key, knob, entry)| ((key.to_owned(), knob), *entry)).collect();
+        let row = |(name, entry): (Name, policy::ledger::Entry)| Row {
+            original: entry.original,
+            set: entry.written.map(|written| written.limit),
+            enforced: self.enforced(&name.0, name.1),
             since: entry.written.map(|written| written.since),
-            why: self.reasons.get(&device).copied(),
-            device,
+            keep: entry.written.map(|written| written.keep),
+            why: self.reasons.get(&name).copied(),
+            device: name.0,
+            knob: name.1,
         };
         entries.into_iter().map(row).collect()
     }

@@ -46,18 +46,18 @@ impl Released {
     /// A line a knob.
     pub fn text(&self) -> String {
         let line = |given: &Given| {
-            let unit = given.knob.unit();
-            let (value, what) = (given.original, given.knob.as_str());
+            let (value, what) = (given.knob.say(given.original), given.knob.as_str());
             match given.read_back {
-                Ok(now) if now + 1.0 < given.original => {
+                Ok(now) if now + given.knob.slack() < given.original => {
                     format!(
-                        "{}: {what} {value:.0} {unit} is back; somebody else holds it at {now:.0} {unit}\n",
-                        given.device
+                        "{}: {what} {value} is back; somebody else holds it at {}\n",
+                        given.device,
+                        given.knob.say(now)
                     )
                 }
-                Ok(_) => format!("{}: {what} {value:.0} {unit} is back\n", given.device),
+                Ok(_) => format!("{}: {what} {value} is back\n", given.device),
                 Err(reason) => {
-                    format!("{}: {what} {value:.0} {unit} is NOT back: {}\n", given.device, reason.as_str())
+                    format!("{}: {what} {value} is NOT back: {}\n", given.device, reason.as_str())
                 }
             }
         };

@@ -4,7 +4,7 @@ use crate::actuate::{Brief, Keeper, Known, Report, Terms};
 use crate::rig::Hands;
 use model::{
     Action, ActuateError, Actuator, Batch, CollectError, Collector, Decision, DeviceId, DeviceInfo,
-    DeviceKind, DeviceTable, Metric, Mode, Order, Range, Reason, Timestamp, Watts, Why,
+    DeviceKind, DeviceTable, Keep, Knob, Metric, Mode, Order, Range, Reason, Timestamp, Watts, Why,
 };
 use policy::reflex::Footing;
 use std::collections::BTreeMap;
@@ -57,11 +57,13 @@ impl Actuator for Fake {
         "fake"
     }
 
-    fn enforced(&mut self, key: &str) -> Result<Watts, ActuateError> {
-        Ok(Watts(self.0.lock().unwrap().enforced(key)))
+    fn enforced(&mut self, key: &str, knob: Knob) -> Result<f64, ActuateError> {
+        knob.only(Knob::PowerLimit, key)?;
+        Ok(self.0.lock().unwrap().enforced(key))
     }
 
-    fn apply(&mut self, order: &Order) -> Result<Watts, ActuateError> {
+    fn apply(&mut self, order: &Order) -> Result<f64, ActuateError> {
+        order.knob().only(Knob::PowerLimit, order.key())?;
         let mut world = self.0.lock().unwrap();
         let key = order.key().to_owned();
         if world.broken.contains(&key) {
@@ -71,13 +73,13 @@ impl Actuator for Fake {
         assert!(journal.contains(&key), "{key} is written to before its original is on disk");
         let death = world.death();
         if death != Some(false) {
-            world.limits.insert(key.clone(), order.limit().0);
-            world.writes.push((key.clone(), order.limit().0));
+            world.limits.insert(key.clone(), order.value());
+            world.writes.push((key.clone(), order.value()));
         }
         let enforced = world.enforced(&key);
         drop(world);
         assert!(death.is_none(), "the process dies here");
-        Ok(Watts(enforced))
+        Ok(enforced)
     }
 }
 
@@ -159,7 +161,17 @@ impl Node {
 
     pub(super) fn decision(&self, board: usize, action: Action, why: Why) -> Decision {
         let (device, mode): (DeviceId, Mode) = (self.devices[board].device, self.mode);
-        Decision { id: 1, at: at(0.0), device, action, why, event: None, expires: None, mode }
+        Decision {
+            id: 1,
+            at: at(0.0),
+            device,
+            action,
+            why,
+            event: None,
+            expires: None,
+            keep: Keep::Safety,
+            mode,
+        }
     }
 
     pub(super) fn limit(&self, board: usize, watts: f64) -> Decision {
@@ -172,7 +184,7 @@ impl Node {
 
     pub(super) fn journalled(&self) -> Vec<(String, f64)> {
         let journal = Journal::open(self.home.path()).unwrap();
-        journal.originals().map(|(key, original)| (key.to_owned(), original.0)).collect()
+        journal.originals().map(|(key, _, original)| (key.to_owned(), original.value)).collect()
     }
 }
 
