@@ -1,13 +1,13 @@
 //! The guardian as a process: agent, guardian and both are killed in every order over the fake NVML, and what was promised holds.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot be set up has failed")]
 use agent::clock::MachineClock;
-use agent::guardian::wire::{Answer, Ask, Status, ask};
+use agent::guardian::wire::Status;
 use fake_nvml::Control;
 use model::Clock as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
-use tests::{Agent, binary, eventually, eventually_within, fake_library};
+use tests::{Agent, binary, eventually, eventually_within, fake_library, kill};
 
 /// What the issue promises for the fallback after a death that the kernel tells of.
 const FALLBACK_WITHIN: Duration = Duration::from_secs(1);
@@ -78,10 +78,7 @@ impl Bench {
     }
 
     fn status(&self) -> Option<Box<Status>> {
-        match ask(&self.state, &Ask::Status, Duration::from_secs(5)) {
-            Ok(Some(Answer::Status(status))) => Some(status),
-            _ => None,
-        }
+        tests::guardian(&self.state)
     }
 
     /// The guardian's process while it has an agent of this process number.
@@ -114,12 +111,6 @@ impl Drop for Bench {
             kill(status.guardian.pid);
         }
     }
-}
-
-fn kill(pid: u32) {
-    let pid = i32::try_from(pid).unwrap();
-    // SAFETY: kill takes plain numbers; the process was named by our own guardian's socket.
-    unsafe { libc::kill(pid, libc::SIGKILL) };
 }
 
 fn kill_agent(agent: &mut Agent) {
@@ -327,4 +318,36 @@ fn an_agent_that_is_frozen_counts_as_dead_and_is_taken_back_when_it_thaws() {
     assert_eq!(bench.guardian_of(&agent), guardian);
     agent.signal(libc::SIGTERM);
     eventually("everything is given back and the guardian ends", || bench.released());
+}
+
+#[test]
+#[ignore = "measures; run it alone: cargo test -p tests --test guardian -- --ignored --nocapture"]
+fn measure_the_fallback_after_a_kill() {
+    let mut seconds = Vec::new();
+    for _ in 0..20 {
+        let bench = Bench::new("idle");
+        let mut agent = bench.agent(&CALM);
+        let guardian = bench.guardian_of(&agent);
+        eventually("a beat is over", || {
+            agent.metric("wattkeeper_agent_beats_total", &[]).unwrap_or(0.0) >= 3.0
+        });
+        let (of_agent, of_guardian) = (resident(agent.pid()), resident(guardian));
+        agent.signal(libc::SIGKILL);
+        seconds.push(bench.seconds_until_within(5000.0));
+        println!("{:.4} s, agent {of_agent} KiB, guardian {of_guardian} KiB", seconds.last().unwrap());
+        agent.wait(Duration::from_secs(2));
+    }
+    seconds.sort_by(f64::total_cmp);
+    println!(
+        "fallback after kill -9: median {:.4} s, highest {:.4} s of {}",
+        seconds[10],
+        seconds[19],
+        seconds.len()
+    );
+}
+
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

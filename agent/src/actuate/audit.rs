@@ -83,14 +83,14 @@ impl Audit {
         self.lost
     }
 
-    /// Notes what became of a decision about a device. Advice is none of its business.
+    /// Notes what became of a decision about a device, with the position before it and what the beat knew. Advice is none of
+    /// its business.
     pub fn note(
         &mut self,
         device: &str,
         decision: &Decision,
-        before: Option<f64>,
         outcome: &Outcome,
-        evidence: Option<Evidence>,
+        (before, evidence): (Option<f64>, Option<Evidence>),
     ) {
         let written = outcome.verdict == Verdict::Applied;
         let name = (device.to_owned(), decision.action.knob());
@@ -210,9 +210,9 @@ mod tests {
         let failed = outcome(Verdict::Failed, Some(Reason::Denied));
         for told in [outcome(Verdict::Applied, None), failed, failed, outcome(Verdict::Applied, None), failed]
         {
-            audit.note("GPU-a", &decision(7), Some(700.0), &told, Some(EVIDENCE));
+            audit.note("GPU-a", &decision(7), &told, (Some(700.0), Some(EVIDENCE)));
         }
-        audit.note("GPU-a", &decision(8), None, &outcome(Verdict::Advised, None), None);
+        audit.note("GPU-a", &decision(8), &outcome(Verdict::Advised, (None, None)), None);
         let lines = read(home.path());
         let verdicts: Vec<_> = lines.iter().map(|line| line.verdict).collect();
         assert_eq!(verdicts, [Verdict::Applied, Verdict::Failed, Verdict::Applied, Verdict::Failed]);
@@ -229,7 +229,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let mut audit = Audit::bounded(home.path(), 4096);
         for id in 0..200 {
-            audit.note("GPU-a", &decision(id), None, &outcome(Verdict::Applied, None), None);
+            audit.note("GPU-a", &decision(id), &outcome(Verdict::Applied, (None, None)), None);
         }
         let sizes: Vec<u64> =
             fs::read_dir(home.path()).unwrap().map(|f| f.unwrap().metadata().unwrap().len()).collect();
@@ -239,7 +239,7 @@ mod tests {
         assert!(lines.windows(2).all(|pair| pair[0].decision + 1 == pair[1].decision));
         assert_eq!(audit.lost(), 0);
         let mut next = Audit::bounded(home.path(), 4096);
-        next.note("GPU-a", &decision(200), None, &outcome(Verdict::Applied, None), None);
+        next.note("GPU-a", &decision(200), &outcome(Verdict::Applied, (None, None)), None);
         assert_eq!(read(home.path()).last().unwrap().decision, 200, "a next run goes on");
     }
 
@@ -249,10 +249,10 @@ mod tests {
         let path = home.path().join(FILE);
         std::os::unix::fs::symlink("/dev/full", &path).unwrap();
         let mut audit = Audit::new(home.path());
-        audit.note("GPU-a", &decision(1), None, &outcome(Verdict::Applied, None), None);
+        audit.note("GPU-a", &decision(1), &outcome(Verdict::Applied, (None, None)), None);
         assert_eq!(audit.lost(), 1);
         fs::remove_file(&path).unwrap();
-        audit.note("GPU-a", &decision(2), None, &outcome(Verdict::Applied, None), None);
+        audit.note("GPU-a", &decision(2), &outcome(Verdict::Applied, (None, None)), None);
         assert_eq!((audit.lost(), read(home.path()).len()), (1, 1));
     }
 

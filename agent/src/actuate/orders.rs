@@ -58,7 +58,7 @@ impl Keeper {
         let known = self.brief.devices.iter().find(|known| known.device == plan.decision.device);
         if let (Some(known), Ok(_)) = (known, self.state.journal()) {
             let before = plan.order.as_ref().ok().and_then(|(_, before)| *before);
-            self.audit.note(&known.key, plan.decision, before, outcome, self.brief.evidence);
+            self.audit.note(&known.key, plan.decision, outcome, (before, self.brief.evidence));
         }
     }
 

@@ -236,7 +236,7 @@ impl Link {
         let hello = Hello { protocol: PROTOCOL, version, pid, beat_s: self.beat.as_secs_f64() };
         wire::send(&stream, &Ask::Hello(hello))?;
         let mut lines = Lines::of(&stream)?;
-        match lines.next()? {
+        match lines.receive()? {
             Some(Answer::Welcome(guardian)) if guardian.version == env!("CARGO_PKG_VERSION") => {
                 tracing::info!(pid = guardian.pid, "attached to the guardian");
                 stream.set_read_timeout(None)?;
@@ -334,7 +334,7 @@ fn longer(backoff: &mut Duration) -> Duration {
 
 /// Takes reports until the connection is over.
 fn hear(shared: &Shared, mut lines: Lines) {
-    while let Ok(Some(answer)) = lines.next() {
+    while let Ok(Some(answer)) = lines.receive() {
         let mut mailbox = shared.lock();
         match answer {
             Answer::Report(mut report) => mailbox.report.absorb(&mut report),

@@ -30,6 +30,8 @@ pub use release::{RESTORE_PATIENCE, Released, release, relieve};
 const LOCK: &str = "guardian.lock";
 /// Connections at once: one agent, and a few who ask.
 const CONNECTIONS_MAX: usize = 8;
+/// How long nobody is let in when the system cannot.
+const RETRY: Duration = Duration::from_millis(100);
 /// How long a guardian whose agent died before it said hello waits for another one.
 const ABANDONED: Duration = Duration::from_secs(2);
 /// How long an agent that is attached may take to stop once both are told to.
@@ -68,11 +70,14 @@ pub fn guard(config: &Config, spawned: bool) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Waits for the end: asked for, or because the keeper has died, which a new process mends better than this one.
+/// Waits for the end: asked for, because a release is complete after all, or because the keeper has died, which a new process mends better than this one.
 fn wait(desk: &Desk, ended: &Receiver<()>) {
     while ended.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
         if desk.keeper().is_dead() {
             tracing::error!("the keeper has died; caps stay, and the next guardian takes them over");
+            return;
+        }
+        if desk.is_done() {
             return;
         }
     }
@@ -111,7 +116,12 @@ fn serve(desk: &Arc<Desk>, listener: UnixListener) -> std::io::Result<()> {
     let desk = Arc::clone(desk);
     let open = Arc::new(AtomicUsize::new(0));
     let accept = move || {
-        for stream in listener.incoming().flatten() {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else {
+                // Out of descriptors: others close some.
+                crate::clock::wait_until(MachineClock.now().after(RETRY).mono_ns);
+                continue;
+            };
             if open.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS_MAX {
                 open.fetch_sub(1, Ordering::Relaxed);
                 continue;

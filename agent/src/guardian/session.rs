@@ -34,6 +34,8 @@ pub struct Desk {
     keeper: KeeperThread,
     attached: Mutex<Option<Attached>>,
     last: AtomicU64,
+    /// Whether everything was to be given back, and some of it could not be yet.
+    released: AtomicBool,
     /// How the guardian ends, once it does: with originals given back, or with caps held.
     end: std::sync::mpsc::SyncSender<()>,
 }
@@ -41,7 +43,13 @@ pub struct Desk {
 impl Desk {
     /// A desk at which nobody has been. `end` is told when the guardian is to end.
     pub fn new(keeper: KeeperThread, end: std::sync::mpsc::SyncSender<()>) -> Self {
-        Self { keeper, attached: Mutex::new(None), last: AtomicU64::new(0), end }
+        Self {
+            keeper,
+            attached: Mutex::new(None),
+            last: AtomicU64::new(0),
+            released: AtomicBool::new(false),
+            end,
+        }
     }
 
     /// The keeper.
@@ -57,6 +65,12 @@ impl Desk {
     /// Whether an agent is attached now.
     pub fn is_attached(&self) -> bool {
         self.lock().is_some()
+    }
+
+    /// Whether everything was to be given back and now is.
+    pub fn is_done(&self) -> bool {
+        self.released.load(Ordering::Relaxed)
+            && self.keeper.answer(|keeper, _| keeper.is_clear(), KEEPER_PATIENCE) == Some(true)
     }
 
     /// Takes note that a process has died: if it is the agent that is attached, its session ends at once.
@@ -93,7 +107,7 @@ fn converse(desk: &Arc<Desk>, stream: &UnixStream) -> io::Result<()> {
     stream.set_write_timeout(Some(WRITE_PATIENCE))?;
     stream.set_read_timeout(Some(HELLO_PATIENCE))?;
     let mut lines = Lines::of(stream)?;
-    match lines.next()? {
+    match lines.receive()? {
         Some(Ask::Hello(hello)) => attach(desk, stream, lines, hello),
         Some(Ask::Status) => wire::send(stream, &status(desk)),
         Some(Ask::Release) => release(desk, stream),
@@ -142,6 +156,8 @@ fn release(desk: &Desk, stream: &UnixStream) -> io::Result<()> {
     let sent = wire::send(stream, &Answer::Released(given));
     if all {
         desk.finish();
+    } else {
+        desk.released.store(true, Ordering::Relaxed);
     }
     sent
 }
@@ -170,6 +186,7 @@ fn attach(desk: &Arc<Desk>, stream: &UnixStream, mut lines: Lines, hello: Hello)
             return wire::send(stream, &busy(&other.hello));
         }
         let number = desk.last.fetch_add(1, Ordering::Relaxed) + 1;
+        desk.released.store(false, Ordering::Relaxed);
         tracing::info!(pid = hello.pid, version = hello.version, "an agent is attached");
         *attached = Some(Attached { number, hello, stream: stream.try_clone()? });
         number
@@ -204,7 +221,7 @@ impl Session<'_> {
 
     fn hear(&self, lines: &mut Lines) -> io::Result<Option<bool>> {
         loop {
-            match lines.next()? {
+            match lines.receive()? {
                 Some(Ask::Brief(mut brief)) => {
                     brief.attached = self.number;
                     self.desk.keeper.brief(&mut brief);

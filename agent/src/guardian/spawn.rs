@@ -38,7 +38,7 @@ impl Spawner {
             return Ok(());
         }
         let mut command = Command::new(program()?);
-        command.args(&self.arguments).env_remove("WATTKEEPER_CONFIG").process_group(0);
+        command.arg0("wattkeeper").args(&self.arguments).env_remove("WATTKEEPER_CONFIG").process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::null());
         let child = command.spawn()?;
         tracing::info!(pid = child.id(), socket = %wire::socket(&self.directory).display(), "a guardian is started");
@@ -61,6 +61,6 @@ impl Spawner {
 
 /// This program: the very file that runs, even where an update has put another one in its place.
 fn program() -> io::Result<PathBuf> {
-    let own = PathBuf::from("/proc/self/exe");
-    if own.exists() { Ok(own) } else { std::env::current_exe() }
+    let path = std::env::current_exe()?;
+    Ok(if path.exists() { path } else { PathBuf::from("/proc/self/exe") })
 }

@@ -153,7 +153,7 @@ impl Lines {
     ///
     /// # Errors
     /// When there is none in time, it is too long, or it is no line of this protocol.
-    pub fn next<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+    pub fn receive<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
         self.line.clear();
         let mut bounded = self.reader.by_ref().take(LINE_MAX);
         if bounded.read_until(b'\n', &mut self.line)? == 0 {
@@ -174,7 +174,7 @@ pub fn ask(directory: &Path, what: &Ask, patience: Duration) -> io::Result<Optio
     let Some(stream) = connect(directory)? else { return Ok(None) };
     stream.set_read_timeout(Some(patience))?;
     send(&stream, what)?;
-    Lines::of(&stream)?.next()
+    Lines::of(&stream)?.receive()
 }
 
 /// Connects to the guardian of a state directory; `None` where none listens.
@@ -209,30 +209,30 @@ mod tests {
     fn a_line_arrives_as_it_was_sent_and_an_end_is_seen() {
         let (ours, mut lines) = pair();
         send(&ours, &Ask::Stop { hold: true }).unwrap();
-        assert!(matches!(lines.next().unwrap(), Some(Ask::Stop { hold: true })));
+        assert!(matches!(lines.receive().unwrap(), Some(Ask::Stop { hold: true })));
         drop(ours);
-        assert!(lines.next::<Ask>().unwrap().is_none());
+        assert!(lines.receive::<Ask>().unwrap().is_none());
     }
 
     #[test]
     fn nonsense_half_a_line_and_silence_are_errors() {
         let (mut ours, mut lines) = pair();
         ours.write_all(b"{\"brief\":{}}\n").unwrap();
-        assert!(lines.next::<Ask>().is_err());
+        assert!(lines.receive::<Ask>().is_err());
         ours.write_all(b"\"relea").unwrap();
-        assert_eq!(lines.next::<Ask>().unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(lines.receive::<Ask>().unwrap_err().kind(), ErrorKind::WouldBlock);
         drop(ours);
         let (mut ours, mut lines) = pair();
         ours.write_all(b"\"release\"").unwrap();
         drop(ours);
-        assert_eq!(lines.next::<Ask>().unwrap_err().kind(), ErrorKind::InvalidData);
+        assert_eq!(lines.receive::<Ask>().unwrap_err().kind(), ErrorKind::InvalidData);
     }
 
     #[test]
     fn a_line_without_an_end_is_not_read_for_ever() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let flood = std::thread::spawn(move || (&ours).write_all(&vec![b' '; LINE_MAX as usize + 1]));
-        assert_eq!(Lines::of(&theirs).unwrap().next::<Ask>().unwrap_err().kind(), ErrorKind::InvalidData);
+        assert_eq!(Lines::of(&theirs).unwrap().receive::<Ask>().unwrap_err().kind(), ErrorKind::InvalidData);
         drop(theirs);
         let _ = flood.join().unwrap();
     }

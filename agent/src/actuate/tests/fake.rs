@@ -111,6 +111,11 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn new() -> Self {
+        Self::of(ORIGINALS.len())
+    }
+
+    /// A node of so many boards.
+    pub(super) fn of(boards: usize) -> Self {
         let home = tempfile::tempdir().unwrap();
         let mut table = DeviceTable::default();
         let known = |n: usize| Known {
@@ -118,8 +123,9 @@ impl Node {
             key: key(n).into(),
             range: Range::new(Watts(200.0), Watts(700.0), Watts(700.0)),
         };
-        let devices = (0..ORIGINALS.len()).map(known).collect();
-        let limits = ORIGINALS.iter().enumerate().map(|(n, limit)| (key(n), *limit)).collect();
+        let devices = (0..boards).map(known).collect();
+        let limits = ORIGINALS.iter().cycle().take(boards).enumerate();
+        let limits = limits.map(|(n, limit)| (key(n), *limit)).collect();
         let world = World { limits, journal: home.path().join("limits.journal"), ..World::default() };
         let world = Arc::new(Mutex::new(world));
         Self { home, world, devices, budget: Some(20_000.0), fallback: None, mode: Mode::Enforce }

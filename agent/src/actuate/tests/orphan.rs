@@ -1,7 +1,8 @@
 //! Tests of a keeper whose agent is gone: it tightens to the fallback, never loosens, gives back what only tuned.
 use super::fake::{Node, ORIGINALS, at, key};
 use crate::actuate::{Keeper, Report};
-use model::{Action, DeviceInfo, DeviceKind, DeviceTable, Keep, Verdict, Why};
+use crate::clock::MachineClock;
+use model::{Action, Clock as _, DeviceInfo, DeviceKind, DeviceTable, Keep, Verdict, Why};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -210,4 +211,27 @@ fn every_order_and_every_return_is_in_the_audit_log() {
     assert_eq!(releases.count(), 4);
     assert!(lines.iter().all(|line| line.verdict == Verdict::Applied));
     assert_eq!(keeper.audit_lost(), 0);
+}
+
+#[test]
+#[ignore = "measures; run it alone: cargo test -p agent --lib reaction -- --ignored --nocapture"]
+fn measure_the_reaction_from_a_reading_over_the_budget_to_the_last_write() {
+    let mut milliseconds = Vec::new();
+    for _ in 0..50 {
+        let node = Node { budget: Some(3000.0), ..Node::of(8) };
+        let mut keeper = node.keeper();
+        node.act(&mut keeper, vec![], at(1.0));
+        for board in 0..8 {
+            node.world.lock().unwrap().powers.insert(key(board), 600.0);
+        }
+        let begun = MachineClock.now();
+        keeper.tick(at(1.1));
+        milliseconds.push(MachineClock.now().seconds_since(begun) * 1e3);
+        assert_eq!(node.limits(), [200.0; 8]);
+    }
+    milliseconds.sort_by(f64::total_cmp);
+    println!(
+        "reading to last write, 8 boards, journal synced: median {:.2} ms, highest {:.2} ms",
+        milliseconds[25], milliseconds[49]
+    );
 }
