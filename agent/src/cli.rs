@@ -110,6 +110,8 @@ pub enum DemoProfile {
 pub enum Scenario {
     /// Load, a fault, a power squeeze and recovery
     Day,
+    /// A budget that shrinks under full load and grows again, with what each cap costs (eight H100s)
+    Squeeze,
     /// Driver calls that do not return, while every other device goes on
     Hang,
 }

@@ -1,12 +1,13 @@
 //! The whole contract on one screen: four stages, what each is given, and what it gives back.
 use crate::calls::Calls;
 use crate::clock::Timestamp;
-use crate::decision::{Keep, Knob, Mode, Order, Outcome, Priority, Proposal, Span};
+use crate::decision::{Mode, Outcome, Priority, Proposal};
 use crate::device::DeviceId;
 use crate::error::{ActuateError, CollectError, Reason};
 use crate::event::{Event, Finding};
 use crate::frame::Frame;
 use crate::history::History;
+use crate::knob::{Keep, Knob, Order, Span};
 use crate::snapshot::PowerState;
 use crate::source::Batch;
 use crate::standing::Standing;
