@@ -221,7 +221,7 @@ impl Beat {
     /// Takes over what may change while the agent runs: the power section.
     pub fn reconfigure(&mut self, config: &Config) {
         self.priorities = Priorities::new(&config.power);
-        self.govern.reconfigure(&config.power);
+        self.govern.reconfigure(config);
     }
 }
 

@@ -75,6 +75,13 @@ pub enum Command {
     Energy(Energy),
     /// Checks what each source needs on this host and says what to grant; exit code 0 nothing, 1 something is lost
     Doctor(Doctor),
+    /// Gives back every limit that wattkeeper has set; exit code 0 all is back, 1 something is not
+    Release,
+    /// Shows the power budget, what is capped and why, the journal of original limits, and the guardian
+    Power(Power),
+    /// Owns the limits while they are enforced and outlives the agent; `run` starts it where none runs
+    #[command(hide = true)]
+    Guardian(Guardian),
     /// Runs detectors and baselines over labelled data sets, or over faults of the simulator; exit code 0, or 1 when a machine could not be
     /// read
     Evaluate(Evaluate),
@@ -211,6 +218,25 @@ pub struct Doctor {
     /// How long sources may take to open and to be read once, in seconds, 1 to 600
     #[arg(long, default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=600))]
     pub patience: u64,
+}
+
+/// Flags of `power`.
+#[derive(Debug, Clone, Args)]
+pub struct Power {
+    /// JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// The agent to ask: http://HOST:PORT or unix:PATH; by default key `socket`, then key `listen`
+    #[arg(long, value_name = "URL")]
+    pub attach: Option<String>,
+}
+
+/// Flags of `guardian`.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Guardian {
+    /// An agent has started it and holds the other end of standard input, whose end is the agent's
+    #[arg(long)]
+    pub spawned: bool,
 }
 
 /// Flags of `evaluate`.

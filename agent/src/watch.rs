@@ -5,6 +5,9 @@ use model::stages::{Detector, EventSink, Fit, Fitted};
 use model::{Event, Frame, History, Incident, Standing, Timestamp};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+/// A detector that looks on.
+type Installed = Box<dyn Detector>;
+
 /// Fits that wait or run at once, over all detectors; one more is asked for again on a later beat.
 const FITS_MAX: usize = 16;
 
@@ -23,7 +26,7 @@ enum Fitter {
 /// Detectors and what they have found.
 pub struct Watch {
     phases: Phases,
-    detectors: Vec<Box<dyn Detector>>,
+    detectors: Vec<Installed>,
     /// Whether a fit of each detector is under way.
     busy: Vec<bool>,
     sink: EventSink,
@@ -117,7 +120,7 @@ impl Watch {
     pub fn keep_learnt(&mut self, frame: &Frame) {
         let Some(shelf) = &mut self.shelf else { return };
         let due = shelf.due(frame.at);
-        let presses = |(detector, written): (&Box<dyn Detector>, &u64)| detector.pressing() != *written;
+        let presses = |(detector, written): (&Installed, &u64)| detector.pressing() != *written;
         if !due && !self.detectors.iter().zip(&self.pressed).any(presses) {
             return;
         }

@@ -135,6 +135,8 @@ pub enum Why {
     Efficiency,
     /// The agent stops, or the operator asked for it.
     Stop,
+    /// The agent is gone, and the node is held at its fallback budget until another one comes.
+    Fallback,
 }
 
 impl Why {
@@ -149,6 +151,7 @@ impl Why {
             Self::Drift => "limit drifted",
             Self::Efficiency => "efficiency",
             Self::Stop => "stop",
+            Self::Fallback => "agent gone",
         }
     }
 }

@@ -47,9 +47,19 @@ impl Keeper {
                 (Err(reason), _) => refused(plan.decision, *reason, now),
             };
             failed |= outcome.verdict == Verdict::Failed;
+            self.log(&plan, &outcome);
             outcome
         };
         plans.into_iter().map(&mut settle).collect()
+    }
+
+    /// Tells the audit log, which belongs to whoever has the journal.
+    fn log(&mut self, plan: &Plan<'_>, outcome: &Outcome) {
+        let known = self.brief.devices.iter().find(|known| known.device == plan.decision.device);
+        if let (Some(known), Ok(_)) = (known, self.state.journal()) {
+            let before = plan.order.as_ref().ok().and_then(|(_, before)| *before);
+            self.audit.note(&known.key, plan.decision, outcome, (before, self.brief.evidence));
+        }
     }
 
     /// Asks the guard.
@@ -147,6 +157,7 @@ impl Keeper {
         } else {
             let (device, limit) = (order.device(), ordered.max(read_back));
             let (expires, keep) = (decision.expires, decision.keep);
+            self.reasons.insert((order.key().to_owned(), knob), decision.why);
             self.ledger.set(order.key(), knob, Written { device, limit, since: now, expires, keep });
         }
         let verdict = if unchanged { Verdict::Unchanged } else { Verdict::Applied };
@@ -170,10 +181,19 @@ impl Keeper {
         let capable = self.brief.devices.iter().filter(|known| known.range.is_some());
         let decisions: Vec<Decision> = capable.map(floor).collect();
         let outcomes = self.settle(&decisions, now);
-        let taken = decisions.into_iter().zip(&outcomes);
+        self.note(decisions, &outcomes);
+    }
+
+    /// Remembers for the report what was decided here and what became of it.
+    pub(super) fn note(&mut self, decisions: Vec<Decision>, outcomes: &[Outcome]) {
+        let taken = decisions.into_iter().zip(outcomes);
         let taken = taken.map(|(decision, outcome)| Settled { decision, outcome: Some(*outcome) });
         self.report.taken.extend(taken);
         self.report.outcomes.extend(outcomes);
+        let surplus = self.report.outcomes.len().saturating_sub(super::OUTCOMES_MAX);
+        self.report.outcomes.drain(..surplus);
+        let surplus = self.report.taken.len().saturating_sub(super::OUTCOMES_MAX);
+        self.report.taken.drain(..surplus);
     }
 
     /// The position of a knob that is in force, from the first actuator that turns it.
@@ -215,6 +235,15 @@ impl Keeper {
 
 fn blank(decision: &Decision, verdict: Verdict, at: Timestamp) -> Outcome {
     Outcome { decision: decision.id, at, verdict, reason: None, ordered: None, read_back: None }
+}
+
+/// Outcomes of decisions that nobody carries out.
+pub fn refuse_all(decisions: &[Decision], reason: Reason, at: Timestamp) -> Vec<Outcome> {
+    let outcome = |decision: &Decision| match decision.mode {
+        Mode::Advise => blank(decision, Verdict::Advised, at),
+        Mode::Enforce => refused(decision, reason, at),
+    };
+    decisions.iter().map(outcome).collect()
 }
 
 fn refused(decision: &Decision, reason: Reason, at: Timestamp) -> Outcome {

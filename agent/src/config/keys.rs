@@ -109,6 +109,12 @@ keys! {
     "power.rest" = r#""500 W""# => power.rest_w: watts(0.0, 20_000.0);
     /// Power of the processor packages and their memory where RAPL cannot be read: "0 W" to "20000 W".
     "power.packages" = r#""700 W""# => power.packages_w: watts(0.0, 20_000.0);
+    /// The budget of the node while its agent is gone, such as "5000 W": limits are lowered to fit in it within a second of the
+    /// agent's death, and none is raised. Empty for power.budget.
+    "power.fallback" = r#""""# => power.fallback_w: optional_watts(100.0, 200_000.0);
+    /// What a clean stop of the agent does under enforcement: "restore" gives back what limits were before, "hold" leaves them
+    /// to the guardian, which keeps the node within power.fallback until an agent is back.
+    "power.on_stop" = r#""restore""# => power.on_stop: word(&["restore", "hold"]);
     /// Whose work is capped last and released first: devices ("gpu0", a UUID) and processes ("process:NAME").
     "power.priority.high" = "[]" => power.priority_high: texts;
     /// Whose work is capped first.

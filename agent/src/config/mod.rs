@@ -57,6 +57,8 @@ pub struct Config {
     pub record_path: Option<PathBuf>,
     /// Logging.
     pub log: Log,
+    /// Keys that the guardian goes by and that are not at their default, with their values as TOML: what it is started with.
+    pub guardian: BTreeMap<String, String>,
 }
 
 /// The beat.
@@ -137,6 +139,10 @@ pub struct Power {
     pub rest_w: f64,
     /// Power of the processor packages where it cannot be measured, in watts.
     pub packages_w: f64,
+    /// The budget while the agent is gone, in watts; none: the budget.
+    pub fallback_w: Option<f64>,
+    /// `restore` or `hold`: what a clean stop does with caps.
+    pub on_stop: String,
     /// Devices (`gpu3`, a UUID) and processes (`process:NAME`) whose work matters most.
     pub priority_high: Vec<String>,
     /// Devices and processes whose work matters least.
@@ -197,6 +203,7 @@ impl Config {
             state_directory: PathBuf::new(),
             record_path: None,
             log: Log::default(),
+            guardian: BTreeMap::new(),
         }
     }
 
