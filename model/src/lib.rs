@@ -45,6 +45,7 @@ pub mod frame;
 mod heard;
 pub mod history;
 pub mod incident;
+pub mod knob;
 pub mod metric;
 pub mod pci;
 pub mod remedy;
@@ -61,15 +62,14 @@ pub mod workload;
 pub use calls::Calls;
 pub use catalogue::Metric;
 pub use clock::{Clock, Timestamp};
-pub use decision::{
-    Action, Decision, Keep, Knob, Mode, Order, Outcome, Priority, Proposal, Range, Span, Verdict, Why,
-};
+pub use decision::{Action, Decision, Mode, Outcome, Priority, Proposal, Verdict, Why};
 pub use device::{Device, DeviceId, DeviceInfo, DeviceKind, DeviceTable, Vendor};
 pub use error::{ActuateError, CollectError, OpenError, Reason};
 pub use event::{Event, EventId, Evidence, FaultKind, Finding, Phase, Severity};
 pub use frame::{Absence, Frame, LateCall, Notice, NoticeKind, ProcessUse, Reading};
 pub use history::History;
 pub use incident::{Incident, IncidentId};
+pub use knob::{Keep, Knob, Order, Range, Span};
 pub use pci::PciAddress;
 pub use remedy::Remedy;
 pub use series::{Odometer, Series};

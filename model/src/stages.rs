@@ -1,12 +1,13 @@
 //! The whole contract on one screen: four stages, what each is given, and what it gives back.
 use crate::calls::Calls;
 use crate::clock::Timestamp;
-use crate::decision::{Keep, Knob, Mode, Order, Outcome, Priority, Proposal, Span};
+use crate::decision::{Mode, Outcome, Priority, Proposal};
 use crate::device::DeviceId;
 use crate::error::{ActuateError, CollectError, Reason};
 use crate::event::{Event, Finding};
 use crate::frame::Frame;
 use crate::history::History;
+use crate::knob::{Keep, Knob, Order, Span};
 use crate::snapshot::{Cost, PowerState};
 use crate::source::Batch;
 use crate::standing::Standing;
@@ -75,6 +76,11 @@ pub trait Detector: Send {
     fn learnt(&self, frame: &Frame) -> Option<Vec<u8>> {
         let _ = frame;
         None
+    }
+
+    /// How many things it has learnt so far that must not wait for the next writing, such as what has to outlive a loss of power.
+    fn pressing(&self) -> u64 {
+        0
     }
 
     /// Takes back what an earlier run had learnt. Devices are met by their key once they are seen.

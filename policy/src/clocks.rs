@@ -1,8 +1,9 @@
 //! Clocks: what a locked clock does to power, and who is held by one.
 use crate::budget::Load;
 use crate::scene::{Scene, propose};
+use model::stages::Cap;
 use model::work::Work;
-use model::{Action, Hertz, Knob, Metric, ProposalSink, Watts, Why};
+use model::{Action, DeviceId, Hertz, Keep, Knob, Metric, ProposalSink, Watts, Why};
 
 /// Power as a whole goes with this power of the clock: 1110 of 1410 MHz cut an A100's peak by 20 % (POLCA, arXiv 2308.12908), read as
 /// the board's. A smaller exponent asks for a lower clock, so that an error is on the safe side of the budget.
@@ -26,6 +27,11 @@ pub(crate) fn clock(scene: &Scene<'_>, load: &Load) -> Option<Hertz> {
         (Some(locked), Some(read)) => Some(Hertz(locked.0.min(read.0))),
         (locked, read) => locked.or(read),
     }
+}
+
+/// The lock that holds a device for the budget; one that tunes is not the budget's to give back.
+pub(crate) fn held<'a>(scene: &'a Scene<'_>, device: DeviceId) -> Option<&'a Cap<Hertz>> {
+    scene.view.clock_cap(device).filter(|cap| cap.keep == Keep::Safety)
 }
 
 /// Locks the clock of a device that generates tokens, so that it draws no more than this. It runs far below its cap, which therefore
@@ -58,7 +64,7 @@ pub(crate) fn halt(scene: &Scene<'_>, load: &Load, sink: &mut ProposalSink) {
 /// The next step up of a locked clock: all of it where the device may then draw no more than `fits`, by its cap or by the model, else
 /// as far as that, at most half of its clocks. `None`: nothing that is worth a write.
 pub(crate) fn freer(scene: &Scene<'_>, load: &Load, fits: Watts, capped: Option<Watts>) -> Option<Action> {
-    let cap = scene.view.clock_cap(load.device)?;
+    let cap = held(scene, load.device)?;
     let span = scene.view.reach(load.device, Knob::ClockMax);
     let drawn = load.counted * (1.0 / load.factor);
     let freed = power_at(cap.original, cap.limit, drawn);

@@ -61,6 +61,12 @@ impl Ledger {
         self.entries.get_mut(key)?.get_mut(&knob)
     }
 
+    /// Takes over the handle that a new run of the agent has for a device.
+    pub fn meet(&mut self, key: &str, device: DeviceId) {
+        let knobs = self.entries.get_mut(key).into_iter().flat_map(|knobs| knobs.values_mut());
+        knobs.filter_map(|entry| entry.written.as_mut()).for_each(|written| written.device = device);
+    }
+
     /// Closes the entry of a knob whose original position was given back.
     pub fn close(&mut self, key: &str, knob: Knob) {
         let Some(knobs) = self.entries.get_mut(key) else { return };

@@ -10,6 +10,8 @@ pub mod budget;
 mod clocks;
 mod cost;
 pub mod drift;
+pub mod efficiency;
+pub mod fallback;
 pub mod guard;
 pub mod ledger;
 mod loosen;

@@ -4,7 +4,7 @@ use crate::clocks;
 use crate::scene::{Scene, propose};
 use model::stages::Cap;
 use model::work::Work;
-use model::{Action, Knob, Priority, ProposalSink, Range, Watts, Why};
+use model::{Action, Keep, Knob, Priority, ProposalSink, Range, Watts, Why};
 
 /// The order in which classes get power back.
 const RELEASE_ORDER: [Priority; 3] = [Priority::High, Priority::Normal, Priority::Low];
@@ -48,14 +48,15 @@ fn caps<'a>(scene: &'a Scene<'_>, class: Priority) -> impl Iterator<Item = Cappe
         let load = scene.loads.iter().find(|load| load.device == cap.device)?;
         Some((cap, load, load.range?))
     };
-    scene.view.caps.power.iter().filter(move |cap| scene.view.priority(cap.device) == class).filter_map(known)
+    // A cap that tunes is not the budget's to give back.
+    let ours = move |cap: &&Cap| cap.keep == Keep::Safety && scene.view.priority(cap.device) == class;
+    scene.view.caps.power.iter().filter(ours).filter_map(known)
 }
 
 /// The devices of a class whose clock is locked by us.
 fn locked<'a>(scene: &'a Scene<'_>, class: Priority) -> impl Iterator<Item = &'a Load> {
     let of_class = move |load: &&Load| scene.view.priority(load.device) == class;
-    let is_locked = |load: &&Load| scene.view.clock_cap(load.device).is_some();
-    scene.loads.iter().filter(of_class).filter(is_locked)
+    scene.loads.iter().filter(of_class).filter(move |load| clocks::held(scene, load.device).is_some())
 }
 
 /// Raises the caps of one class into the room; says whether anything was proposed. Devices that want more go first.
@@ -66,7 +67,7 @@ fn raise(scene: &Scene<'_>, class: Priority, room: Watts, sink: &mut ProposalSin
     };
     // A locked clock keeps a device from drawing what it would.
     let hungry = |(cap, load, _): &Capped<'_>| {
-        scene.view.clock_cap(load.device).is_some() || load.peak.is_none_or(|peak| peak >= cap.limit * HUNGRY)
+        clocks::held(scene, load.device).is_some() || load.peak.is_none_or(|peak| peak >= cap.limit * HUNGRY)
     };
     let wanting = caps(scene, class).filter(ours).filter(hungry).count();
     let count = if wanting > 0 { wanting } else { caps(scene, class).filter(ours).count() };

@@ -9,7 +9,7 @@ use crate::settings::Settings;
 use crate::share::Giver;
 use crate::tighten::{brake, trim_all, trim_low};
 use model::snapshot::{PowerStage, PowerState, PowerTrouble};
-use model::{Action, Knob, Policy, Priority, ProposalSink, Timestamp, View, Watts, Why};
+use model::{Action, Keep, Knob, Policy, Priority, ProposalSink, Timestamp, View, Watts, Why};
 use std::time::Duration;
 
 /// Keeps a node inside its budget.
@@ -146,12 +146,14 @@ impl Policy for PowerCap {
         }
         (self.stage, self.hold.since, self.last) = (PowerStage::Free, None, None);
         let model::stages::Caps { power, clocks, quotas } = view.caps;
-        let power = power.iter().map(|cap| (cap.device, Knob::PowerLimit));
-        let clocks = clocks.iter().map(|cap| (cap.device, Knob::ClockMax));
-        let quotas = quotas.iter().map(|cap| (cap.device, Knob::CpuQuota));
-        let there =
-            power.chain(clocks).chain(quotas).filter(|(device, _)| !view.frame.devices.get(*device).gone);
-        sink.proposals.extend(there.map(|(device, knob)| propose(device, Action::Release(knob), Why::Stop)));
+        let of_budget = |(_, _, keep): &(_, _, Keep)| *keep == Keep::Safety;
+        let power = power.iter().map(|cap| (cap.device, Knob::PowerLimit, cap.keep));
+        let clocks = clocks.iter().map(|cap| (cap.device, Knob::ClockMax, cap.keep));
+        let quotas = quotas.iter().map(|cap| (cap.device, Knob::CpuQuota, cap.keep));
+        let all = power.chain(clocks).chain(quotas).filter(of_budget);
+        let there = all.filter(|(device, ..)| !view.frame.devices.get(*device).gone);
+        let free = |(device, knob, _)| propose(device, Action::Release(knob), Why::Stop);
+        sink.proposals.extend(there.map(free));
     }
 }
 

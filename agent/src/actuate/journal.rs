@@ -1,6 +1,6 @@
 //! The journal: original positions of knobs on disk before the first write to them, so that they survive a killed agent.
 //!
-//! One JSON line an original, each with its own checksum; the file is replaced whole, by a rename, and both file and
+//! One JSON line an original, each with its own checksum, and a last line that says how many there are; the file is replaced whole, by a rename, and both file and
 //! directory are synced. An original that is there is never overwritten: it may be the true one.
 use model::{Keep, Knob, Reason, Timestamp};
 use rustix::fs::{FlockOperation, flock};
@@ -122,6 +122,23 @@ impl Line {
     }
 }
 
+/// The last line: without it lines may be missing, and with them originals.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct End {
+    version: u32,
+    lines: usize,
+    /// Over the checksums of all lines.
+    crc32: u32,
+}
+
+impl End {
+    fn of(sums: &[u32]) -> Self {
+        let crc32 = crc32([VERSION].iter().chain(sums).flat_map(|sum| sum.to_le_bytes()));
+        Self { version: VERSION, lines: sums.len(), crc32 }
+    }
+}
+
 /// CRC-32 as in IEEE 802.3, bit by bit: lines are few and short.
 fn crc32(bytes: impl Iterator<Item = u8>) -> u32 {
     let step = |crc: u32, byte: u8| {
@@ -143,7 +160,7 @@ pub struct Original {
 }
 
 /// Originals by the device's key and the knob.
-type Originals = BTreeMap<(String, Knob), Original>;
+pub type Originals = BTreeMap<(String, Knob), Original>;
 
 /// The open journal. Holds the lock while it lives.
 #[derive(Debug)]
@@ -162,29 +179,23 @@ impl Journal {
     /// When the directory cannot be written, another process holds the lock, or a line is damaged. A damaged journal is
     /// left as it is.
     pub fn open(directory: &Path) -> Result<Self, JournalError> {
-        let boot = fs::read_to_string(BOOT_ID).map(|text| text.trim().to_owned()).unwrap_or_default();
-        Self::open_in(directory, boot)
+        Self::open_in(directory, this_boot())
     }
 
     fn open_in(directory: &Path, boot: String) -> Result<Self, JournalError> {
         fs::create_dir_all(directory).map_err(JournalError::io("create", directory))?;
         let lock = lock(&directory.join(LOCK))?;
-        let path = directory.join(FILE);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(JournalError::io("read", &path)(error)),
-        };
-        let mut originals = BTreeMap::new();
-        for (number, text) in text.lines().enumerate() {
-            let line = serde_json::from_str(text).ok().filter(Line::sound);
-            let line = line.ok_or_else(|| JournalError::Damaged { path: path.clone(), line: number + 1 })?;
-            if line.boot.is_empty() || boot.is_empty() || line.boot == boot {
-                originals
-                    .insert((line.device, line.knob), Original { value: line.original, keep: line.keep });
-            }
-        }
+        let originals = read(&directory.join(FILE), &boot)?;
         Ok(Self { directory: directory.to_owned(), originals, boot, _lock: lock })
+    }
+
+    /// The originals that a directory holds, for a reader who does not need the lock: the file is replaced whole, so that
+    /// what is read is what was there at one moment.
+    ///
+    /// # Errors
+    /// When the file cannot be read or a line is damaged.
+    pub fn look(directory: &Path) -> Result<Originals, JournalError> {
+        read(&directory.join(FILE), &this_boot())
     }
 
     /// Opens the journal where one may be needed: to enforce, or to give back what a killed agent left.
@@ -231,15 +242,57 @@ impl Journal {
 
     fn save(&self, originals: &Originals) -> Result<(), JournalError> {
         let path = self.directory.join(FILE);
-        let mut text = String::new();
-        for ((device, knob), original) in originals {
-            let line = serde_json::to_string(&Line::new(device, *knob, *original, &self.boot));
-            text.push_str(&line.map_err(io::Error::from).map_err(JournalError::io("write", &path))?);
-            text.push('\n');
-        }
+        let line = |((device, knob), original): (&(String, Knob), &Original)| {
+            Line::new(device, *knob, *original, &self.boot)
+        };
+        let lines: Vec<Line> = originals.iter().map(line).collect();
+        let sums: Vec<u32> = lines.iter().map(|line| line.crc32).collect();
+        let texts = lines.iter().map(serde_json::to_string).chain([serde_json::to_string(&End::of(&sums))]);
+        let texts: Result<Vec<String>, _> = texts.collect();
+        let text =
+            texts.map_err(io::Error::from).map_err(JournalError::io("write", &path))?.join("\n") + "\n";
         crate::durable::replace(&path, &[text.as_bytes()])
             .map_err(|failed| JournalError::io(failed.operation, &path)(failed.source))
     }
+}
+
+fn this_boot() -> String {
+    fs::read_to_string(BOOT_ID).map(|text| text.trim().to_owned()).unwrap_or_default()
+}
+
+/// The originals of this boot. None may be guessed at: one bad line is an error, and so is one that is missing.
+fn read(path: &Path, boot: &str) -> Result<Originals, JournalError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(JournalError::io("read", path)(error)),
+    };
+    let (mut originals, mut sums) = (BTreeMap::new(), Vec::new());
+    // Version 1 wrote no end.
+    let (mut ended, mut open_ended) = (false, false);
+    for text in text.lines() {
+        let damaged = || JournalError::Damaged { path: path.to_owned(), line: sums.len() + 1 };
+        if ended {
+            return Err(damaged());
+        }
+        if let Ok(end) = serde_json::from_str::<End>(text) {
+            ended = end == End::of(&sums);
+            if !ended {
+                return Err(damaged());
+            }
+            continue;
+        }
+        let line: Line = serde_json::from_str(text).ok().filter(Line::sound).ok_or_else(damaged)?;
+        sums.push(line.crc32);
+        open_ended |= line.version == 1;
+        if line.boot.is_empty() || boot.is_empty() || line.boot == boot {
+            originals.insert((line.device, line.knob), Original { value: line.original, keep: line.keep });
+        }
+    }
+    if ended || open_ended {
+        return Ok(originals);
+    }
+    Err(JournalError::Damaged { path: path.to_owned(), line: sums.len() + 1 })
 }
 
 fn lock(path: &Path) -> Result<File, JournalError> {
@@ -270,6 +323,20 @@ impl StateDirectory {
     /// The journal, to write.
     pub fn journal_mut(&mut self) -> Result<&mut Journal, &JournalError> {
         self.journal.as_mut().map_err(|error| &*error)
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Itself where its journal is open, else why it is not.
+    ///
+    /// # Errors
+    /// What keeps the journal from being used.
+    pub fn into_open(self) -> Result<Self, JournalError> {
+        let Self { path, journal, tried } = self;
+        Ok(Self { path, journal: Ok(journal?), tried })
     }
 
     /// Tries again to open a journal that could not be opened, every ten seconds; one that was not needed, as soon as

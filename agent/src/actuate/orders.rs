@@ -2,7 +2,10 @@
 use super::journal::Original;
 use super::{Keeper, Known};
 use model::snapshot::Settled;
-use model::{Action, Decision, Keep, Knob, Mode, Order, Outcome, Reason, Span, Timestamp, Verdict, Why};
+use model::{
+    Action, Decision, DeviceId, Hertz, Keep, Knob, Mode, Order, Outcome, Reason, Span, Timestamp, Verdict,
+    Why,
+};
 use policy::guard::Subject;
 use policy::ledger::Written;
 use std::sync::Arc;
@@ -47,9 +50,19 @@ impl Keeper {
                 (Err(reason), _) => refused(plan.decision, *reason, now),
             };
             failed |= outcome.verdict == Verdict::Failed;
+            self.log(&plan, &outcome);
             outcome
         };
         plans.into_iter().map(&mut settle).collect()
+    }
+
+    /// Tells the audit log, which belongs to whoever has the journal.
+    fn log(&mut self, plan: &Plan<'_>, outcome: &Outcome) {
+        let known = self.brief.devices.iter().find(|known| known.device == plan.decision.device);
+        if let (Some(known), Ok(_)) = (known, self.state.journal()) {
+            let before = plan.order.as_ref().ok().and_then(|(_, before)| *before);
+            self.audit.note(&known.key, plan.decision, outcome, (before, self.brief.evidence));
+        }
     }
 
     /// Asks the guard.
@@ -147,6 +160,7 @@ impl Keeper {
         } else {
             let (device, limit) = (order.device(), ordered.max(read_back));
             let (expires, keep) = (decision.expires, decision.keep);
+            self.reasons.insert((order.key().to_owned(), knob), decision.why);
             self.ledger.set(order.key(), knob, Written { device, limit, since: now, expires, keep });
         }
         let verdict = if unchanged { Verdict::Unchanged } else { Verdict::Applied };
@@ -156,11 +170,11 @@ impl Keeper {
     /// Brings every device to its floor, at once, and remembers it as the reflex's own doing.
     pub(super) fn brake(&mut self, now: Timestamp) {
         self.report.brakes += 1;
-        let floor = |known: &Known| Decision {
+        let decide = |device: DeviceId, action: Action| Decision {
             id: 0,
             at: now,
-            device: known.device,
-            action: Action::Brake,
+            device,
+            action,
             why: Why::OverBudget,
             event: None,
             expires: None,
@@ -168,12 +182,24 @@ impl Keeper {
             mode: Mode::Enforce,
         };
         let capable = self.brief.devices.iter().filter(|known| known.range.is_some());
-        let decisions: Vec<Decision> = capable.map(floor).collect();
+        let floors = capable.map(|known| decide(known.device, Action::Brake));
+        let clocks = self.reaches.list.iter().filter(|reach| reach.knob == Knob::ClockMax);
+        let lowest = clocks.map(|reach| decide(reach.device, Action::Clock(Hertz(reach.span.min()))));
+        let decisions: Vec<Decision> = floors.chain(lowest).collect();
         let outcomes = self.settle(&decisions, now);
-        let taken = decisions.into_iter().zip(&outcomes);
+        self.note(decisions, &outcomes);
+    }
+
+    /// Remembers for the report what was decided here and what became of it.
+    pub(super) fn note(&mut self, decisions: Vec<Decision>, outcomes: &[Outcome]) {
+        let taken = decisions.into_iter().zip(outcomes);
         let taken = taken.map(|(decision, outcome)| Settled { decision, outcome: Some(*outcome) });
         self.report.taken.extend(taken);
         self.report.outcomes.extend(outcomes);
+        let surplus = self.report.outcomes.len().saturating_sub(super::OUTCOMES_MAX);
+        self.report.outcomes.drain(..surplus);
+        let surplus = self.report.taken.len().saturating_sub(super::OUTCOMES_MAX);
+        self.report.taken.drain(..surplus);
     }
 
     /// The position of a knob that is in force, from the first actuator that turns it.
@@ -215,6 +241,15 @@ impl Keeper {
 
 fn blank(decision: &Decision, verdict: Verdict, at: Timestamp) -> Outcome {
     Outcome { decision: decision.id, at, verdict, reason: None, ordered: None, read_back: None }
+}
+
+/// Outcomes of decisions that nobody carries out.
+pub fn refuse_all(decisions: &[Decision], reason: Reason, at: Timestamp) -> Vec<Outcome> {
+    let outcome = |decision: &Decision| match decision.mode {
+        Mode::Advise => blank(decision, Verdict::Advised, at),
+        Mode::Enforce => refused(decision, reason, at),
+    };
+    decisions.iter().map(outcome).collect()
 }
 
 fn refused(decision: &Decision, reason: Reason, at: Timestamp) -> Outcome {

@@ -1,6 +1,10 @@
 //! Restoring: originals go back when nothing is to be enforced, when a cap expires, and at the end; each by itself.
 use super::Keeper;
-use model::{Keep, Knob, Order, Timestamp};
+use super::audit::Entry as Line;
+use model::{
+    Action, DeviceId, DeviceInfo, DeviceKind, DeviceTable, Keep, Knob, Order, Reason, Span, Timestamp,
+    Verdict, Why,
+};
 use policy::ledger::{Entry, Written};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +14,11 @@ pub(super) type Name = (String, Knob);
 
 /// How long a knob that could not be given back is left alone.
 const RETRY: Duration = Duration::from_secs(10);
+
+/// A handle for a device of which nothing but its key is known; actuators go by the key.
+fn stranger() -> Option<DeviceId> {
+    DeviceTable::default().register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, "unknown"))).ok()
+}
 
 impl Keeper {
     /// Takes the journal's originals into the ledger.
@@ -29,7 +38,7 @@ impl Keeper {
         let names: Vec<Name> = self.ledger.iter().map(|(key, knob, _)| (key.to_owned(), knob)).collect();
         let mut all = true;
         for name in names {
-            all &= self.give_back(&name, now);
+            all &= self.give_back(&name, now).is_ok();
         }
         all
     }
@@ -46,8 +55,12 @@ impl Keeper {
         let busy = self.busy();
         let expired = |written: Written| written.expires.is_some_and(|expiry| expiry <= now);
         let stale = std::mem::take(&mut self.stale);
+        // Nobody is there to renew a cap, and its end would be a loosening that nobody decided.
+        let orphaned = self.orphan.is_some();
         let ends = |name: &Name, entry: &Entry| {
-            !busy || entry.written.is_some_and(expired) || entry.written.is_none() && stale.contains(name)
+            !busy
+                || !orphaned && entry.written.is_some_and(expired)
+                || entry.written.is_none() && stale.contains(name)
         };
         let there = |key: &str| self.brief.devices.iter().any(|known| *known.key == *key);
         let ready = |name: &Name| there(&name.0) && self.retries.get(name).is_none_or(|retry| *retry <= now);
@@ -60,7 +73,7 @@ impl Keeper {
             .collect();
         self.stale = stale;
         for (name, ends) in work {
-            let done = if ends { self.give_back(&name, now) } else { self.adopt(&name, now) };
+            let done = if ends { self.give_back(&name, now).is_ok() } else { self.adopt(&name, now) };
             if done {
                 self.stale.retain(|stale| *stale != name);
                 self.retries.remove(&name);
@@ -81,22 +94,38 @@ impl Keeper {
         let limit = self.enforced(key, knob);
         if let Some(limit) = limit {
             let keep = Keep::Safety;
+            self.reasons.remove(name);
             self.ledger.set(key, knob, Written { device, limit, since: now, expires: None, keep });
         }
         limit.is_some()
     }
 
-    /// Restores one original.
-    fn give_back(&mut self, name: &Name, now: Timestamp) -> bool {
+    /// Restores one original and gives what is read back.
+    pub(super) fn give_back(&mut self, name: &Name, now: Timestamp) -> Result<f64, Reason> {
         let (key, knob) = (name.0.as_str(), name.1);
-        let Some(original) = self.ledger.get(key, knob).map(|entry| entry.original) else { return true };
+        let original = self.ledger.get(key, knob).map(|entry| entry.original).ok_or(Reason::Missing)?;
         let known = self.brief.devices.iter().find(|known| *known.key == *key).cloned();
-        let Some((device, span)) = known.and_then(|known| Some((known.device, self.span(&known, knob)?)))
-        else {
-            return false;
-        };
-        let order = Order::new(device, Arc::from(key), (knob, original), span);
-        match self.write(&order) {
+        // Nobody has said what the device takes: it took its original, so exactly that is asked of it.
+        let span = known.as_ref().and_then(|known| self.span(known, knob)).or(Span::new(original, original));
+        let device = known.map(|known| known.device).or_else(stranger).ok_or(Reason::Full)?;
+        let order = Order::new(device, Arc::from(key), (knob, original), span.ok_or(Reason::Malformed)?);
+        let before = self.enforced(key, knob);
+        let written = self.write(&order);
+        self.audit.write(&Line {
+            at_ms: now.wall_ms,
+            device: key.to_owned(),
+            knob,
+            decision: 0,
+            action: Action::Release(knob).as_str().to_owned(),
+            why: Why::Stop.as_str().to_owned(),
+            evidence: self.brief.evidence,
+            before,
+            ordered: Some(order.value()),
+            read_back: written.ok(),
+            verdict: if written.is_ok() { Verdict::Applied } else { Verdict::Failed },
+            reason: written.err(),
+        });
+        match written {
             // A lower limit than the original is somebody else's, out of band; it is not ours to lift.
             Ok(read_back) => {
                 tracing::info!(
@@ -106,7 +135,7 @@ impl Keeper {
                     "original restored"
                 );
                 self.forget(key, knob);
-                true
+                Ok(read_back)
             }
             Err(reason) => {
                 tracing::error!(
@@ -116,7 +145,7 @@ impl Keeper {
                     at_ms = now.wall_ms,
                     "original not restored"
                 );
-                false
+                Err(reason)
             }
         }
     }
@@ -124,6 +153,7 @@ impl Keeper {
     /// Closes ledger and journal for a device whose original limit is back.
     pub(super) fn forget(&mut self, key: &str, knob: Knob) {
         self.ledger.close(key, knob);
+        self.reasons.remove(&(key.to_owned(), knob));
         if let Ok(journal) = self.state.journal_mut()
             && let Err(error) = journal.forget(key, knob)
         {

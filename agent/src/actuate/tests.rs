@@ -1,6 +1,7 @@
 //! Tests of the keeper over the simulator: journal first, read back, restore after every kind of end.
 use super::journal::Journal;
 mod fake;
+mod orphan;
 
 use super::*;
 use fake::{Node, ORIGINALS, at, key};

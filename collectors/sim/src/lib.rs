@@ -6,6 +6,7 @@
 
 pub mod board;
 pub mod fault;
+pub mod held;
 pub mod load;
 pub mod node;
 pub mod noise;

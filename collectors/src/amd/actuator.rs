@@ -3,7 +3,7 @@ use super::CARDS;
 use super::card::hwmon;
 use crate::Roots;
 use crate::sysfs::knob::Knobs;
-use model::decision::Knob;
+use model::Knob;
 use model::{ActuateError, Actuator, Order, Watts};
 use std::path::{Path, PathBuf};
 

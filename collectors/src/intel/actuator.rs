@@ -3,7 +3,7 @@ use super::CARDS;
 use super::power::{FLOOR_SHARE, channel, hwmon};
 use crate::Roots;
 use crate::sysfs::knob::Knobs;
-use model::decision::Knob;
+use model::Knob;
 use model::error::Reason;
 use model::{ActuateError, Actuator, Order, Watts};
 use std::path::{Path, PathBuf};

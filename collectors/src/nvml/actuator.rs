@@ -2,7 +2,7 @@
 use super::codes::Fault;
 use super::raw::Handle;
 use super::session::{Gpu, Lease, Session};
-use model::decision::Knob;
+use model::Knob;
 use model::error::Cause;
 use model::{ActuateError, Actuator, Calls, Order, Reason, Watts};
 use std::sync::{Arc, Weak};

@@ -1,6 +1,6 @@
 //! A fake actuator: boards with limits, an eye on the journal, and every kind of failure.
 use crate::actuate::journal::Journal;
-use crate::actuate::{Brief, Keeper, Known, Report};
+use crate::actuate::{Brief, Keeper, Known, Report, Terms};
 use crate::rig::Hands;
 use model::{
     Action, ActuateError, Actuator, Batch, CollectError, Collector, Decision, DeviceId, DeviceInfo,
@@ -105,11 +105,17 @@ pub(super) struct Node {
     pub(super) world: Shared,
     pub(super) devices: Vec<Known>,
     pub(super) budget: Option<f64>,
+    pub(super) fallback: Option<f64>,
     pub(super) mode: Mode,
 }
 
 impl Node {
     pub(super) fn new() -> Self {
+        Self::of(ORIGINALS.len())
+    }
+
+    /// A node of so many boards.
+    pub(super) fn of(boards: usize) -> Self {
         let home = tempfile::tempdir().unwrap();
         let mut table = DeviceTable::default();
         let known = |n: usize| Known {
@@ -117,11 +123,12 @@ impl Node {
             key: key(n).into(),
             range: Range::new(Watts(200.0), Watts(700.0), Watts(700.0)),
         };
-        let devices = (0..ORIGINALS.len()).map(known).collect();
-        let limits = ORIGINALS.iter().enumerate().map(|(n, limit)| (key(n), *limit)).collect();
+        let devices = (0..boards).map(known).collect();
+        let limits = ORIGINALS.iter().cycle().take(boards).enumerate();
+        let limits = limits.map(|(n, limit)| (key(n), *limit)).collect();
         let world = World { limits, journal: home.path().join("limits.journal"), ..World::default() };
         let world = Arc::new(Mutex::new(world));
-        Self { home, world, devices, budget: Some(20_000.0), mode: Mode::Enforce }
+        Self { home, world, devices, budget: Some(20_000.0), fallback: None, mode: Mode::Enforce }
     }
 
     pub(super) fn hands(&self) -> Hands {
@@ -138,7 +145,15 @@ impl Node {
         let devices = self.devices.iter().map(|known| (known.device, Watts(840.0))).collect();
         let (budget, rest) = (self.budget.map(Watts), Watts(1000.0));
         let footing = Footing { budget, rest, gain_margin: 0.05, devices };
-        Brief { decisions, devices: self.devices.clone(), footing, mode: self.mode }
+        let terms = Terms { fallback: self.fallback.map(Watts), margin: 1.2 };
+        Brief {
+            decisions,
+            devices: self.devices.clone(),
+            footing,
+            mode: self.mode,
+            terms,
+            ..Brief::default()
+        }
     }
 
     /// Lets a keeper carry decisions out.

@@ -70,6 +70,7 @@ fn brief() -> Brief {
         devices: vec![Known { device, key: "GPU-a".into(), range }],
         footing: Footing { budget: Some(Watts(5000.0)), ..Footing::default() },
         mode,
+        ..Brief::default()
     }
 }
 
@@ -88,7 +89,7 @@ fn a_hung_actuator_holds_up_neither_briefs_nor_reports_nor_the_end() {
     assert!(report.outcomes.is_empty());
     assert_eq!(bench.keeper.shared.lock().brief.decisions.len(), PENDING_MAX, "decisions do not pile up");
     let begun = MachineClock.now();
-    bench.keeper.stop(begun, Duration::from_millis(50));
+    bench.keeper.stop(true, begun, Duration::from_millis(50));
     assert!(MachineClock.now().since(begun) < Duration::from_secs(2));
     drop(bench.go_on);
 }
@@ -106,7 +107,7 @@ fn a_brief_is_carried_out_at_once_and_told_and_a_stop_waits_for_the_end() {
         std::thread::yield_now();
     }
     assert_eq!((report.outcomes.len(), report.caps.power.len(), report.refused), (1, 1, None));
-    bench.keeper.stop(MachineClock.now(), SOON);
+    bench.keeper.stop(true, MachineClock.now(), SOON);
     assert!(bench.keeper.thread.is_none());
 }
 

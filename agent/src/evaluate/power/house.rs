@@ -51,6 +51,7 @@ pub(super) struct House {
     pub(super) brakes: u64,
     pub(super) told: u64,
     pub(super) loosenings: u64,
+    pub(super) stages: [u64; 4],
     /// Whether each board's power, and that of the packages, was ever read.
     pub(super) seen: [bool; BOARDS + 1],
     pub(super) begun: usize,
@@ -91,6 +92,7 @@ impl House {
             brakes: 0,
             told: 0,
             loosenings: 0,
+            stages: [0; 4],
             seen: [false; BOARDS + 1],
             begun: 0,
             far: Vec::new(),
@@ -223,6 +225,7 @@ impl House {
             work: self.plant.work(),
             brakes: self.brakes,
             loosenings: self.loosenings,
+            stages: self.stages,
             lost: self.breaches.lost,
             breaches: self.breaches.counts,
             broken: self.breaches.kept,

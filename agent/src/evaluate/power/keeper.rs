@@ -173,7 +173,7 @@ impl Keeper {
 
     /// Makes caps of ours of positions that a predecessor left, or whose write ended in doubt, and gives back what it tuned.
     fn mend(&mut self, bench: &mut Bench<'_>) {
-        if self.ledger.is_empty() {
+        if self.ledger.iter().all(|(.., entry)| entry.written.is_some()) {
             return;
         }
         for place in 0..self.known.len() {

@@ -14,6 +14,9 @@ const NAMED_MAX: usize = 12;
 /// Classes of priority, in the order of the table, with their place in [`Day::work`].
 const CLASSES: [(&str, usize); 3] = [("high", 2), ("normal", 1), ("low", 0)];
 
+/// The stages of the policy, in the order of [`Day::stages`].
+const STAGES: [&str; 4] = ["free", "low trimmed", "all trimmed", "braked"];
+
 /// Lost work of one class, as a share of what the same days did without a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Loss {
@@ -195,9 +198,26 @@ impl Report {
                 row.lost,
             );
         }
+        text.push_str(&self.stages_text());
         text.push_str(&self.mishaps_text());
         text.push_str(&self.failures_text());
         text
+    }
+
+    fn stages_text(&self) -> String {
+        let own = self.days.iter().filter(|day| day.contender == Contender::Wattkeeper);
+        let beats = own.fold([0; STAGES.len()], |mut sum, day| {
+            sum.iter_mut().zip(day.stages).for_each(|(sum, beats)| *sum += beats);
+            sum
+        });
+        let all = beats.iter().sum::<u64>().max(1) as f64;
+        let one = |(name, beats): (&&str, &u64)| format!("{name} {:.1} %", 100.0 * *beats as f64 / all);
+        let shares: Vec<_> = STAGES.iter().zip(&beats).map(one).collect();
+        if beats == [0; STAGES.len()] {
+            String::new()
+        } else {
+            format!("wattkeeper's time: {}\n", shares.join(", "))
+        }
     }
 
     /// What went wrong, once a seed: the days of one policy tell.

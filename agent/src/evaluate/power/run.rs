@@ -25,6 +25,8 @@ pub struct Day {
     pub brakes: u64,
     /// Beats on which something was loosened.
     pub loosenings: u64,
+    /// Beats in each stage, free to brake, of a policy that has stages.
+    pub stages: [u64; 4],
     /// Originals that did not come back.
     pub lost: u64,
     /// Breaches by kind.

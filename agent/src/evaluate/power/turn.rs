@@ -74,6 +74,9 @@ impl House {
         let braking = self.sink.proposals.iter().any(|proposal| proposal.action == Action::Brake);
         let brake = self.sink.power.as_ref().map_or(braking, |power| power.stage == PowerStage::Brake);
         self.brakes += u64::from(brake && !self.braked && !reflexed);
+        if let Some(power) = &self.sink.power {
+            self.stages[power.stage as usize] += 1;
+        }
         self.braked = brake;
     }
 

@@ -128,9 +128,14 @@ impl Board {
         let weight = [asked.share, 1.0 - asked.share];
         for part in (0..2).filter(|part| weight[*part] > 0.0) {
             let full_w = span_w * asked.level[part];
-            let share = share_within(full_w, room_w).min(lock).max(lowest);
-            // Most boards run free most of the time, and a power is slow to compute.
-            part_w[part] = if share < 1.0 { full_w * share.powf(CLOCK_EXPONENT) } else { full_w };
+            let by_power = share_within(full_w, room_w);
+            let share = by_power.min(lock).max(lowest);
+            // Powers are slow to compute, and under a limit that binds what is drawn is known.
+            part_w[part] = match share {
+                1.0 => full_w,
+                share if share == by_power => room_w,
+                share => full_w * share.powf(CLOCK_EXPONENT),
+            };
             speed[part] = 1.0 / (1.0 + asked.bound[part] * (1.0 / share - 1.0));
             self.clock = self.clock.min(share);
         }
