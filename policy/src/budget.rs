@@ -1,4 +1,5 @@
 //! The tally: what the node draws, counted so that an error is on the safe side.
+use crate::remainder::Remainder;
 use crate::settings::Settings;
 use model::work::Work;
 use model::{
@@ -75,6 +76,7 @@ pub struct Meter {
     /// By device index.
     memory: Vec<Memory>,
     last: Option<Timestamp>,
+    remainder: Remainder,
     /// What the processor packages last drew.
     packages: Option<Watts>,
 }
@@ -105,14 +107,18 @@ impl Meter {
         certain &= packages.is_some() || self.packages.is_none();
         self.packages = packages.or(self.packages);
         let unread = settings.packages.max(self.packages.unwrap_or(Watts::ZERO));
-        let rest = settings.rest + packages.unwrap_or(unread);
+        let accelerators = self.loads.iter().filter_map(|load| load.power).sum::<Watts>();
+        let blind = self.loads.iter().any(|load| load.power.is_none());
+        let parts = accelerators + packages.unwrap_or(unread);
+        self.remainder.see(view.frame, packages.filter(|_| !blind).map(|_| parts), passed_s);
+        let rest = self.remainder.of(parts).unwrap_or(settings.rest) + packages.unwrap_or(unread);
         Tally {
             budget,
-            accelerators: self.loads.iter().filter_map(|load| load.power).sum(),
+            accelerators,
             rest,
             rest_measured: packages.is_some(),
             counted: self.loads.iter().map(|load| load.counted).sum::<Watts>() + rest,
-            blind: self.loads.iter().any(|load| load.power.is_none()),
+            blind,
             certain,
         }
     }

@@ -17,6 +17,7 @@ pub mod ledger;
 mod loosen;
 pub mod powercap;
 pub mod reflex;
+mod remainder;
 pub mod rise;
 pub mod scale;
 mod scene;
