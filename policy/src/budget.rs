@@ -22,7 +22,7 @@ pub struct Load {
     pub power: Option<Watts>,
     /// The highest power of the window, readings from before the present cap left out; `None` as for `power`.
     pub peak: Option<Watts>,
-    /// The highest power of the last minutes, or nearly: what it is likely to draw again.
+    /// The highest power of late, or nearly: what it is likely to draw again.
     pub reach: Option<Watts>,
     /// What a watt of this device counts: 1 and the sensor's margin, or the larger margin of a device that is blind.
     pub factor: f64,
@@ -36,6 +36,15 @@ pub struct Load {
     pub work: Option<Work>,
     /// The job that it has in common with others: the lowest index of a device that the same workload is on.
     pub job: Option<usize>,
+}
+
+impl Load {
+    /// What it counts if it draws again what it drew of late, within the limit in force.
+    pub fn likely(&self) -> Watts {
+        let again =
+            self.reach.map(|reach| self.enforced.map_or(reach, |limit| reach.min(limit)) * self.factor);
+        again.map_or(self.counted, |again| again.max(self.counted))
+    }
 }
 
 /// The node's power, part by part.

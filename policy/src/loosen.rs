@@ -33,11 +33,16 @@ pub(crate) fn calm(scene: &Scene<'_>) -> bool {
 /// After the step, counted power stays below the class's line even if every loosened device at once draws all it may.
 pub(crate) fn step(scene: &Scene<'_>, sink: &mut ProposalSink) {
     for class in RELEASE_ORDER {
-        let room = line(scene, class) - scene.tally.counted;
+        let room = line(scene, class) - likely(scene);
         if room > Watts::ZERO && raise(scene, class, room, sink) {
             return;
         }
     }
+}
+
+/// Counted power if every device draws again what it drew of late.
+fn likely(scene: &Scene<'_>) -> Watts {
+    scene.tally.rest + scene.loads.iter().map(Load::likely).sum()
 }
 
 type Capped<'a> = (&'a Cap, &'a Load, Range);
@@ -102,7 +107,7 @@ struct Step<'a> {
 impl Step<'_> {
     /// What a device may draw after the step.
     fn fits(&self, load: &Load) -> Watts {
-        (load.counted + self.room) * (1.0 / load.factor)
+        (load.likely() + self.room) * (1.0 / load.factor)
     }
 
     fn limit(&self, (cap, load, range): &Capped<'_>) -> Watts {

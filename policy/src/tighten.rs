@@ -83,7 +83,7 @@ fn level_jobs<'a, I: Iterator<Item = &'a Load>>(loads: impl Fn() -> I, givers: &
 }
 
 /// What a device should be left, where there is enough: an important one its limit, as others can pay for it; another one, where caps
-/// are to last, what it drew in the last minutes; else what it draws. `None`: its limit.
+/// are to last, what it drew of late; else what it draws. `None`: its limit.
 fn likely(load: &Load, priority: Priority, all: bool) -> Option<Watts> {
     match (all, priority) {
         (true, Priority::High) => None,
