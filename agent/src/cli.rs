@@ -217,7 +217,7 @@ pub struct Doctor {
 #[derive(Debug, Clone, Args)]
 pub struct Evaluate {
     /// The folder that holds the data sets: smd/*.npz, asd/*.npz, nab/data/*.csv and their labels
-    #[arg(long, value_name = "DIR", required_unless_present = "simulated", conflicts_with = "simulated")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["simulated", "power"], conflicts_with = "simulated")]
     pub data: Option<PathBuf>,
     /// Writes the figures as one object as well: data set, detector, machine, figures
     #[arg(long, value_name = "FILE")]
@@ -246,6 +246,21 @@ pub struct Evaluate {
     /// Leaves this detector out; repeatable
     #[arg(long, value_name = "NAME")]
     pub without: Vec<String>,
+    /// Lets policies of power hold the budget of simulated nodes, side by side
+    #[arg(long, conflicts_with_all = ["data", "simulated"])]
+    pub power: bool,
+    /// Node-days that each policy of power runs, one a seed
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub days: u32,
+    /// How many run at a time; by default as many as there are processors
+    #[arg(long, value_name = "J")]
+    pub jobs: Option<usize>,
+    /// Runs only this policy of power, beside none; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub policy: Vec<String>,
+    /// How many times as often as on real nodes things go wrong on these
+    #[arg(long, default_value_t = 10.0, value_name = "FACTOR")]
+    pub mishaps: f64,
 }
 
 impl Common {

@@ -70,6 +70,11 @@ fn command(cli: &Cli, config: Config) -> Result<u8, Failed> {
                 say(&report.text(), 0);
                 return Ok(0);
             }
+            if flags.power {
+                let report = agent::evaluate::power::evaluate(flags)?;
+                say(&report.text(), 0);
+                return Ok(report.exit_code());
+            }
             let report = agent::evaluate::evaluate(flags)?;
             say(&report.text(), 0);
             Ok(report.exit_code())

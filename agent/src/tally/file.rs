@@ -4,7 +4,6 @@
 //! and then its number says which is the later.
 use super::days::{DAYS_MAX, Day};
 use model::{Reason, Timestamp, Workload};
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -195,13 +194,12 @@ impl Home {
             return Ok(());
         }
         let path = self.directory.join(LOCK);
-        fs::create_dir_all(&self.directory).map_err(TallyError::io("make", &self.directory))?;
-        let file = File::options().create(true).append(true).open(&path);
-        let file = file.map_err(TallyError::io("open", &path))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => self.lock = Some(file),
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(TallyError::Locked { path }),
-            Err(error) => return Err(TallyError::io("lock", &path)(error.into())),
+        match crate::durable::hold(&path) {
+            Ok(lock) => self.lock = Some(lock),
+            Err(failed) if failed.source.kind() == io::ErrorKind::WouldBlock => {
+                return Err(TallyError::Locked { path });
+            }
+            Err(failed) => return Err(TallyError::io(failed.operation, &path)(failed.source)),
         }
         Ok(())
     }
