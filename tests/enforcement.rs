@@ -3,7 +3,7 @@
 use fake_nvml::Control;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tests::{Agent, eventually, fake_library};
+use tests::{Agent, eventually, fake_library, guardian};
 
 struct Bench {
     _home: tempfile::TempDir,
@@ -114,7 +114,9 @@ fn a_corrupt_journal_is_kept_and_nothing_is_enforced() {
     let agent = bench.agent(&ENFORCE);
     eventually("limits are lowered", || bench.capped());
     agent.signal(libc::SIGKILL);
+    eventually("the guardian is there", || guardian(&bench.state).is_some());
     drop(agent);
+    eventually("the guardian is dead too", || guardian(&bench.state).is_none());
     let journal = journal_of(&bench.state);
     std::fs::write(&journal, "this is not a journal\n").unwrap();
     for board in 0..8 {
@@ -134,5 +136,5 @@ fn a_corrupt_journal_is_kept_and_nothing_is_enforced() {
 
 fn journal_of(state: &Path) -> PathBuf {
     let mut entries = std::fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
-    entries.find(|path| path.extension().is_some_and(|e| e != "lock")).expect("a journal was written")
+    entries.find(|path| path.extension().is_some_and(|e| e == "journal")).expect("a journal was written")
 }

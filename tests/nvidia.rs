@@ -401,7 +401,7 @@ fn after_a_driver_upgrade_the_library_is_loaded_anew_without_a_restart() {
     let mut rig = Rig::open();
     rig.beats(2);
     let key = rig.children[0].key.clone();
-    assert!(hands.enforced(&key).is_ok());
+    assert!(hands.enforced(&key, model::Knob::PowerLimit).is_ok());
     let mut powers = Batch::default();
     reflex.collect(rig.now, &mut powers).unwrap();
     assert_eq!(powers.readings().len(), 8);
@@ -416,7 +416,7 @@ fn after_a_driver_upgrade_the_library_is_loaded_anew_without_a_restart() {
     rig.beats(2);
     assert_eq!(rig.children.len(), 8);
     assert_eq!(rig.children[0].info().attributes["driver"], "580.95.00");
-    assert!(hands.enforced(&key).is_ok());
+    assert!(hands.enforced(&key, model::Knob::PowerLimit).is_ok());
     powers.begin();
     reflex.collect(rig.now, &mut powers).unwrap();
     assert_eq!(powers.readings().len(), 8);

@@ -4,7 +4,7 @@ use collectors::{Entry, Options, Roots};
 use fake_sysfs::{Quirk, Tree};
 use model::error::Reason;
 use model::{
-    Absence, Actuator, Arrival, Batch, Collector, DeviceKind, DeviceTable, Metric, NoticeKind, Order,
+    Absence, Actuator, Arrival, Batch, Collector, DeviceKind, DeviceTable, Knob, Metric, NoticeKind, Order,
     Reading, Slot, Timestamp, Vendor, Watts,
 };
 use sim::board::reason;
@@ -232,8 +232,8 @@ fn a_cap_on_an_amd_card_lowers_its_power_and_what_holds_it_down_is_said() {
     let key = bench.tree.node().uuid(0);
     let before = bench.child(&key).value(Metric::PowerInstant);
     let mut actuator = bench.actuator();
-    assert_eq!(actuator.enforced(&key).unwrap(), Watts(750.0));
-    assert_eq!(actuator.apply(&order(bench.child(&key), 400.0)).unwrap(), Watts(400.0));
+    assert_eq!(actuator.enforced(&key, Knob::PowerLimit).unwrap(), 750.0);
+    assert_eq!(actuator.apply(&order(bench.child(&key), 400.0)).unwrap(), 400.0);
     bench.run(4);
     let child = bench.child(&key);
     let after = child.value(Metric::PowerInstant);
@@ -258,7 +258,7 @@ fn an_amd_card_that_clips_or_ignores_a_cap_is_reported_with_what_it_does() {
         let mut actuator = bench.actuator();
         actuator.apply(&order(&bench.children[0], 400.0)).unwrap();
         bench.run(2);
-        assert_eq!(actuator.enforced(&key).unwrap(), Watts(expected), "{quirk:?}");
+        assert_eq!(actuator.enforced(&key, Knob::PowerLimit).unwrap(), expected, "{quirk:?}");
         assert_eq!(bench.children[0].value(Metric::PowerLimitEnforced), expected, "{quirk:?}");
         assert!(bench.children[0].value(Metric::PowerInstant) > 500.0, "{quirk:?}");
     }
@@ -299,7 +299,7 @@ fn a_cap_on_an_intel_card_lowers_its_power_and_zero_is_never_written() {
     let key = bench.keys()[0].to_owned();
     let before = bench.children[0].value(Metric::PowerAverage);
     let mut actuator = bench.actuator();
-    assert_eq!(actuator.apply(&order(&bench.children[0], 300.0)).unwrap(), Watts(300.0));
+    assert_eq!(actuator.apply(&order(&bench.children[0], 300.0)).unwrap(), 300.0);
     bench.run(5);
     let after = bench.children[0].value(Metric::PowerAverage);
     assert!(before > 480.0 && after < 310.0, "{before} W, then {after} W");
@@ -311,7 +311,7 @@ fn a_cap_on_an_intel_card_lowers_its_power_and_zero_is_never_written() {
         assert_eq!(refused.reason, Reason::Refused, "{nothing} W");
     }
     bench.run(1);
-    assert_eq!(actuator.enforced(&key).unwrap(), Watts(300.0));
+    assert_eq!(actuator.enforced(&key, Knob::PowerLimit).unwrap(), 300.0);
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn an_intel_card_without_a_limit_says_that_it_is_disabled_and_is_held_by_its_rat
     let child = &bench.children[0];
     assert_eq!(child.reading(Metric::PowerLimitEnforced), Some(Reading::Absent(Absence::Disabled)));
     assert_eq!(child.value(Metric::PowerLimitMax), 600.0);
-    assert_eq!(bench.actuator().enforced(&child.arrival.key).unwrap(), Watts(600.0));
+    assert_eq!(bench.actuator().enforced(&child.arrival.key, Knob::PowerLimit).unwrap(), 600.0);
 }
 
 #[test]
@@ -381,9 +381,9 @@ fn of_two_cards_with_one_identity_the_first_keeps_it_and_the_second_is_told() {
     assert_eq!(bench.keys(), [uuid.as_str(), &pci]);
     assert!(!bench.child(&uuid).noticed(NoticeKind::Duplicate));
     assert!(bench.child(&pci).noticed(NoticeKind::Duplicate));
-    let refused = bench.actuator().enforced(&uuid).unwrap_err();
+    let refused = bench.actuator().enforced(&uuid, Knob::PowerLimit).unwrap_err();
     assert_eq!(refused.reason, Reason::Busy, "nobody turns a knob of which it is not known whose it is");
-    assert!(bench.actuator().enforced(&pci).is_ok());
+    assert!(bench.actuator().enforced(&pci, Knob::PowerLimit).is_ok());
     bench.run(30);
     assert_eq!(bench.keys(), [uuid.as_str(), &pci]);
 }
@@ -560,7 +560,7 @@ fn what_a_cap_became_is_what_is_read_back_and_not_what_was_written() {
     deaf(&bench.tree.monitor(0).join("power1_cap"));
     assert_eq!(
         bench.actuator().apply(&order).unwrap(),
-        Watts(0.0),
+        0.0,
         "the filter keeps the lowest bits of 400,000,000"
     );
 
@@ -602,7 +602,10 @@ fn a_processor_with_graphics_has_no_monitor_and_is_read_by_its_table() {
     assert_eq!((child.value(Metric::EventSwPowerCap), child.value(Metric::EventSwThermal)), (1.0, 1.0));
     assert_eq!((child.value(Metric::EventHwThermal), child.value(Metric::EventHwSlowdown)), (0.0, 0.0));
     assert!(child.reading(Metric::PowerLimitEnforced).is_none());
-    assert_eq!(bench.actuator().enforced(&child.arrival.key).unwrap_err().reason, Reason::Unsupported);
+    assert_eq!(
+        bench.actuator().enforced(&child.arrival.key, Knob::PowerLimit).unwrap_err().reason,
+        Reason::Unsupported
+    );
 }
 
 #[test]

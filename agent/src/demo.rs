@@ -12,7 +12,7 @@ use model::incident::Turn;
 use model::snapshot::{PowerStage, Rig};
 use model::{FaultKind, IncidentId, Severity, Snapshot, Watts};
 use sim::rig::SharedNode;
-use sim::story::{DAY, EIGHT_HANG, MIXED_DAY, MIXED_HANG, Player, Step, Story};
+use sim::story::{DAY, EIGHT_HANG, EIGHT_SQUEEZE, MIXED_DAY, MIXED_HANG, Player, Step, Story};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
@@ -79,6 +79,9 @@ impl Director for Teller {
 /// When a chosen address is taken or the terminal fails.
 pub fn demo(common: &Common, mut config: Config, flags: &Demo) -> Result<(), Failed> {
     let story = story(flags);
+    if flags.scenario == Scenario::Squeeze && flags.profile == DemoProfile::Mixed {
+        return Err("the scenario squeeze is told on eight H100s; leave --profile out".into());
+    }
     configure(&mut config, flags.profile);
     let board = Arc::new(Board::new());
     let server = start_server(common, &config, &board)?;
@@ -107,6 +110,7 @@ pub fn demo(common: &Common, mut config: Config, flags: &Demo) -> Result<(), Fai
 fn story(flags: &Demo) -> &'static Story {
     match (flags.profile, flags.scenario) {
         (DemoProfile::H100, Scenario::Day) => &DAY,
+        (_, Scenario::Squeeze) => &EIGHT_SQUEEZE,
         (DemoProfile::H100, Scenario::Hang) => &EIGHT_HANG,
         (DemoProfile::Mixed, Scenario::Day) => &MIXED_DAY,
         (DemoProfile::Mixed, Scenario::Hang) => &MIXED_HANG,

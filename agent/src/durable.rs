@@ -23,19 +23,97 @@ pub fn replace(path: &Path, parts: &[&[u8]]) -> Result<(), Failed> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(".draft");
     let draft = PathBuf::from(draft);
-    let written = File::create(&draft).and_then(|mut file| {
-        parts.iter().try_for_each(|part| file.write_all(part))?;
+    let written = step(Step::Create).and_then(|()| File::create(&draft)).and_then(|mut file| {
+        parts.iter().try_for_each(|part| write(&mut file, part))?;
+        step(Step::Sync)?;
         file.sync_all()
     });
-    let renamed =
-        written.map_err(failed("write")).and_then(|()| fs::rename(&draft, path).map_err(failed("replace")));
-    if renamed.is_err() {
+    let rename = || step(Step::Rename).and_then(|()| fs::rename(&draft, path));
+    let renamed = written.map_err(failed("write")).and_then(|()| rename().map_err(failed("replace")));
+    if renamed.is_err() && !dies() {
         // A part of a draft on a full disk is of no use to anybody.
         let _ = fs::remove_file(&draft);
     }
     renamed?;
-    let folder = File::open(path.parent().unwrap_or(Path::new("/"))).and_then(|folder| folder.sync_all());
-    folder.map_err(failed("sync the directory of"))
+    let folder = || File::open(path.parent().unwrap_or(Path::new("/"))).and_then(|folder| folder.sync_all());
+    step(Step::Folder).and_then(|()| folder()).map_err(failed("sync the directory of"))
+}
+
+/// A point at which a crash or a full disk ends a replacement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Create,
+    #[cfg(test)]
+    Write,
+    Sync,
+    Rename,
+    Folder,
+}
+
+#[cfg(not(test))]
+fn step(_: Step) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(not(test))]
+fn dies() -> bool {
+    false
+}
+
+#[cfg(not(test))]
+fn write(file: &mut File, part: &[u8]) -> io::Result<()> {
+    file.write_all(part)
+}
+
+#[cfg(test)]
+pub(crate) use faults::{Fault, with};
+#[cfg(test)]
+use faults::{dies, step, write};
+
+/// Faults for tests: the system refuses a step, or the process dies there.
+#[cfg(test)]
+mod faults {
+    use super::*;
+    use std::cell::Cell;
+
+    /// What goes wrong at which step.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    pub(crate) struct Fault {
+        pub(crate) step: Step,
+        /// Bytes that are written before a write goes wrong.
+        pub(crate) bytes: usize,
+        /// Whether the process dies there, so that nothing is tidied up.
+        pub(crate) dies: bool,
+    }
+
+    thread_local!(static FAULT: Cell<Option<Fault>> = const { Cell::new(None) });
+
+    /// Does something while a fault is there.
+    pub(crate) fn with<T>(fault: Fault, work: impl FnOnce() -> T) -> T {
+        FAULT.set(Some(fault));
+        let result = work();
+        FAULT.set(None);
+        result
+    }
+
+    pub(super) fn step(step: Step) -> io::Result<()> {
+        match FAULT.get() {
+            Some(fault) if fault.step == step => Err(io::ErrorKind::StorageFull.into()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn dies() -> bool {
+        FAULT.get().is_some_and(|fault| fault.dies)
+    }
+
+    pub(super) fn write(file: &mut File, part: &[u8]) -> io::Result<()> {
+        if let Some(fault) = FAULT.get().filter(|fault| fault.step == Step::Write) {
+            file.write_all(&part[..fault.bytes.min(part.len())])?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        file.write_all(part)
+    }
 }
 
 /// Takes a lock, making its file and directory where they are missing; it is held while what is given back lives.

@@ -1,16 +1,24 @@
 //! The government of power: the policy decides on the beat, the keeper acts, and both are remembered for readers.
+use crate::actuate::audit::Evidence;
 use crate::actuate::journal::Journal;
-use crate::actuate::{Brief, Keeper, KeeperThread, Report, known_devices};
+use crate::actuate::{Brief, Keeper, KeeperThread, Report, Terms, known_devices};
+use crate::clock::MachineClock;
 use crate::config::{Config, Power};
+use crate::energy::tuner::Tuner;
+use crate::guardian::{GuardianLink, RESTORE_PATIENCE, relieve};
 use crate::rig::OpenHands;
 use model::event::Event;
-use model::snapshot::{DECISIONS_MAX, PowerState, PowerTrouble, Settled};
+use model::snapshot::{DECISIONS_MAX, PowerStage, PowerState, PowerTrouble, Rig, Settled};
 use model::stages::{Policy as _, ProposalSink, View};
-use model::{Action, Decision, Frame, History, Mode, Priority, Proposal, Timestamp, Verdict, Watts};
+use model::{
+    Action, Clock as _, Decision, Frame, History, Mode, Priority, Proposal, Reason, Timestamp, Verdict, Watts,
+};
 use policy::{PowerCap, Settings};
 use std::collections::VecDeque;
 use std::time::Duration;
 
+/// Labels of actions, by which decisions are counted.
+const KINDS: [&str; 5] = ["limit", "brake", "release", "clock", "quota"];
 /// How long the keeper may take to give originals back.
 const STOP_PATIENCE: Duration = Duration::from_millis(1200);
 
@@ -19,22 +27,57 @@ const STOP_PATIENCE: Duration = Duration::from_millis(1200);
 pub enum Keeping {
     /// On the beat's thread, ticked by hand, so that a run repeats byte for byte.
     Inline(Box<Keeper>),
-    /// On a thread of its own.
+    /// On a thread of its own: nothing is enforced.
     Thread(KeeperThread),
+    /// In the guardian, a process of its own that outlives the agent: limits are enforced.
+    Process(GuardianLink),
 }
 
 impl Keeping {
-    /// A keeper with these hands, on its own thread or ticked by hand.
+    /// A keeper with these hands: ticked by hand, or, where a keeper has a thread, on one or in the guardian.
     ///
     /// # Errors
     /// When the system has no thread to give.
     pub fn new(config: &Config, hands: OpenHands, threaded: bool, now: Timestamp) -> std::io::Result<Self> {
-        let (directory, enforce) = (config.state_directory.clone(), config.power.enforce);
         if threaded {
-            return KeeperThread::spawn(hands, directory, enforce).map(Self::Thread);
+            let directory = config.state_directory.clone();
+            let relieve = move || {
+                if directory.exists() {
+                    relieve(&directory)
+                }
+            };
+            return Self::apart(config, hands, Box::new(relieve));
         }
-        let journal = Journal::open_if_needed(&directory, enforce);
+        let journal = Journal::open_if_needed(&config.state_directory, config.power.enforce);
         Ok(Self::Inline(Box::new(Keeper::new(hands(), journal, now))))
+    }
+
+    /// A keeper elsewhere. `relieve` is done first where nothing is to be enforced.
+    fn apart(config: &Config, hands: OpenHands, relieve: Box<dyn FnOnce() + Send>) -> std::io::Result<Self> {
+        if config.power.enforce && config.rig.kind == Rig::Hardware {
+            return GuardianLink::spawn(Box::new(|| {}), hands, config).map(Self::Process);
+        }
+        let (directory, enforce) = (config.state_directory.clone(), config.power.enforce);
+        KeeperThread::spawn_after(relieve, hands, directory, enforce).map(Self::Thread)
+    }
+
+    /// The keeper that another configuration asks for, which begins when this one has ended; `None` where this one serves it.
+    fn other(&mut self, config: &Config) -> Option<std::io::Result<Self>> {
+        let now = MachineClock.now();
+        let hands = || crate::rig::hands(config);
+        match self {
+            Self::Thread(thread) if config.power.enforce && config.rig.kind == Rig::Hardware => {
+                let mut thread = std::mem::take(thread);
+                let before = move || thread.stop(true, now, STOP_PATIENCE);
+                Some(GuardianLink::spawn(Box::new(before), hands(), config).map(Self::Process))
+            }
+            Self::Process(link) if !config.power.enforce => {
+                let mut link = std::mem::take(link);
+                let before = move || link.stop(false, now, RESTORE_PATIENCE);
+                Some(Self::apart(config, hands(), Box::new(before)))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -42,8 +85,13 @@ impl Keeping {
 #[derive(Debug)]
 pub struct Govern {
     policy: PowerCap,
+    tuner: Tuner,
     keeping: Keeping,
     mode: Mode,
+    /// Whether a clean stop leaves caps to the guardian.
+    hold: bool,
+    /// The budget without the agent; none: the budget.
+    fallback: Option<Watts>,
     sink: ProposalSink,
     brief: Brief,
     report: Report,
@@ -52,7 +100,7 @@ pub struct Govern {
     /// Newest first.
     recent: VecDeque<Settled>,
     last_id: u64,
-    decided: [[u64; 2]; 3],
+    decided: [[u64; 2]; KINDS.len()],
     settled: [u64; Verdict::ALL.len()],
 }
 
@@ -79,8 +127,11 @@ impl Govern {
     pub fn new(power: &Power, keeping: Keeping) -> Self {
         Self {
             policy: PowerCap::new(settings(power)),
+            tuner: Tuner::new(power),
             keeping,
             mode: mode(power),
+            hold: power.on_stop == "hold",
+            fallback: power.fallback_w.map(Watts),
             sink: ProposalSink::default(),
             brief: Brief::default(),
             report: Report::default(),
@@ -88,7 +139,7 @@ impl Govern {
             power: None,
             recent: VecDeque::with_capacity(DECISIONS_MAX + 1),
             last_id: 0,
-            decided: [[0; 2]; 3],
+            decided: [[0; 2]; KINDS.len()],
             settled: [0; Verdict::ALL.len()],
         }
     }
@@ -103,12 +154,15 @@ impl Govern {
             history,
             events,
             caps: &self.report.caps,
+            reaches: &self.report.reaches,
             priorities,
             outcomes: &self.report.outcomes,
             mode: self.mode,
         };
         self.policy.decide(&view, &mut self.sink);
         self.power = self.sink.power.take();
+        let pressure = self.power.as_ref().is_some_and(|power| power.stage != PowerStage::Free);
+        self.tuner.turn(&view, pressure, &mut self.sink.proposals);
         self.note_refusal();
         let proposals = std::mem::take(&mut self.sink.proposals);
         for proposal in &proposals {
@@ -119,6 +173,7 @@ impl Govern {
         match &mut self.keeping {
             Keeping::Inline(keeper) => keeper.brief(&mut self.brief),
             Keeping::Thread(keeper) => keeper.brief(&mut self.brief),
+            Keeping::Process(link) => link.brief(&mut self.brief, frame.at),
         }
         self.brief.decisions.clear();
     }
@@ -129,6 +184,7 @@ impl Govern {
         match &mut self.keeping {
             Keeping::Inline(keeper) => keeper.report(&mut self.report),
             Keeping::Thread(keeper) => keeper.report(&mut self.report),
+            Keeping::Process(link) => link.report(&mut self.report),
         }
         self.note_taken();
         for outcome in &self.report.outcomes {
@@ -159,18 +215,25 @@ impl Govern {
     }
 
     fn note_refusal(&mut self) {
-        if let (Some(power), Some(_)) = (&mut self.power, self.report.refused) {
-            power.troubles.push(PowerTrouble::NoJournal);
+        if let (Some(power), Some(reason)) = (&mut self.power, self.report.refused) {
+            power.troubles.push(match reason {
+                Reason::Lost => PowerTrouble::NoGuardian,
+                Reason::Busy => PowerTrouble::OtherAgent,
+                _ => PowerTrouble::NoJournal,
+            });
         }
     }
 
     /// Makes a numbered decision of a proposal. Advice that repeats the last one for its device is not said again.
     fn number(&mut self, at: Timestamp, proposal: &Proposal) {
-        let Proposal { device, action, why, event, expires } = *proposal;
+        let Proposal { device, action, why, event, expires, keep } = *proposal;
         let last = self
             .recent
             .iter()
-            .find(|settled| settled.decision.device == device)
+            .find(|settled| {
+                let decision = settled.decision;
+                (decision.device, decision.action.knob()) == (device, action.knob())
+            })
             .map(|settled| settled.decision);
         let repeats = |last: Decision| last.why == why && similar(last.action, action);
         if self.mode == Mode::Advise && last.is_some_and(repeats) {
@@ -178,7 +241,7 @@ impl Govern {
         }
         self.last_id += 1;
         let decision =
-            Decision { id: self.last_id, at, device, action, why, event, expires, mode: self.mode };
+            Decision { id: self.last_id, at, device, action, why, event, expires, keep, mode: self.mode };
         self.decided[kind(action)][self.mode as usize] += 1;
         self.brief.decisions.push(decision);
         self.recent.push_front(Settled { decision, outcome: None });
@@ -190,6 +253,12 @@ impl Govern {
         let settings = *self.policy.settings();
         known_devices(frame, &mut self.brief.devices);
         self.brief.mode = self.mode;
+        self.brief.evidence = self.power.as_ref().map(|power| Evidence {
+            counted: power.counted,
+            budget: power.budget,
+            stage: power.stage,
+        });
+        self.brief.terms = Terms { fallback: self.fallback, margin: settings.blind_margin };
         let footing = &mut self.brief.footing;
         footing.budget = settings.budget;
         footing.gain_margin = settings.gain_margin;
@@ -215,20 +284,33 @@ impl Govern {
             Keeping::Inline(keeper) => {
                 keeper.stop(now);
             }
-            Keeping::Thread(keeper) => keeper.stop(now, STOP_PATIENCE),
+            Keeping::Thread(keeper) => keeper.stop(true, now, STOP_PATIENCE),
+            Keeping::Process(link) => link.stop(self.hold, now, STOP_PATIENCE),
         }
     }
 
-    /// Takes over another power section.
-    pub fn reconfigure(&mut self, power: &Power) {
-        self.policy.set(settings(power));
-        self.mode = mode(power);
+    /// Takes over another power section. Where it switches enforcement, the keeper moves to where it then belongs.
+    pub fn reconfigure(&mut self, config: &Config) {
+        self.policy.set(settings(&config.power));
+        self.tuner.reconfigure(&config.power);
+        self.mode = mode(&config.power);
+        (self.hold, self.fallback) = (config.power.on_stop == "hold", config.power.fallback_w.map(Watts));
+        match self.keeping.other(config) {
+            Some(Ok(other)) => self.keeping = other,
+            Some(Err(error)) => tracing::error!("nothing is enforced until the next start: {error}"),
+            None => {}
+        }
     }
 
     /// Changes the budget alone.
     pub fn set_budget(&mut self, budget: Watts) {
         let settings = *self.policy.settings();
         self.policy.set(Settings { budget: Some(budget), ..settings });
+    }
+
+    /// What was learnt of energy per work at each setting.
+    pub fn curves(&self, frame: &Frame) -> serde_json::Value {
+        self.tuner.curves(frame)
     }
 
     /// The state of the budget on the last beat.
@@ -248,11 +330,10 @@ impl Govern {
 
     /// Decisions by action and mode since the start.
     pub fn decision_counts(&self) -> Vec<(String, Mode, u64)> {
-        let actions = ["limit", "brake", "release"];
         let of = |(n, name): (usize, &str)| {
             [Mode::Advise, Mode::Enforce].map(|mode| (name.to_owned(), mode, self.decided[n][mode as usize]))
         };
-        actions.into_iter().enumerate().flat_map(of).filter(|(_, _, count)| *count > 0).collect()
+        KINDS.into_iter().enumerate().flat_map(of).filter(|(_, _, count)| *count > 0).collect()
     }
 
     /// Outcomes by verdict since the start.
@@ -262,17 +343,14 @@ impl Govern {
 }
 
 fn kind(action: Action) -> usize {
-    match action {
-        Action::Limit(_) => 0,
-        Action::Brake => 1,
-        Action::Release => 2,
-    }
+    KINDS.iter().position(|kind| *kind == action.as_str()).unwrap_or_default()
 }
 
 /// Whether two actions are the same but for a few watts.
 fn similar(one: Action, other: Action) -> bool {
     match (one, other) {
         (Action::Limit(a), Action::Limit(b)) => (a.0 - b.0).abs() < 25.0,
+        (Action::Clock(a), Action::Clock(b)) => (a.0 - b.0).abs() < 50e6,
         (a, b) => a == b,
     }
 }

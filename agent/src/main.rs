@@ -52,16 +52,45 @@ fn command(cli: &Cli, config: Config) -> Result<u8, Failed> {
             say(&text, 0);
             Ok(report.exit_code())
         }
+        Command::Energy(flags) => {
+            log_to_stderr(&config, Some("error"));
+            let report = agent::energy::energy(&config, flags)?;
+            let text = if flags.json { format!("{:#}\n", report.json()) } else { report.text(flags.by) };
+            say(&text, 0);
+            Ok(0)
+        }
         Command::Doctor(flags) => {
             let report = agent::doctor::doctor(&config, flags);
             say(&report.print(flags), 0);
             Ok(report.exit_code())
+        }
+        Command::Release => {
+            log_to_stderr(&config, Some("error"));
+            let released = agent::guardian::release(&config)?;
+            say(&released.text(), 0);
+            Ok(released.exit_code())
+        }
+        Command::Power(flags) => {
+            log_to_stderr(&config, Some("error"));
+            let picture = agent::power::power(&config, flags)?;
+            let text = if flags.json { format!("{:#}\n", picture.json()) } else { picture.text() };
+            say(&text, 0);
+            Ok(0)
+        }
+        Command::Guardian(flags) => {
+            log_to_stderr(&config, None);
+            agent::guardian::guard(&config, flags.spawned).map(|()| 0)
         }
         Command::Evaluate(flags) => {
             if flags.simulated {
                 let report = agent::evaluate::simulated::evaluate(flags)?;
                 say(&report.text(), 0);
                 return Ok(0);
+            }
+            if flags.power {
+                let report = agent::evaluate::power::evaluate(flags)?;
+                say(&report.text(), 0);
+                return Ok(report.exit_code());
             }
             let report = agent::evaluate::evaluate(flags)?;
             say(&report.text(), 0);

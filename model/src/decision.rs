@@ -1,11 +1,11 @@
-//! Decisions, orders and outcomes: what a policy wants, what the guard lets through, and what became of it.
+//! Decisions and outcomes: what a policy wants, and what became of it.
 use crate::clock::Timestamp;
 use crate::device::DeviceId;
 use crate::error::Reason;
 use crate::event::EventId;
-use crate::units::Watts;
+use crate::knob::{Keep, Knob};
+use crate::units::{Cores, Hertz, Watts};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// How much the work on a device matters. Caps bite from the lowest up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -31,24 +31,20 @@ impl Priority {
     }
 }
 
-/// What on a device can be turned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Knob {
-    /// The power limit of the board, in watts.
-    PowerLimit,
-}
-
 /// What is wanted of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Hold the power limit at this many watts.
     Limit(Watts),
-    /// Go to the lowest limit the device has, at once.
+    /// Hold the highest clock at this rate.
+    Clock(Hertz),
+    /// Hold the processor time at this many cores.
+    Quota(Cores),
+    /// Go to the lowest power limit the device has, at once.
     Brake,
-    /// Give back the original limit.
-    Release,
+    /// Give back the original position of a knob.
+    Release(Knob),
 }
 
 impl Action {
@@ -56,8 +52,44 @@ impl Action {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Limit(_) => "limit",
+            Self::Clock(_) => "clock",
+            Self::Quota(_) => "quota",
             Self::Brake => "brake",
-            Self::Release => "release",
+            Self::Release(_) => "release",
+        }
+    }
+
+    /// The knob it is about.
+    pub const fn knob(self) -> Knob {
+        match self {
+            Self::Limit(_) | Self::Brake => Knob::PowerLimit,
+            Self::Clock(_) => Knob::ClockMax,
+            Self::Quota(_) => Knob::CpuQuota,
+            Self::Release(knob) => knob,
+        }
+    }
+
+    /// The position that is asked for, in the knob's unit; `None`: the lowest, or the original.
+    pub const fn value(self) -> Option<f64> {
+        match self {
+            Self::Limit(limit) => Some(limit.0),
+            Self::Clock(clock) => Some(clock.0),
+            Self::Quota(quota) => Some(quota.0),
+            Self::Brake | Self::Release(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Limit(limit) => write!(f, "limit {limit}"),
+            Self::Clock(clock) => write!(f, "clock {clock}"),
+            Self::Quota(quota) => write!(f, "quota {quota}"),
+            Self::Brake => f.write_str("to the floor"),
+            Self::Release(Knob::PowerLimit) => f.write_str("release"),
+            Self::Release(Knob::ClockMax) => f.write_str("free clock"),
+            Self::Release(Knob::CpuQuota) => f.write_str("free quota"),
         }
     }
 }
@@ -99,8 +131,12 @@ pub enum Why {
     Blind,
     /// The limit on the device is not the one that was set.
     Drift,
+    /// The work is done with less energy, within the slowdown that the operator allows.
+    Efficiency,
     /// The agent stops, or the operator asked for it.
     Stop,
+    /// The agent is gone, and the node is held at its fallback budget until another one comes.
+    Fallback,
 }
 
 impl Why {
@@ -113,7 +149,9 @@ impl Why {
             Self::Headroom => "headroom",
             Self::Blind => "power unreadable",
             Self::Drift => "limit drifted",
+            Self::Efficiency => "efficiency",
             Self::Stop => "stop",
+            Self::Fallback => "agent gone",
         }
     }
 }
@@ -131,6 +169,8 @@ pub struct Proposal {
     pub event: Option<EventId>,
     /// When the cap loses its force unless renewed; `None`: it holds until released.
     pub expires: Option<Timestamp>,
+    /// What becomes of the cap when its keeper goes.
+    pub keep: Keep,
 }
 
 /// A numbered proposal with the mode it was taken in.
@@ -150,83 +190,11 @@ pub struct Decision {
     pub event: Option<EventId>,
     /// When the cap loses its force unless renewed.
     pub expires: Option<Timestamp>,
+    /// What becomes of the cap when its keeper goes.
+    #[serde(default)]
+    pub keep: Keep,
     /// Whether it is carried out.
     pub mode: Mode,
-}
-
-/// What a device accepts, in watts. Exists only when it makes sense: `0 < min <= default <= max`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Range {
-    min: Watts,
-    max: Watts,
-    default: Watts,
-}
-
-impl Range {
-    /// A range from what the device says; `None` when the numbers contradict each other.
-    pub fn new(min: Watts, max: Watts, default: Watts) -> Option<Self> {
-        (min.0 > 0.0 && min <= default && default <= max && max.0.is_finite()).then_some(Self {
-            min,
-            max,
-            default,
-        })
-    }
-
-    /// The smallest limit.
-    pub fn min(self) -> Watts {
-        self.min
-    }
-
-    /// The largest limit.
-    pub fn max(self) -> Watts {
-        self.max
-    }
-
-    /// The limit after a reset.
-    pub fn default(self) -> Watts {
-        self.default
-    }
-
-    /// The nearest limit inside.
-    pub fn clamp(self, limit: Watts) -> Watts {
-        limit.max(self.min).min(self.max)
-    }
-}
-
-/// A knob and its new position. It cannot be made outside the device's range.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Order {
-    device: DeviceId,
-    key: Arc<str>,
-    knob: Knob,
-    limit: Watts,
-}
-
-impl Order {
-    /// An order for the power limit of a device; the limit is brought inside the range.
-    pub fn power_limit(device: DeviceId, key: Arc<str>, limit: Watts, range: Range) -> Self {
-        Self { device, key, knob: Knob::PowerLimit, limit: range.clamp(limit) }
-    }
-
-    /// The device.
-    pub fn device(&self) -> DeviceId {
-        self.device
-    }
-
-    /// The device's stable key, by which actuators address it.
-    pub fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// The knob.
-    pub fn knob(&self) -> Knob {
-        self.knob
-    }
-
-    /// The new limit.
-    pub fn limit(&self) -> Watts {
-        self.limit
-    }
 }
 
 /// What became of a decision.
@@ -272,31 +240,8 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// Why it was refused or failed.
     pub reason: Option<Reason>,
-    /// The limit that was ordered, after the guard.
-    pub ordered: Option<Watts>,
-    /// The limit that the device enforces, read back after the write.
-    pub read_back: Option<Watts>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::device::{DeviceInfo, DeviceKind, DeviceTable};
-
-    #[test]
-    fn an_order_outside_the_range_cannot_be_made() {
-        let mut table = DeviceTable::default();
-        let device = table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, "GPU-a"))).unwrap();
-        let range = Range::new(Watts(200.0), Watts(700.0), Watts(700.0)).unwrap();
-        for (asked, got) in [(0.0, 200.0), (350.0, 350.0), (9e9, 700.0)] {
-            assert_eq!(Order::power_limit(device, "GPU-a".into(), Watts(asked), range).limit(), Watts(got));
-        }
-    }
-
-    #[test]
-    fn a_range_that_contradicts_itself_does_not_exist() {
-        assert!(Range::new(Watts(0.0), Watts(700.0), Watts(500.0)).is_none());
-        assert!(Range::new(Watts(300.0), Watts(200.0), Watts(250.0)).is_none());
-        assert!(Range::new(Watts(100.0), Watts(200.0), Watts(250.0)).is_none());
-    }
+    /// The position that was ordered, after the guard, in the knob's unit.
+    pub ordered: Option<f64>,
+    /// The position that the device enforces, read back after the write, in the knob's unit.
+    pub read_back: Option<f64>,
 }

@@ -86,6 +86,10 @@ pub enum PowerTrouble {
     Contended,
     /// The journal cannot be written or read, so nothing is enforced.
     NoJournal,
+    /// The guardian is gone: caps stay in the hardware and nothing is changed until it is back.
+    NoGuardian,
+    /// Another agent on this node enforces, so this one only advises.
+    OtherAgent,
 }
 
 impl PowerTrouble {
@@ -97,6 +101,8 @@ impl PowerTrouble {
             Self::CapNotHeld => "a device draws more than its cap",
             Self::Contended => "another writer changes limits",
             Self::NoJournal => "no journal: observing only",
+            Self::NoGuardian => "no guardian: caps stay as they are",
+            Self::OtherAgent => "another agent enforces: advising only",
         }
     }
 }

@@ -1,16 +1,18 @@
 //! The whole contract on one screen: four stages, what each is given, and what it gives back.
 use crate::calls::Calls;
 use crate::clock::Timestamp;
-use crate::decision::{Mode, Order, Outcome, Priority, Proposal};
+use crate::decision::{Mode, Outcome, Priority, Proposal};
 use crate::device::DeviceId;
 use crate::error::{ActuateError, CollectError, Reason};
 use crate::event::{Event, Finding};
 use crate::frame::Frame;
 use crate::history::History;
+use crate::knob::{Keep, Knob, Order, Span};
 use crate::snapshot::PowerState;
 use crate::source::Batch;
 use crate::standing::Standing;
-use crate::units::Watts;
+use crate::units::{Cores, Hertz, Watts};
+use serde::{Deserialize, Serialize};
 
 /// Reads devices. One value a source; partial failure is data in the batch, whole failure is `Err`.
 pub trait Collector: Send {
@@ -124,17 +126,28 @@ pub trait Actuator: Send {
     /// The name, as in logs.
     fn name(&self) -> &'static str;
 
-    /// The limit that the device with this key enforces now, after every limiter.
+    /// The positions that a knob of the device with this key has here.
+    ///
+    /// The power limit's are in the frame (`Metric::PowerLimitMin` and its like) for every board, so that by default
+    /// there are none to add.
     ///
     /// # Errors
-    /// When it cannot be read.
-    fn enforced(&mut self, key: &str) -> Result<Watts, ActuateError>;
+    /// `Unsupported` when the device has no such knob, `Lost` when it is not this actuator's.
+    fn span(&mut self, key: &str, knob: Knob) -> Result<Span, ActuateError> {
+        Err(ActuateError::new(format!("turn {} of {key}", knob.as_str()), Reason::Unsupported))
+    }
 
-    /// Sets the knob and gives the enforced limit read back afterwards. The caller compares.
+    /// The position of a knob that the device with this key enforces now, after every limiter, in the knob's unit.
+    ///
+    /// # Errors
+    /// `Unsupported` when the device has no such knob; else when it cannot be read.
+    fn enforced(&mut self, key: &str, knob: Knob) -> Result<f64, ActuateError>;
+
+    /// Sets the knob and gives the enforced position read back afterwards, in the knob's unit. The caller compares.
     ///
     /// # Errors
     /// When the write or the reading back failed.
-    fn apply(&mut self, order: &Order) -> Result<Watts, ActuateError>;
+    fn apply(&mut self, order: &Order) -> Result<f64, ActuateError>;
 }
 
 /// Where detectors put findings. Reused from beat to beat.
@@ -178,17 +191,50 @@ impl EventSink {
     }
 }
 
-/// A cap of ours that is in force on a device.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Cap {
+/// A cap of ours that is in force on a device: of power, or in another knob's unit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Cap<U = Watts> {
     /// On which device.
     pub device: DeviceId,
-    /// The limit that was set and read back.
-    pub limit: Watts,
-    /// The limit before our first write.
-    pub original: Watts,
+    /// The position that was set and read back.
+    pub limit: U,
+    /// The position before our first write.
+    pub original: U,
     /// When it was set.
     pub since: Timestamp,
+    /// What becomes of it when its keeper goes.
+    pub keep: Keep,
+}
+
+/// Our caps that are in force, by knob.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Caps {
+    /// Of power.
+    pub power: Vec<Cap>,
+    /// Of clocks.
+    pub clocks: Vec<Cap<Hertz>>,
+    /// Of processor time.
+    pub quotas: Vec<Cap<Cores>>,
+}
+
+impl Caps {
+    /// Forgets all of them.
+    pub fn clear(&mut self) {
+        self.power.clear();
+        self.clocks.clear();
+        self.quotas.clear();
+    }
+}
+
+/// What a device can be made to do beside its power limit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Reach {
+    /// Which device.
+    pub device: DeviceId,
+    /// The knob.
+    pub knob: Knob,
+    /// The positions it has.
+    pub span: Span,
 }
 
 /// What a policy sees of one beat.
@@ -203,7 +249,9 @@ pub struct View<'a> {
     /// Events that are active.
     pub events: &'a [Event],
     /// Our caps that are in force.
-    pub caps: &'a [Cap],
+    pub caps: &'a Caps,
+    /// What devices can be made to do beside their power limit.
+    pub reaches: &'a [Reach],
     /// Priority by [`DeviceId::index`]; a device beyond the end is `Normal`.
     pub priorities: &'a [Priority],
     /// What became of the decisions of the last beat.
@@ -218,9 +266,19 @@ impl View<'_> {
         self.priorities.get(device.index()).copied().unwrap_or_default()
     }
 
-    /// Our cap on a device.
+    /// Our cap on a device's power.
     pub fn cap(&self, device: DeviceId) -> Option<&Cap> {
-        self.caps.iter().find(|cap| cap.device == device)
+        self.caps.power.iter().find(|cap| cap.device == device)
+    }
+
+    /// Our cap on a device's clock.
+    pub fn clock_cap(&self, device: DeviceId) -> Option<&Cap<Hertz>> {
+        self.caps.clocks.iter().find(|cap| cap.device == device)
+    }
+
+    /// The positions of a knob of a device, if it can be turned.
+    pub fn reach(&self, device: DeviceId, knob: Knob) -> Option<Span> {
+        self.reaches.iter().find(|reach| reach.device == device && reach.knob == knob).map(|reach| reach.span)
     }
 }
 

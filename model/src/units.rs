@@ -131,6 +131,28 @@ impl std::fmt::Display for Watts {
     }
 }
 
+/// A clock rate in hertz. Always finite.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hertz(pub f64);
+
+impl std::fmt::Display for Hertz {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.0} MHz", self.0 / 1e6)
+    }
+}
+
+/// An amount of processor time in cores: 1 is one core all the time. Always finite.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Cores(pub f64);
+
+impl std::fmt::Display for Cores {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.2} cores", self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

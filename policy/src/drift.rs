@@ -1,7 +1,8 @@
 //! Drift: limits that somebody else raised above our cap. They are set again a few times, then called contended.
 use crate::budget::Load;
+use crate::scene::propose;
 use crate::settings::Settings;
-use model::{Action, DeviceId, Proposal, ProposalSink, Timestamp, View, Watts, Why};
+use model::{Action, DeviceId, ProposalSink, Timestamp, View, Watts, Why};
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Writer {
@@ -55,8 +56,7 @@ impl Drift {
             let Some(cap) = writer.raised.filter(|_| writer.tries < self.tries_max) else { continue };
             writer.tries += 1;
             if sink.proposals.iter().all(|proposal| proposal.device != load.device) {
-                let (device, action, why) = (load.device, Action::Limit(cap), Why::Drift);
-                sink.proposals.push(Proposal { device, action, why, event: None, expires: None });
+                sink.proposals.push(propose(load.device, Action::Limit(cap), Why::Drift));
             }
         }
     }

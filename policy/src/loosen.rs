@@ -2,7 +2,7 @@
 use crate::budget::Load;
 use crate::scene::{Scene, propose};
 use model::stages::Cap;
-use model::{Action, Priority, ProposalSink, Range, Watts, Why};
+use model::{Action, Knob, Priority, ProposalSink, Range, Watts, Why};
 
 /// The order in which classes get power back.
 const RELEASE_ORDER: [Priority; 3] = [Priority::High, Priority::Normal, Priority::Low];
@@ -46,7 +46,7 @@ fn caps<'a>(scene: &'a Scene<'_>, class: Priority) -> impl Iterator<Item = Cappe
         let load = scene.loads.iter().find(|load| load.device == cap.device)?;
         Some((cap, load, load.range?))
     };
-    scene.view.caps.iter().filter(move |cap| scene.view.priority(cap.device) == class).filter_map(known)
+    scene.view.caps.power.iter().filter(move |cap| scene.view.priority(cap.device) == class).filter_map(known)
 }
 
 /// Raises the caps of one class into the room; says whether anything was proposed. Devices that want more go first.
@@ -64,7 +64,7 @@ fn raise(scene: &Scene<'_>, class: Priority, room: Watts, sink: &mut ProposalSin
         let stride = (range.max() - range.min()) * scene.settings.step;
         let limit = fits.min(cap.limit + stride).min(cap.original);
         let action = if limit + deadband >= cap.original && fits >= cap.original {
-            Action::Release
+            Action::Release(Knob::PowerLimit)
         } else if limit > cap.limit + deadband {
             Action::Limit(limit)
         } else {

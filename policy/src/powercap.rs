@@ -7,7 +7,7 @@ use crate::settings::Settings;
 use crate::share::Giver;
 use crate::tighten::{brake, trim_all, trim_low};
 use model::snapshot::{PowerStage, PowerState, PowerTrouble};
-use model::{Action, Policy, Priority, ProposalSink, Timestamp, View, Watts, Why};
+use model::{Action, Knob, Policy, Priority, ProposalSink, Timestamp, View, Watts, Why};
 use std::time::Duration;
 
 /// Keeps a node inside its budget.
@@ -113,8 +113,13 @@ impl Policy for PowerCap {
             return self.weigh(view, budget, sink);
         }
         (self.stage, self.hold.since, self.last) = (PowerStage::Free, None, None);
-        let there = view.caps.iter().filter(|cap| !view.frame.devices.get(cap.device).gone);
-        sink.proposals.extend(there.map(|cap| propose(cap.device, Action::Release, Why::Stop)));
+        let model::stages::Caps { power, clocks, quotas } = view.caps;
+        let power = power.iter().map(|cap| (cap.device, Knob::PowerLimit));
+        let clocks = clocks.iter().map(|cap| (cap.device, Knob::ClockMax));
+        let quotas = quotas.iter().map(|cap| (cap.device, Knob::CpuQuota));
+        let there =
+            power.chain(clocks).chain(quotas).filter(|(device, _)| !view.frame.devices.get(*device).gone);
+        sink.proposals.extend(there.map(|(device, knob)| propose(device, Action::Release(knob), Why::Stop)));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The reflex: ten times a second, on instantaneous power, and only ever tighter.
 use model::{DeviceId, Watts};
+use serde::{Deserialize, Serialize};
 
 /// Ticks for which the last reading of a device stands in for a missing one; after that it counts at its worst.
 const STALE_TICKS: u32 = 3;
@@ -7,7 +8,7 @@ const STALE_TICKS: u32 = 3;
 const RETRY_TICKS: u32 = 10;
 
 /// What the last beat knew, for ticks between beats.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Footing {
     /// The budget; `None`: the reflex does nothing.
     pub budget: Option<Watts>,

@@ -3,7 +3,7 @@ use crate::budget::{Load, Tally};
 use crate::drift::Drift;
 use crate::settings::Settings;
 use model::stages::Cap;
-use model::{Action, DeviceId, Proposal, View, Watts, Why};
+use model::{Action, DeviceId, Keep, Proposal, View, Watts, Why};
 
 /// One beat: what was seen, what it adds up to, and what it is compared with.
 #[derive(Debug, Clone, Copy)]
@@ -52,5 +52,5 @@ impl Scene<'_> {
 
 /// A proposal without an event and without an expiry: a safety cap holds until it is released.
 pub(crate) fn propose(device: DeviceId, action: Action, why: Why) -> Proposal {
-    Proposal { device, action, why, event: None, expires: None }
+    Proposal { device, action, why, event: None, expires: None, keep: Keep::Safety }
 }

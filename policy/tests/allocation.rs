@@ -1,9 +1,9 @@
 //! Allocations of the policy and of the reflex: none once every device is known, whether caps are in force or not.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
-use model::stages::Cap;
+use model::stages::{Cap, Caps};
 use model::{
-    DeviceId, DeviceInfo, DeviceKind, Frame, History, Metric, Mode, Policy as _, Priority, ProposalSink,
-    Reading, Timestamp, View, Watts,
+    DeviceId, DeviceInfo, DeviceKind, Frame, History, Keep, Metric, Mode, Policy as _, Priority,
+    ProposalSink, Reading, Timestamp, View, Watts,
 };
 use policy::reflex::{Footing, Reflex};
 use policy::{PowerCap, Settings};
@@ -78,10 +78,11 @@ impl Node {
         self.history.append(&self.frame);
     }
 
-    fn view<'a>(&'a self, caps: &'a [Cap], priorities: &'a [Priority]) -> View<'a> {
+    fn view<'a>(&'a self, caps: &'a Caps, priorities: &'a [Priority]) -> View<'a> {
         let (frame, history) = (&self.frame, &self.history);
-        let (events, outcomes) = (&[][..], &[][..]);
-        View { now: self.now, frame, history, events, caps, priorities, outcomes, mode: Mode::Enforce }
+        let (events, outcomes, reaches) = (&[][..], &[][..], &[][..]);
+        let (now, mode) = (self.now, Mode::Enforce);
+        View { now, frame, history, events, caps, reaches, priorities, outcomes, mode }
     }
 }
 
@@ -91,8 +92,10 @@ fn allocations(power: f64, cap: Option<f64>) -> u64 {
     let mut policy = PowerCap::new(Settings { budget: Some(Watts(6000.0)), ..Settings::default() });
     let mut sink = ProposalSink::default();
     let (since, original) = (Timestamp::default(), Watts(700.0));
-    let of = |device: &DeviceId| Some(Cap { device: *device, limit: Watts(cap?), original, since });
-    let caps: Vec<_> = node.boards.iter().filter_map(of).collect();
+    let of = |device: &DeviceId| {
+        Some(Cap { device: *device, limit: Watts(cap?), original, since, keep: Keep::Safety })
+    };
+    let caps = Caps { power: node.boards.iter().filter_map(of).collect(), ..Caps::default() };
     let priorities = [Priority::High, Priority::Low, Priority::Normal];
     let mut proposals = 0;
     let allocations = (0..200).map(|beat| {

@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 pub mod kubelet;
 
+use agent::guardian::wire::{Answer, Ask, Status, ask};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -55,6 +56,8 @@ pub struct Agent {
     child: Child,
     /// Where it keeps its state when the test names no place: never this machine's own.
     _home: Option<tempfile::TempDir>,
+    /// Its state directory, where a guardian may outlive it.
+    state: Option<PathBuf>,
     /// Where it listens.
     pub address: SocketAddr,
 }
@@ -85,7 +88,9 @@ impl Agent {
         command.envs(environment.iter().map(|(name, value)| (*name, *value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
         let child = command.spawn().expect("the binary starts");
-        let agent = Self { child, _home: home, address };
+        let named = arguments.iter().find_map(|argument| argument.strip_prefix("state.directory="));
+        let state = named.map(PathBuf::from).or_else(|| home.as_ref().map(|home| home.path().to_owned()));
+        let agent = Self { child, _home: home, state, address };
         eventually("the agent answers", || get(address, "/readyz").is_ok_and(|reply| reply.status == 200));
         agent
     }
@@ -133,7 +138,31 @@ impl Drop for Agent {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let status = self.state.as_deref().and_then(guardian);
+        let others =
+            |status: &Status| status.agent.as_ref().is_some_and(|agent| agent.pid != self.child.id());
+        if let Some(status) = status.filter(|status| !others(status)) {
+            kill(status.guardian.pid);
+        }
     }
+}
+
+/// What the guardian of a state directory says of itself, where one runs.
+pub fn guardian(state: &Path) -> Option<Box<Status>> {
+    match ask(state, &Ask::Status, Duration::from_secs(5)) {
+        Ok(Some(Answer::Status(status))) => Some(status),
+        _ => None,
+    }
+}
+
+/// Kills a process of this test at once.
+///
+/// # Panics
+/// When the number is none of a process.
+pub fn kill(pid: u32) {
+    let pid = i32::try_from(pid).expect("a process id fits");
+    // SAFETY: kill takes plain numbers; the process is one that this test has started.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
 }
 
 /// An HTTP answer.

@@ -1,8 +1,8 @@
-//! The journal: original limits on disk before the first write to a device, so that they survive a killed agent.
+//! The journal: original positions of knobs on disk before the first write to them, so that they survive a killed agent.
 //!
-//! One JSON line an original, each with its own checksum; the file is replaced whole, by a rename, and both file and
+//! One JSON line an original, each with its own checksum, and a last line that says how many there are; the file is replaced whole, by a rename, and both file and
 //! directory are synced. An original that is there is never overwritten: it may be the true one.
-use model::{Reason, Timestamp, Watts};
+use model::{Keep, Knob, Reason, Timestamp};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,8 +15,8 @@ use std::time::Duration;
 const FILE: &str = "limits.journal";
 /// The lock that keeps a second writer out.
 const LOCK: &str = "limits.lock";
-/// The format that is written.
-const VERSION: u32 = 1;
+/// The format that is written: since 2 it names knob and kind of cap.
+const VERSION: u32 = 2;
 /// A number that changes with every boot, and with it every limit is back at its default (proc(5)).
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// How long a journal that could not be opened is left alone.
@@ -83,18 +83,25 @@ impl JournalError {
 struct Line {
     version: u32,
     device: String,
-    original_w: f64,
+    #[serde(default)]
+    knob: Knob,
+    #[serde(alias = "original_w")]
+    original: f64,
+    #[serde(default)]
+    keep: Keep,
     /// The boot that the limit was read in; empty where the system has no number for it.
     boot: String,
     crc32: u32,
 }
 
 impl Line {
-    fn new(device: &str, original: Watts, boot: &str) -> Self {
+    fn new(device: &str, knob: Knob, original: Original, boot: &str) -> Self {
         let line = Self {
             version: VERSION,
             device: device.to_owned(),
-            original_w: original.0,
+            knob,
+            original: original.value,
+            keep: original.keep,
             boot: boot.to_owned(),
             crc32: 0,
         };
@@ -102,13 +109,33 @@ impl Line {
     }
 
     fn checksum(&self) -> u32 {
-        let numbers = self.version.to_le_bytes().into_iter().chain(self.original_w.to_bits().to_le_bytes());
+        let numbers = self.version.to_le_bytes().into_iter().chain(self.original.to_bits().to_le_bytes());
+        // Version 1 knew power limits that are held, and nothing else.
+        let words = if self.version == 1 { ["", ""] } else { [self.knob.as_str(), self.keep.as_str()] };
+        let words = words.into_iter().flat_map(str::bytes);
         // The zero between the strings keeps a byte from wandering from one to the other unnoticed.
-        crc32(numbers.chain(self.device.bytes()).chain([0]).chain(self.boot.bytes()))
+        crc32(numbers.chain(self.device.bytes()).chain([0]).chain(self.boot.bytes()).chain(words))
     }
 
     fn sound(&self) -> bool {
-        self.version == VERSION && self.crc32 == self.checksum()
+        (1..=VERSION).contains(&self.version) && self.crc32 == self.checksum()
+    }
+}
+
+/// The last line: without it lines may be missing, and with them originals.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct End {
+    version: u32,
+    lines: usize,
+    /// Over the checksums of all lines.
+    crc32: u32,
+}
+
+impl End {
+    fn of(sums: &[u32]) -> Self {
+        let crc32 = crc32([VERSION].iter().chain(sums).flat_map(|sum| sum.to_le_bytes()));
+        Self { version: VERSION, lines: sums.len(), crc32 }
     }
 }
 
@@ -123,11 +150,23 @@ fn crc32(bytes: impl Iterator<Item = u8>) -> u32 {
     !bytes.fold(u32::MAX, step)
 }
 
+/// What is journalled of a knob.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Original {
+    /// The position before our first write, in the knob's unit.
+    pub value: f64,
+    /// What becomes of our cap when its keeper goes. Once a safety cap was there it stays one.
+    pub keep: Keep,
+}
+
+/// Originals by the device's key and the knob.
+pub type Originals = BTreeMap<(String, Knob), Original>;
+
 /// The open journal. Holds the lock while it lives.
 #[derive(Debug)]
 pub struct Journal {
     directory: PathBuf,
-    originals: BTreeMap<String, Watts>,
+    originals: Originals,
     boot: String,
     _lock: File,
 }
@@ -140,28 +179,23 @@ impl Journal {
     /// When the directory cannot be written, another process holds the lock, or a line is damaged. A damaged journal is
     /// left as it is.
     pub fn open(directory: &Path) -> Result<Self, JournalError> {
-        let boot = fs::read_to_string(BOOT_ID).map(|text| text.trim().to_owned()).unwrap_or_default();
-        Self::open_in(directory, boot)
+        Self::open_in(directory, this_boot())
     }
 
     fn open_in(directory: &Path, boot: String) -> Result<Self, JournalError> {
         fs::create_dir_all(directory).map_err(JournalError::io("create", directory))?;
         let lock = lock(&directory.join(LOCK))?;
-        let path = directory.join(FILE);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(JournalError::io("read", &path)(error)),
-        };
-        let mut originals = BTreeMap::new();
-        for (number, text) in text.lines().enumerate() {
-            let line = serde_json::from_str(text).ok().filter(Line::sound);
-            let line = line.ok_or_else(|| JournalError::Damaged { path: path.clone(), line: number + 1 })?;
-            if line.boot.is_empty() || boot.is_empty() || line.boot == boot {
-                originals.insert(line.device, Watts(line.original_w));
-            }
-        }
+        let originals = read(&directory.join(FILE), &boot)?;
         Ok(Self { directory: directory.to_owned(), originals, boot, _lock: lock })
+    }
+
+    /// The originals that a directory holds, for a reader who does not need the lock: the file is replaced whole, so that
+    /// what is read is what was there at one moment.
+    ///
+    /// # Errors
+    /// When the file cannot be read or a line is damaged.
+    pub fn look(directory: &Path) -> Result<Originals, JournalError> {
+        read(&directory.join(FILE), &this_boot())
     }
 
     /// Opens the journal where one may be needed: to enforce, or to give back what a killed agent left.
@@ -171,21 +205,26 @@ impl Journal {
         StateDirectory { path: directory.to_owned(), journal, tried: None }
     }
 
-    /// Every original by the device's key.
-    pub fn originals(&self) -> impl Iterator<Item = (&str, &Watts)> {
-        self.originals.iter().map(|(key, original)| (key.as_str(), original))
+    /// Every original by the device's key and the knob.
+    pub fn originals(&self) -> impl Iterator<Item = (&str, Knob, Original)> {
+        self.originals.iter().map(|((key, knob), original)| (key.as_str(), *knob, *original))
     }
 
-    /// Puts originals on disk, all at once; returns when they are there. Those that are known already stay as they are.
+    /// Puts originals on disk, all at once; returns when they are there. Those that are known already stay as they are,
+    /// except that a cap which was there to tune becomes one that is held.
     ///
     /// # Errors
     /// When they could not be made durable; then nothing may be written to the devices.
-    pub fn keep<'a>(&mut self, list: impl IntoIterator<Item = (&'a str, Watts)>) -> Result<(), JournalError> {
+    pub fn keep<'a>(
+        &mut self,
+        list: impl IntoIterator<Item = (&'a str, Knob, Original)>,
+    ) -> Result<(), JournalError> {
         let mut next = self.originals.clone();
-        for (device, original) in list {
-            next.entry(device.to_owned()).or_insert(original);
+        for (device, knob, original) in list {
+            let kept = next.entry((device.to_owned(), knob)).or_insert(original);
+            kept.keep = kept.keep.min(original.keep);
         }
-        if next.len() > self.originals.len() {
+        if next != self.originals {
             self.save(&next)?;
             self.originals = next;
         }
@@ -196,21 +235,64 @@ impl Journal {
     ///
     /// # Errors
     /// When the file could not be replaced; the original then stays on disk, and is given back once more.
-    pub fn forget(&mut self, device: &str) -> Result<(), JournalError> {
-        if self.originals.remove(device).is_some() { self.save(&self.originals) } else { Ok(()) }
+    pub fn forget(&mut self, device: &str, knob: Knob) -> Result<(), JournalError> {
+        let there = self.originals.remove(&(device.to_owned(), knob)).is_some();
+        if there { self.save(&self.originals) } else { Ok(()) }
     }
 
-    fn save(&self, originals: &BTreeMap<String, Watts>) -> Result<(), JournalError> {
+    fn save(&self, originals: &Originals) -> Result<(), JournalError> {
         let path = self.directory.join(FILE);
-        let mut text = String::new();
-        for (device, original) in originals {
-            let line = serde_json::to_string(&Line::new(device, *original, &self.boot));
-            text.push_str(&line.map_err(io::Error::from).map_err(JournalError::io("write", &path))?);
-            text.push('\n');
-        }
+        let line = |((device, knob), original): (&(String, Knob), &Original)| {
+            Line::new(device, *knob, *original, &self.boot)
+        };
+        let lines: Vec<Line> = originals.iter().map(line).collect();
+        let sums: Vec<u32> = lines.iter().map(|line| line.crc32).collect();
+        let texts = lines.iter().map(serde_json::to_string).chain([serde_json::to_string(&End::of(&sums))]);
+        let texts: Result<Vec<String>, _> = texts.collect();
+        let text =
+            texts.map_err(io::Error::from).map_err(JournalError::io("write", &path))?.join("\n") + "\n";
         crate::durable::replace(&path, &[text.as_bytes()])
             .map_err(|failed| JournalError::io(failed.operation, &path)(failed.source))
     }
+}
+
+fn this_boot() -> String {
+    fs::read_to_string(BOOT_ID).map(|text| text.trim().to_owned()).unwrap_or_default()
+}
+
+/// The originals of this boot. None may be guessed at: one bad line is an error, and so is one that is missing.
+fn read(path: &Path, boot: &str) -> Result<Originals, JournalError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(JournalError::io("read", path)(error)),
+    };
+    let (mut originals, mut sums) = (BTreeMap::new(), Vec::new());
+    // Version 1 wrote no end.
+    let (mut ended, mut open_ended) = (false, false);
+    for text in text.lines() {
+        let damaged = || JournalError::Damaged { path: path.to_owned(), line: sums.len() + 1 };
+        if ended {
+            return Err(damaged());
+        }
+        if let Ok(end) = serde_json::from_str::<End>(text) {
+            ended = end == End::of(&sums);
+            if !ended {
+                return Err(damaged());
+            }
+            continue;
+        }
+        let line: Line = serde_json::from_str(text).ok().filter(Line::sound).ok_or_else(damaged)?;
+        sums.push(line.crc32);
+        open_ended |= line.version == 1;
+        if line.boot.is_empty() || boot.is_empty() || line.boot == boot {
+            originals.insert((line.device, line.knob), Original { value: line.original, keep: line.keep });
+        }
+    }
+    if ended || open_ended {
+        return Ok(originals);
+    }
+    Err(JournalError::Damaged { path: path.to_owned(), line: sums.len() + 1 })
 }
 
 fn lock(path: &Path) -> Result<File, JournalError> {
@@ -241,6 +323,20 @@ impl StateDirectory {
     /// The journal, to write.
     pub fn journal_mut(&mut self) -> Result<&mut Journal, &JournalError> {
         self.journal.as_mut().map_err(|error| &*error)
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Itself where its journal is open, else why it is not.
+    ///
+    /// # Errors
+    /// What keeps the journal from being used.
+    pub fn into_open(self) -> Result<Self, JournalError> {
+        let Self { path, journal, tried } = self;
+        Ok(Self { path, journal: Ok(journal?), tried })
     }
 
     /// Tries again to open a journal that could not be opened, every ten seconds; one that was not needed, as soon as

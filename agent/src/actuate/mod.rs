@@ -1,28 +1,36 @@
 //! The keeper: owns every knob. Decisions become orders through the guard, originals are journalled first, every write is
 //! read back, and between beats the reflex may tighten.
+pub mod audit;
 pub mod journal;
 mod orders;
+mod orphan;
+mod reach;
 mod restore;
 mod thread;
 
 use crate::rig::Hands;
+use audit::{Audit, Evidence};
 use journal::{JournalError, StateDirectory};
 use model::snapshot::Settled;
-use model::stages::Cap;
-use model::{Batch, Decision, DeviceId, Frame, Metric, Mode, Outcome, Range, Reason, Timestamp, Watts};
+use model::stages::{Caps, Reach};
+use model::{Batch, Decision, DeviceId, Frame, Metric, Mode, Outcome, Range, Reason, Timestamp, Watts, Why};
 use policy::guard::Guard;
 use policy::ledger::Ledger;
 use policy::reflex::{Footing, Reflex};
+use reach::Reaches;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use thread::KeeperThread;
+pub use orders::refuse_all;
+pub use orphan::{Row, Terms};
+pub use thread::{Errand, KeeperThread};
 
 /// Outcomes that wait for a beat; older ones are dropped.
 const OUTCOMES_MAX: usize = 512;
 
 /// An accelerator as the keeper knows it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Known {
     /// The handle in frames.
     pub device: DeviceId,
@@ -33,7 +41,7 @@ pub struct Known {
 }
 
 /// What a beat tells the keeper.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Brief {
     /// Decisions to carry out, decreases first.
     pub decisions: Vec<Decision>,
@@ -43,32 +51,65 @@ pub struct Brief {
     pub footing: Footing,
     /// Whether decisions are carried out.
     pub mode: Mode,
+    /// What decisions rest on.
+    pub evidence: Option<Evidence>,
+    /// What is done if no further brief comes.
+    pub terms: Terms,
+    /// The number under which a guardian attached who sent this; 0 within one process.
+    #[serde(skip)]
+    pub attached: u64,
+}
+
+impl Brief {
+    /// Takes over a newer brief, which is left without decisions. Of decisions that wait the newest are kept.
+    pub fn absorb(&mut self, newer: &mut Self, decisions_max: usize) {
+        if self.attached != newer.attached {
+            self.decisions.clear();
+        }
+        self.decisions.append(&mut newer.decisions);
+        let surplus = self.decisions.len().saturating_sub(decisions_max);
+        self.decisions.drain(..surplus);
+        self.devices.clone_from(&newer.devices);
+        self.footing.copy_from(&newer.footing);
+        (self.mode, self.terms, self.attached) = (newer.mode, newer.terms, newer.attached);
+        self.evidence = newer.evidence;
+    }
 }
 
 /// What the keeper tells the beat. Outcomes are added, the rest is the present state.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Report {
     /// What became of decisions since the last report, those of the reflex (number 0) included.
     pub outcomes: Vec<Outcome>,
     /// What the reflex decided by itself since the last report, with number 0, and what became of it.
     pub taken: Vec<Settled>,
     /// Our caps in force.
-    pub caps: Vec<Cap>,
+    pub caps: Caps,
+    /// What devices can be made to do beside their power limit.
+    pub reaches: Vec<Reach>,
     /// Times the reflex braked since the start.
     pub brakes: u64,
     /// Why nothing can be enforced, if so.
     pub refused: Option<Reason>,
+    /// The number under which a guardian attached who this is for; 0 within one process.
+    #[serde(skip)]
+    pub attached: u64,
 }
 
 impl Report {
     /// Takes over a newer report, which is left without outcomes. What nobody fetches is dropped, oldest first.
     pub fn absorb(&mut self, newer: &mut Self) {
+        if self.attached != newer.attached {
+            self.outcomes.clear();
+            self.taken.clear();
+        }
         self.outcomes.append(&mut newer.outcomes);
         self.taken.append(&mut newer.taken);
         self.outcomes.drain(..self.outcomes.len().saturating_sub(OUTCOMES_MAX));
         self.taken.drain(..self.taken.len().saturating_sub(OUTCOMES_MAX));
         self.caps.clone_from(&newer.caps);
-        (self.brakes, self.refused) = (newer.brakes, newer.refused);
+        self.reaches.clone_from(&newer.reaches);
+        (self.brakes, self.refused, self.attached) = (newer.brakes, newer.refused, newer.attached);
     }
 }
 
@@ -86,10 +127,18 @@ pub struct Keeper {
     report: Report,
     batches: Vec<Batch>,
     powers: Vec<(DeviceId, Watts)>,
-    /// Which of the actuators knows a device, by its key.
-    owners: BTreeMap<String, usize>,
-    /// When a device that could not be restored is tried again.
-    retries: BTreeMap<String, Timestamp>,
+    /// Which of the actuators turns a knob of a device, by its key.
+    owners: BTreeMap<restore::Name, usize>,
+    /// When a knob that could not be given back is tried again.
+    retries: BTreeMap<restore::Name, Timestamp>,
+    reaches: Reaches,
+    /// Knobs that a predecessor had turned to tune, to be given back.
+    stale: Vec<restore::Name>,
+    audit: Audit,
+    /// Why a knob is where it is.
+    reasons: BTreeMap<restore::Name, Why>,
+    /// What it does by itself since no brief comes any more.
+    orphan: Option<orphan::Orphan>,
 }
 
 impl std::fmt::Debug for Keeper {
@@ -113,8 +162,11 @@ impl Keeper {
             }
         }
         let batches = hands.fast.iter().map(|_| Batch::default()).collect();
+        let audit = Audit::new(state.path());
         let mut keeper = Self {
             hands,
+            audit,
+            reasons: BTreeMap::new(),
             state,
             ledger: Ledger::default(),
             guard: Guard::default(),
@@ -127,6 +179,9 @@ impl Keeper {
             powers: Vec::new(),
             owners: BTreeMap::new(),
             retries: BTreeMap::new(),
+            reaches: Reaches::default(),
+            stale: Vec::new(),
+            orphan: None,
         };
         keeper.take_over();
         keeper
@@ -134,10 +189,12 @@ impl Keeper {
 
     /// Takes over what a beat says. Decisions are carried out by the next tick.
     pub fn brief(&mut self, brief: &mut Brief) {
-        self.pending.append(&mut brief.decisions);
-        self.brief.devices.clone_from(&brief.devices);
-        self.brief.footing.copy_from(&brief.footing);
-        self.brief.mode = brief.mode;
+        if brief.attached != self.brief.attached {
+            self.meet(&brief.devices);
+        }
+        self.orphan = None;
+        self.brief.absorb(brief, usize::MAX);
+        self.pending.append(&mut self.brief.decisions);
         self.briefed = true;
     }
 
@@ -151,11 +208,15 @@ impl Keeper {
         if self.briefed && self.state.reopen(self.busy(), now) {
             self.take_over();
         }
+        if self.busy() {
+            self.reaches.look(&mut self.hands.actuators, &self.brief.devices, now);
+        }
         self.mend(now);
         let pending = std::mem::take(&mut self.pending);
         let outcomes = self.settle(&pending, now);
         self.report.outcomes.extend(outcomes);
         if self.busy() && self.state.journal().is_ok() {
+            self.hold_on(now);
             self.feel(now);
             let Self { reflex, brief, powers, .. } = self;
             let power = |device| powers.iter().find(|(d, _)| *d == device).map(|(_, power)| *power);
@@ -171,8 +232,25 @@ impl Keeper {
         report.taken.clear();
         report.taken.append(&mut self.report.taken);
         self.ledger.caps(&mut report.caps);
+        report.reaches.clone_from(&self.reaches.list);
         report.brakes = self.report.brakes;
-        report.refused = self.state.journal().err().filter(|_| self.busy()).map(JournalError::reason);
+        report.attached = self.brief.attached;
+        report.refused = self.refused().filter(|_| self.busy());
+    }
+
+    /// Why nothing can be enforced, if so.
+    pub fn refused(&self) -> Option<Reason> {
+        self.state.journal().err().map(JournalError::reason)
+    }
+
+    /// Lines of the audit log that could not be written.
+    pub fn audit_lost(&self) -> u64 {
+        self.audit.lost()
+    }
+
+    /// Whether nothing of ours is in force.
+    pub fn is_clear(&self) -> bool {
+        self.ledger.is_empty()
     }
 
     /// Reads instantaneous power from the fast sources.

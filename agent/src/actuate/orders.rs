@@ -1,31 +1,30 @@
 //! Carrying out: all originals on disk with one sync, then each order written and read back.
+use super::journal::Original;
 use super::{Keeper, Known};
 use model::snapshot::Settled;
-use model::{Action, Decision, Mode, Order, Outcome, Reason, Timestamp, Verdict, Watts, Why};
+use model::{Action, Decision, Keep, Knob, Mode, Order, Outcome, Reason, Span, Timestamp, Verdict, Why};
 use policy::guard::Subject;
 use policy::ledger::Written;
 use std::sync::Arc;
 
-/// What is read back may differ from what was ordered by the device's own rounding; above this it is a mismatch.
-const READ_BACK_SLACK: Watts = Watts(1.0);
-
 /// A decision on its way to a device.
 struct Plan<'a> {
     decision: &'a Decision,
-    /// The order and the limit before it; or why there will be none.
-    order: Result<(Order, Option<Watts>), Reason>,
-    /// Whether the limit before it must be journalled first.
-    original: Option<Watts>,
+    /// The order and the position before it; or why there will be none.
+    order: Result<(Order, Option<f64>), Reason>,
+    /// What must be journalled first, if anything.
+    original: Option<Original>,
 }
 
 impl Keeper {
     /// Settles decisions and gives an outcome for each, in their order.
     ///
-    /// Of several decisions for one device the last counts: it knew the most. Once a decrease has failed, no increase of
+    /// Of several decisions for one knob the last counts: it knew the most. Once a decrease has failed, no increase of
     /// the same round is carried out.
     pub(super) fn settle(&mut self, decisions: &[Decision], now: Timestamp) -> Vec<Outcome> {
+        let knob = |one: &Decision| (one.device, one.action.knob());
         let newest = |(n, one): (usize, &Decision)| {
-            one.mode == Mode::Advise || decisions[n + 1..].iter().all(|other| other.device != one.device)
+            one.mode == Mode::Advise || decisions[n + 1..].iter().all(|other| knob(other) != knob(one))
         };
         let current: Vec<bool> = decisions.iter().enumerate().map(newest).collect();
         let plans: Vec<Plan<'_>> = decisions
@@ -48,9 +47,19 @@ impl Keeper {
                 (Err(reason), _) => refused(plan.decision, *reason, now),
             };
             failed |= outcome.verdict == Verdict::Failed;
+            self.log(&plan, &outcome);
             outcome
         };
         plans.into_iter().map(&mut settle).collect()
+    }
+
+    /// Tells the audit log, which belongs to whoever has the journal.
+    fn log(&mut self, plan: &Plan<'_>, outcome: &Outcome) {
+        let known = self.brief.devices.iter().find(|known| known.device == plan.decision.device);
+        if let (Some(known), Ok(_)) = (known, self.state.journal()) {
+            let before = plan.order.as_ref().ok().and_then(|(_, before)| *before);
+            self.audit.note(&known.key, plan.decision, outcome, (before, self.brief.evidence));
+        }
     }
 
     /// Asks the guard.
@@ -60,14 +69,15 @@ impl Keeper {
             return plan;
         }
         let known = self.brief.devices.iter().find(|known| known.device == decision.device).cloned();
-        let Some(Known { key, range, .. }) = known.filter(|_| newest) else {
+        let Some(known) = known.filter(|_| newest) else {
             plan.order = Err(if newest { Reason::Lost } else { Reason::Late });
             return plan;
         };
-        let entry = self.ledger.get(&key).copied();
-        let enforced = self.enforced(&key);
+        let (knob, key) = (decision.action.knob(), Arc::clone(&known.key));
+        let entry = self.ledger.get(&key, knob).copied();
+        let enforced = self.enforced(&key, knob);
         let subject = Subject {
-            range,
+            span: self.span(&known, knob),
             original: entry.map(|entry| entry.original),
             set: entry.and_then(|entry| entry.written).map(|written| written.limit),
             enforced,
@@ -75,57 +85,80 @@ impl Keeper {
             key,
         };
         plan.order = self.guard.admit(decision, &subject, now).map(|order| (order, enforced));
-        plan.original = enforced.filter(|_| entry.is_none());
+        let journalled = |entry: &policy::ledger::Entry| {
+            let held = entry.written.is_none_or(|written| written.keep == Keep::Safety);
+            held || decision.keep == Keep::Tuning
+        };
+        plan.original = match entry {
+            Some(entry) if journalled(&entry) => None,
+            Some(entry) => Some(Original { value: entry.original, keep: decision.keep }),
+            None => enforced.map(|value| Original { value, keep: decision.keep }),
+        };
         plan
     }
 
-    /// Journals the originals of all devices that are written to for the first time.
+    /// The positions of a knob: a board's power limit by its driver's readings, the others as actuators say.
+    pub(super) fn span(&self, known: &Known, knob: Knob) -> Option<Span> {
+        match knob {
+            Knob::PowerLimit => known.range.map(model::Range::span),
+            Knob::ClockMax | Knob::CpuQuota => self.reaches.span(known, knob),
+        }
+    }
+
+    /// Journals the originals of all knobs that are turned for the first time, and of those whose cap comes to be held.
     fn keep(&mut self, plans: &[Plan<'_>]) -> Result<(), Reason> {
-        let new =
-            |plan: &Plan<'_>| Some((Arc::<str>::from(plan.order.as_ref().ok()?.0.key()), plan.original?));
-        let originals: Vec<(Arc<str>, Watts)> = plans.iter().filter_map(new).collect();
+        let new = |plan: &Plan<'_>| {
+            let order = &plan.order.as_ref().ok()?.0;
+            Some((Arc::<str>::from(order.key()), order.knob(), plan.original?))
+        };
+        let originals: Vec<(Arc<str>, Knob, Original)> = plans.iter().filter_map(new).collect();
         if originals.is_empty() {
             return Ok(());
         }
         let journal = self.state.journal_mut().map_err(|error| error.refusal())?;
-        journal.keep(originals.iter().map(|(key, original)| (&**key, *original))).map_err(|error| {
-            tracing::error!(reason = error.reason().as_str(), "not enforced: {error}");
-            error.refusal()
-        })?;
-        originals.iter().for_each(|(key, original)| self.ledger.open(key, *original));
+        journal.keep(originals.iter().map(|(key, knob, original)| (&**key, *knob, *original))).map_err(
+            |error| {
+                tracing::error!(reason = error.reason().as_str(), "not enforced: {error}");
+                error.refusal()
+            },
+        )?;
+        originals.iter().for_each(|(key, knob, original)| self.ledger.open(key, *knob, original.value));
         Ok(())
     }
 
-    /// Writes and reads back. A lower limit than ordered is somebody else's, out of band, and accepted.
+    /// Writes and reads back. A lower position than ordered is somebody else's, out of band, and accepted.
     fn carry_out(
         &mut self,
         decision: &Decision,
         order: &Order,
-        before: Option<Watts>,
+        before: Option<f64>,
         now: Timestamp,
     ) -> Outcome {
-        let (ordered, releases) = (order.limit(), decision.action == Action::Release);
+        let (knob, ordered) = (order.knob(), order.value());
+        let releases = matches!(decision.action, Action::Release(_));
         let outcome = Outcome { ordered: Some(ordered), ..blank(decision, Verdict::Failed, now) };
         let unchanged = before == Some(ordered) && !releases;
         let read_back = if unchanged { Ok(ordered) } else { self.write(order) };
         let (read_back, reason) = match read_back {
-            Ok(limit) if limit <= ordered + READ_BACK_SLACK => (limit, None),
+            Ok(limit) if limit <= ordered + knob.slack() => (limit, None),
             Ok(limit) => (limit, Some(Reason::Mismatch)),
             Err(reason) => {
-                self.ledger.doubt(order.key());
+                self.ledger.doubt(order.key(), knob);
                 return Outcome { reason: Some(reason), ..outcome };
             }
         };
         let outcome = Outcome { read_back: Some(read_back), reason, ..outcome };
         if reason.is_some() {
-            self.ledger.doubt(order.key());
+            self.ledger.doubt(order.key(), knob);
             return outcome;
         }
         if releases {
-            self.forget(order.key());
+            self.forget(order.key(), knob);
         } else {
             let (device, limit) = (order.device(), ordered.max(read_back));
-            self.ledger.set(order.key(), Written { device, limit, since: now, expires: decision.expires });
+            let (expires, keep) = (decision.expires, decision.keep);
+            self.reasons.insert((order.key().to_owned(), knob), decision.why);
+            self.ledger.set(order.key(), knob, Written { device, limit, since: now, expires, keep });
         }
         let verdict = if unchanged { Verdict::Unchanged } else { Verdict::Applied };
         Outcome { verdict, ..outcome }
@@ -142,33 +175,44 @@ impl Keeper {
             why: Why::OverBudget,
             event: None,
             expires: None,
+            keep: Keep::Safety,
             mode: Mode::Enforce,
         };
         let capable = self.brief.devices.iter().filter(|known| known.range.is_some());
         let decisions: Vec<Decision> = capable.map(floor).collect();
         let outcomes = self.settle(&decisions, now);
-        let taken = decisions.into_iter().zip(&outcomes);
+        self.note(decisions, &outcomes);
+    }
+
+    /// Remembers for the report what was decided here and what became of it.
+    pub(super) fn note(&mut self, decisions: Vec<Decision>, outcomes: &[Outcome]) {
+        let taken = decisions.into_iter().zip(outcomes);
         let taken = taken.map(|(decision, outcome)| Settled { decision, outcome: Some(*outcome) });
         self.report.taken.extend(taken);
         self.report.outcomes.extend(outcomes);
+        let surplus = self.report.outcomes.len().saturating_sub(super::OUTCOMES_MAX);
+        self.report.outcomes.drain(..surplus);
+        let surplus = self.report.taken.len().saturating_sub(super::OUTCOMES_MAX);
+        self.report.taken.drain(..surplus);
     }
 
-    /// The limit in force on a device, from the first actuator that knows it.
-    pub(super) fn enforced(&mut self, key: &str) -> Option<Watts> {
+    /// The position of a knob that is in force, from the first actuator that turns it.
+    pub(super) fn enforced(&mut self, key: &str, knob: Knob) -> Option<f64> {
         let Self { hands, owners, .. } = self;
-        let mut ask = |owner: usize| hands.actuators[owner].enforced(key).ok();
-        if let Some(limit) = owners.get(key).and_then(|owner| ask(*owner)) {
-            return Some(limit);
+        let name = (key.to_owned(), knob);
+        let mut ask = |owner: usize| hands.actuators[owner].enforced(key, knob).ok();
+        if let Some(value) = owners.get(&name).and_then(|owner| ask(*owner)) {
+            return Some(value);
         }
-        let (owner, limit) = (0..hands.actuators.len())
-            .find_map(|owner| hands.actuators[owner].enforced(key).ok().map(|limit| (owner, limit)))?;
-        owners.insert(key.to_owned(), owner);
-        Some(limit)
+        let (owner, value) = (0..hands.actuators.len())
+            .find_map(|owner| Some((owner, hands.actuators[owner].enforced(key, knob).ok()?)))?;
+        owners.insert(name, owner);
+        Some(value)
     }
 
-    /// Writes through the actuator that knows the device, or the first that takes the order; gives what is read back.
-    pub(super) fn write(&mut self, order: &Order) -> Result<Watts, Reason> {
-        if let Some(owner) = self.owners.get(order.key()) {
+    /// Writes through the actuator that turns the knob, or the first that takes the order; gives what is read back.
+    pub(super) fn write(&mut self, order: &Order) -> Result<f64, Reason> {
+        if let Some(owner) = self.owners.get(&(order.key().to_owned(), order.knob())) {
             let actuator = &mut self.hands.actuators[*owner];
             return actuator.apply(order).map_err(|error| {
                 tracing::warn!(actuator = actuator.name(), "{error}");
@@ -191,6 +235,15 @@ impl Keeper {
 
 fn blank(decision: &Decision, verdict: Verdict, at: Timestamp) -> Outcome {
     Outcome { decision: decision.id, at, verdict, reason: None, ordered: None, read_back: None }
+}
+
+/// Outcomes of decisions that nobody carries out.
+pub fn refuse_all(decisions: &[Decision], reason: Reason, at: Timestamp) -> Vec<Outcome> {
+    let outcome = |decision: &Decision| match decision.mode {
+        Mode::Advise => blank(decision, Verdict::Advised, at),
+        Mode::Enforce => refused(decision, reason, at),
+    };
+    decisions.iter().map(outcome).collect()
 }
 
 fn refused(decision: &Decision, reason: Reason, at: Timestamp) -> Outcome {

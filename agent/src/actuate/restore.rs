@@ -1,109 +1,161 @@
 //! Restoring: originals go back when nothing is to be enforced, when a cap expires, and at the end; each by itself.
 use super::Keeper;
-use model::{Order, Timestamp};
+use super::audit::Entry as Line;
+use model::{
+    Action, DeviceId, DeviceInfo, DeviceKind, DeviceTable, Keep, Knob, Order, Reason, Span, Timestamp,
+    Verdict, Why,
+};
 use policy::ledger::{Entry, Written};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a device that could not be restored is left alone.
+/// A knob of a device, by the device's key.
+pub(super) type Name = (String, Knob);
+
+/// How long a knob that could not be given back is left alone.
 const RETRY: Duration = Duration::from_secs(10);
+
+/// A handle for a device of which nothing but its key is known; actuators go by the key.
+fn stranger() -> Option<DeviceId> {
+    DeviceTable::default().register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, "unknown"))).ok()
+}
 
 impl Keeper {
     /// Takes the journal's originals into the ledger.
     pub(super) fn take_over(&mut self) {
         if let Ok(journal) = self.state.journal() {
-            for (key, original) in journal.originals() {
-                self.ledger.open(key, *original);
+            for (key, knob, original) in journal.originals() {
+                self.ledger.open(key, knob, original.value);
+                if original.keep == Keep::Tuning {
+                    self.stale.push((key.to_owned(), knob));
+                }
             }
         }
     }
 
     /// Gives every original back, each by itself. Says whether all went well; what did not stays in the journal.
     pub fn stop(&mut self, now: Timestamp) -> bool {
-        let keys: Vec<String> = self.ledger.iter().map(|(key, _)| key.to_owned()).collect();
+        let names: Vec<Name> = self.ledger.iter().map(|(key, knob, _)| (key.to_owned(), knob)).collect();
         let mut all = true;
-        for key in keys {
-            all &= self.give_back(&key, now);
+        for name in names {
+            all &= self.give_back(&name, now).is_ok();
         }
         all
     }
 
     /// Brings the ledger in line with what is to be done.
     ///
-    /// Under enforcement a limit that a predecessor left, or whose write ended in doubt, becomes a cap as it is, and a
-    /// cap that has expired goes. Without enforcement every cap goes.
+    /// Under enforcement a position that a predecessor left, or whose write ended in doubt, becomes a cap as it is; a
+    /// cap that has expired goes, and so does one that a predecessor left that was there to tune. Without enforcement
+    /// every cap goes.
     pub(super) fn mend(&mut self, now: Timestamp) {
         if !self.briefed || self.ledger.is_empty() {
             return;
         }
         let busy = self.busy();
         let expired = |written: Written| written.expires.is_some_and(|expiry| expiry <= now);
-        let ends = |entry: &Entry| !busy || entry.written.is_some_and(expired);
+        let stale = std::mem::take(&mut self.stale);
+        // Nobody is there to renew a cap, and its end would be a loosening that nobody decided.
+        let orphaned = self.orphan.is_some();
+        let ends = |name: &Name, entry: &Entry| {
+            !busy
+                || !orphaned && entry.written.is_some_and(expired)
+                || entry.written.is_none() && stale.contains(name)
+        };
         let there = |key: &str| self.brief.devices.iter().any(|known| *known.key == *key);
-        let ready = |key: &str| there(key) && self.retries.get(key).is_none_or(|retry| *retry <= now);
-        let work: Vec<(String, bool)> = self
+        let ready = |name: &Name| there(&name.0) && self.retries.get(name).is_none_or(|retry| *retry <= now);
+        let work: Vec<(Name, bool)> = self
             .ledger
             .iter()
-            .filter(|(key, entry)| ready(key) && (ends(entry) || entry.written.is_none()))
-            .map(|(key, entry)| (key.to_owned(), ends(entry)))
+            .map(|(key, knob, entry)| ((key.to_owned(), knob), entry))
+            .filter(|(name, entry)| ready(name) && (ends(name, entry) || entry.written.is_none()))
+            .map(|(name, entry)| (name.clone(), ends(&name, entry)))
             .collect();
-        for (key, ends) in work {
-            let done = if ends { self.give_back(&key, now) } else { self.adopt(&key, now) };
+        self.stale = stale;
+        for (name, ends) in work {
+            let done = if ends { self.give_back(&name, now).is_ok() } else { self.adopt(&name, now) };
             if done {
-                self.retries.remove(&key);
+                self.stale.retain(|stale| *stale != name);
+                self.retries.remove(&name);
             } else {
-                self.retries.insert(key, now.after(RETRY));
+                self.retries.insert(name, now.after(RETRY));
             }
         }
     }
 
     /// Makes a cap of ours of the limit that is in force; says whether it could be read.
-    fn adopt(&mut self, key: &str, now: Timestamp) -> bool {
+    fn adopt(&mut self, name: &Name, now: Timestamp) -> bool {
+        let (key, knob) = (name.0.as_str(), name.1);
         let Some(device) =
             self.brief.devices.iter().find(|known| *known.key == *key).map(|known| known.device)
         else {
             return false;
         };
-        let limit = self.enforced(key);
+        let limit = self.enforced(key, knob);
         if let Some(limit) = limit {
-            self.ledger.set(key, Written { device, limit, since: now, expires: None });
+            let keep = Keep::Safety;
+            self.reasons.remove(name);
+            self.ledger.set(key, knob, Written { device, limit, since: now, expires: None, keep });
         }
         limit.is_some()
     }
 
-    /// Restores one original.
-    fn give_back(&mut self, key: &str, now: Timestamp) -> bool {
-        let Some(original) = self.ledger.get(key).map(|entry| entry.original) else { return true };
-        let known = self.brief.devices.iter().find(|known| *known.key == *key);
-        let Some((device, range)) = known.and_then(|known| known.range.map(|range| (known.device, range)))
-        else {
-            return false;
-        };
-        let order = Order::power_limit(device, Arc::from(key), original, range);
-        match self.write(&order) {
+    /// Restores one original and gives what is read back.
+    pub(super) fn give_back(&mut self, name: &Name, now: Timestamp) -> Result<f64, Reason> {
+        let (key, knob) = (name.0.as_str(), name.1);
+        let original = self.ledger.get(key, knob).map(|entry| entry.original).ok_or(Reason::Missing)?;
+        let known = self.brief.devices.iter().find(|known| *known.key == *key).cloned();
+        // Nobody has said what the device takes: it took its original, so exactly that is asked of it.
+        let span = known.as_ref().and_then(|known| self.span(known, knob)).or(Span::new(original, original));
+        let device = known.map(|known| known.device).or_else(stranger).ok_or(Reason::Full)?;
+        let order = Order::new(device, Arc::from(key), (knob, original), span.ok_or(Reason::Malformed)?);
+        let before = self.enforced(key, knob);
+        let written = self.write(&order);
+        self.audit.write(&Line {
+            at_ms: now.wall_ms,
+            device: key.to_owned(),
+            knob,
+            decision: 0,
+            action: Action::Release(knob).as_str().to_owned(),
+            why: Why::Stop.as_str().to_owned(),
+            evidence: self.brief.evidence,
+            before,
+            ordered: Some(order.value()),
+            read_back: written.ok(),
+            verdict: if written.is_ok() { Verdict::Applied } else { Verdict::Failed },
+            reason: written.err(),
+        });
+        match written {
             // A lower limit than the original is somebody else's, out of band; it is not ours to lift.
             Ok(read_back) => {
-                tracing::info!(device = key, limit_w = read_back.0, "original limit restored");
-                self.forget(key);
-                true
+                tracing::info!(
+                    device = key,
+                    knob = knob.as_str(),
+                    now = knob.say(read_back),
+                    "original restored"
+                );
+                self.forget(key, knob);
+                Ok(read_back)
             }
             Err(reason) => {
                 tracing::error!(
                     device = key,
                     reason = reason.as_str(),
+                    knob = knob.as_str(),
                     at_ms = now.wall_ms,
-                    "original limit not restored"
+                    "original not restored"
                 );
-                false
+                Err(reason)
             }
         }
     }
 
     /// Closes ledger and journal for a device whose original limit is back.
-    pub(super) fn forget(&mut self, key: &str) {
-        self.ledger.close(key);
+    pub(super) fn forget(&mut self, key: &str, knob: Knob) {
+        self.ledger.close(key, knob);
+        self.reasons.remove(&(key.to_owned(), knob));
         if let Ok(journal) = self.state.journal_mut()
-            && let Err(error) = journal.forget(key)
+            && let Err(error) = journal.forget(key, knob)
         {
             tracing::warn!("the journal keeps an original that was given back: {error}");
         }

@@ -1,12 +1,17 @@
 //! Tests of the keeper over the simulator: journal first, read back, restore after every kind of end.
 use super::journal::Journal;
 mod fake;
+mod orphan;
 
 use super::*;
 use fake::{Node, ORIGINALS, at, key};
-use model::{Action, Collector as _, DeviceKind, Reason, Verdict, Why};
+use journal::Original;
+use model::{Action, Collector as _, DeviceKind, Keep, Knob, Reason, Verdict, Why};
 use sim::rig::{SharedNode, SimActuator, SimReflex};
 use std::time::Duration;
+
+/// What a board's limit was.
+const ORIGINAL: Original = Original { value: 700.0, keep: Keep::Safety };
 
 struct Bench {
     home: tempfile::TempDir,
@@ -59,7 +64,17 @@ impl Bench {
 
     fn limit(&self, board: usize, watts: f64, mode: Mode) -> Decision {
         let (device, action) = (self.device(board), Action::Limit(Watts(watts)));
-        Decision { id: 1, at: self.now, device, action, why: Why::OverHigh, event: None, expires: None, mode }
+        Decision {
+            id: 1,
+            at: self.now,
+            device,
+            action,
+            why: Why::OverHigh,
+            event: None,
+            expires: None,
+            keep: Keep::Safety,
+            mode,
+        }
     }
 
     fn limits(&self) -> Vec<f64> {
@@ -103,7 +118,7 @@ fn an_original_survives_a_keeper_that_dies_at_any_point_and_is_given_back_by_the
     for written in [false, true] {
         let bench = Bench::new();
         let key = bench.node.lock().uuid(3);
-        Journal::open(bench.home.path()).unwrap().keep([(&*key, Watts(700.0))]).unwrap();
+        Journal::open(bench.home.path()).unwrap().keep([(&*key, Knob::PowerLimit, ORIGINAL)]).unwrap();
         if written {
             bench.node.lock().boards[3].requested_w = 350.0;
         }
@@ -120,7 +135,7 @@ fn an_original_survives_a_keeper_that_dies_at_any_point_and_is_given_back_by_the
 fn under_enforcement_a_predecessors_caps_are_adopted_and_not_lifted() {
     let bench = Bench::new();
     let key = bench.node.lock().uuid(3);
-    Journal::open(bench.home.path()).unwrap().keep([(&*key, Watts(700.0))]).unwrap();
+    Journal::open(bench.home.path()).unwrap().keep([(&*key, Knob::PowerLimit, ORIGINAL)]).unwrap();
     bench.node.lock().boards[3].requested_w = 350.0;
     let mut next = bench.keeper();
     next.brief(&mut bench.brief(vec![], Mode::Enforce, Some(20_000.0)));
@@ -128,7 +143,7 @@ fn under_enforcement_a_predecessors_caps_are_adopted_and_not_lifted() {
     let mut report = Report::default();
     next.report(&mut report);
     assert_eq!(
-        report.caps.iter().map(|cap| (cap.limit, cap.original)).collect::<Vec<_>>(),
+        report.caps.power.iter().map(|cap| (cap.limit, cap.original)).collect::<Vec<_>>(),
         [(Watts(350.0), Watts(700.0))]
     );
     assert_eq!(bench.limits()[3], 350.0);
@@ -144,7 +159,7 @@ fn a_reading_over_the_budget_is_a_lower_limit_within_one_tick() {
     assert_eq!(bench.limits(), [200.0; 8]);
     let mut report = Report::default();
     keeper.report(&mut report);
-    assert_eq!((report.brakes, report.caps.len()), (1, 8));
+    assert_eq!((report.brakes, report.caps.power.len()), (1, 8));
 }
 
 #[test]
@@ -172,7 +187,7 @@ fn one_device_that_cannot_be_restored_does_not_keep_the_others() {
     drop(keeper);
     let journal = Journal::open(bench.home.path()).unwrap();
     assert_eq!(
-        journal.originals().map(|(key, _)| key.to_owned()).collect::<Vec<_>>(),
+        journal.originals().map(|(key, ..)| key.to_owned()).collect::<Vec<_>>(),
         [bench.node.lock().uuid(2)]
     );
 }
@@ -199,7 +214,7 @@ fn what_is_read_back_above_the_order_has_failed_and_below_it_is_accepted() {
     node.world.lock().unwrap().excess = 30.0;
     let outcome = node.act(&mut keeper, vec![node.limit(0, 400.0)], at(1.0)).outcomes[0];
     assert_eq!((outcome.verdict, outcome.reason), (Verdict::Failed, Some(Reason::Mismatch)));
-    assert_eq!((outcome.ordered, outcome.read_back), (Some(Watts(400.0)), Some(Watts(430.0))));
+    assert_eq!((outcome.ordered, outcome.read_back), (Some(400.0), Some(430.0)));
     node.world.lock().unwrap().excess = 0.0;
     node.world.lock().unwrap().out_of_band.insert(key(1), 250.0);
     let report = node.act(&mut keeper, vec![node.limit(1, 240.0)], at(2.0));
@@ -207,7 +222,7 @@ fn what_is_read_back_above_the_order_has_failed_and_below_it_is_accepted() {
     node.world.lock().unwrap().out_of_band.insert(key(1), 210.0);
     let report = node.act(&mut keeper, vec![node.limit(1, 205.0), node.limit(2, 500.0)], at(3.0));
     assert!(report.outcomes.iter().all(|outcome| outcome.verdict == Verdict::Applied));
-    let caps: Vec<_> = report.caps.iter().map(|cap| cap.limit.0).collect();
+    let caps: Vec<_> = report.caps.power.iter().map(|cap| cap.limit.0).collect();
     assert_eq!(caps, [400.0, 205.0, 500.0], "the limit in doubt is taken as it is found");
 }
 
@@ -284,7 +299,7 @@ fn switching_enforcement_off_gives_every_original_back() {
     node.act(&mut keeper, vec![node.limit(0, 300.0), node.limit(3, 250.0)], at(1.0));
     node.mode = Mode::Advise;
     let report = node.act(&mut keeper, vec![], at(2.0));
-    assert_eq!((node.limits(), report.caps), (ORIGINALS.to_vec(), vec![]));
+    assert_eq!((node.limits(), report.caps), (ORIGINALS.to_vec(), Caps::default()));
 }
 
 #[test]
@@ -326,7 +341,7 @@ fn a_second_writer_is_refused_as_busy_and_gets_its_turn_when_the_first_is_gone()
     drop(first);
     let report = node.act(&mut second, vec![node.limit(1, 300.0)], at(12.0));
     assert_eq!((report.outcomes[0].verdict, report.refused), (Verdict::Applied, None));
-    assert_eq!(report.caps.len(), 2, "the first one's cap is taken over");
+    assert_eq!(report.caps.power.len(), 2, "the first one's cap is taken over");
 }
 
 #[test]
@@ -383,7 +398,7 @@ fn live(node: &mut Node, keeper: &mut Keeper) {
     node.budget = full;
     let raise = node.decision(2, Action::Limit(Watts(400.0)), Why::Headroom);
     node.act(keeper, vec![node.limit(0, 300.0), raise], at(3.0));
-    node.act(keeper, vec![node.decision(1, Action::Release, Why::Headroom)], at(5.0));
+    node.act(keeper, vec![node.decision(1, Action::Release(Knob::PowerLimit), Why::Headroom)], at(5.0));
     keeper.stop(at(6.0));
 }
 
@@ -425,4 +440,19 @@ fn a_keeper_that_takes_over_again_and_again_never_takes_a_cap_for_an_original() 
     let mut keeper = node.keeper();
     node.act(&mut keeper, vec![], at(1.0));
     assert_eq!(node.limits(), ORIGINALS);
+}
+
+#[test]
+fn after_a_death_a_cap_that_was_there_to_tune_is_given_back_and_one_that_keeps_a_budget_is_held() {
+    let node = Node::new();
+    let mut keeper = node.keeper();
+    let tuning = |board, watts| Decision { keep: Keep::Tuning, ..node.limit(board, watts) };
+    node.act(&mut keeper, vec![tuning(0, 500.0), tuning(1, 500.0), node.limit(2, 400.0)], at(1.0));
+    node.act(&mut keeper, vec![node.limit(1, 300.0)], at(2.0));
+    assert_eq!(node.limits(), [500.0, 300.0, 400.0, 555.5]);
+    drop(keeper);
+    let mut next = node.keeper();
+    let report = node.act(&mut next, vec![], at(3.0));
+    assert_eq!(node.limits(), [700.0, 300.0, 400.0, 555.5], "what came to be held stays held");
+    assert_eq!(report.caps.power.len(), 2);
 }

@@ -1,6 +1,6 @@
 //! Loading: defaults, then the file, then overrides; every fault of all of them in one report.
 use super::Config;
-use super::keys::KEYS;
+use super::keys::{KEYS, Key};
 use super::parse::Problem;
 use detectors::Catalogue;
 use detectors::catalogue::TEXT_MAX;
@@ -10,6 +10,9 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use toml::{Table, Value};
+
+/// Sections that the guardian goes by; the rest is none of its business, and may hold secrets that a command line would show.
+const GUARDIAN_SECTIONS: [&str; 4] = ["state.", "collectors.", "power.", "log."];
 
 /// One fault of a configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,14 +76,16 @@ pub fn load(file: Option<&Path>, overrides: &[Override]) -> Result<Config, Fault
     if let Some(path) = file {
         read_file(path, &mut config, &mut faults);
     }
-    for Override { origin, key, value } in overrides {
+    for Override { origin, key, value: text } in overrides {
         match KEYS.iter().find(|known| known.path == key) {
             Some(known) => {
-                if let Err(problem) = (known.set)(&mut config, &literal(value)) {
-                    faults.push(fault(origin, key, value, problem));
+                let value = literal(text);
+                if let Err(problem) = (known.set)(&mut config, &value) {
+                    faults.push(fault(origin, key, text, problem));
                 }
+                config.note(known, &value);
             }
-            None => faults.push(unknown(origin, key, value)),
+            None => faults.push(unknown(origin, key, text)),
         }
     }
     read_catalogue(&mut config, &mut faults);
@@ -158,12 +163,27 @@ fn walk(origin: &str, prefix: &str, table: &Table, config: &mut Config, faults: 
             if let Err(problem) = (key.set)(config, value) {
                 faults.push(fault(origin, &path, &value.to_string(), problem));
             }
+            config.note(key, value);
         } else if let (Some(inner), true) =
             (value.as_table(), KEYS.iter().any(|key| key.path.starts_with(&section)))
         {
             walk(origin, &path, inner, config, faults);
         } else {
             faults.push(unknown(origin, &path, &value.to_string()));
+        }
+    }
+}
+
+impl Config {
+    /// Remembers what a key was set to, where the guardian goes by it.
+    fn note(&mut self, key: &Key, value: &Value) {
+        if !GUARDIAN_SECTIONS.iter().any(|section| key.path.starts_with(section)) {
+            return;
+        }
+        if *value == literal(key.default) {
+            self.guardian.remove(key.path);
+        } else {
+            self.guardian.insert(key.path.to_owned(), value.to_string());
         }
     }
 }
@@ -182,6 +202,12 @@ fn check_together(config: &Config, faults: &mut Vec<Fault>) {
     }
     if config.power.enforce && config.power.budget_w.is_none() {
         refuse("power.enforce", "true".into(), "has nothing to enforce", "set power.budget too");
+    }
+    if let (Some(fallback), Some(budget)) = (config.power.fallback_w, config.power.budget_w)
+        && fallback > budget
+    {
+        let remedy = "write at most power.budget, or leave it empty for the same";
+        refuse("power.fallback", fallback.to_string(), "is above power.budget", remedy);
     }
     if config.rig.kind == Rig::Replay && config.rig.replay_path.is_none() {
         refuse("rig.replay.path", String::new(), "is missing", "name the recording to replay");

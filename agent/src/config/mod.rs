@@ -7,6 +7,7 @@ pub mod load;
 pub mod parse;
 
 use crate::export::dcgm;
+use collectors::engine::Target;
 use detectors::Catalogue;
 use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
@@ -56,6 +57,8 @@ pub struct Config {
     pub record_path: Option<PathBuf>,
     /// Logging.
     pub log: Log,
+    /// Keys that the guardian goes by and that are not at their default, with their values as TOML: what it is started with.
+    pub guardian: BTreeMap<String, String>,
 }
 
 /// The beat.
@@ -104,6 +107,10 @@ pub struct Collectors {
     pub cgroups_max: usize,
     /// Vendor libraries in place of the usual ones, by source.
     pub libraries: BTreeMap<String, PathBuf>,
+    /// Inference engines whose own metrics are read.
+    pub engines: Vec<Target>,
+    /// From one reading of an engine's metrics to the next.
+    pub engine_interval: Duration,
 }
 
 impl Collectors {
@@ -132,10 +139,16 @@ pub struct Power {
     pub rest_w: f64,
     /// Power of the processor packages where it cannot be measured, in watts.
     pub packages_w: f64,
+    /// The budget while the agent is gone, in watts; none: the budget.
+    pub fallback_w: Option<f64>,
+    /// `restore` or `hold`: what a clean stop does with caps.
+    pub on_stop: String,
     /// Devices (`gpu3`, a UUID) and processes (`process:NAME`) whose work matters most.
     pub priority_high: Vec<String>,
     /// Devices and processes whose work matters least.
     pub priority_low: Vec<String>,
+    /// The slowdown that is allowed for less energy per work, in percent.
+    pub slowdown_max_percent: f64,
 }
 
 /// Where names of pods come from.
@@ -190,6 +203,7 @@ impl Config {
             state_directory: PathBuf::new(),
             record_path: None,
             log: Log::default(),
+            guardian: BTreeMap::new(),
         }
     }
 

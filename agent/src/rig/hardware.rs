@@ -1,5 +1,5 @@
 //! The hardware rig: the machine's own kernel files and vendor libraries.
-use super::{Assembly, Hands, Pace, RigError, node};
+use super::{Assembly, Hands, OpenHands, Pace, RigError, node};
 use crate::clock::MachineClock;
 use crate::config::Config;
 use crate::feed::Feed;
@@ -10,13 +10,26 @@ use collectors::{BUILT_IN, Entry, Options};
 use model::{Calls, Clock};
 use std::sync::Arc;
 
-pub(super) fn assemble(config: &Config) -> Result<Assembly, RigError> {
-    let options = Options {
+/// How sources and actuators are opened.
+fn options(config: &Config) -> Options {
+    Options {
         roots: config.collectors.roots(),
         libraries: config.collectors.libraries.clone(),
         cgroups_max: config.collectors.cgroups_max,
         calls: Calls::default(),
-    };
+        engines: config.collectors.engines.clone(),
+        engine_interval: config.collectors.engine_interval,
+    }
+}
+
+/// The machine's hands, not opened yet.
+pub(super) fn hands(config: &Config) -> OpenHands {
+    let (options, disabled) = (options(config), config.collectors.disabled.clone());
+    Box::new(move || open_hands(&options, &disabled))
+}
+
+pub(super) fn assemble(config: &Config) -> Result<Assembly, RigError> {
+    let options = options(config);
     let clock: Arc<dyn Clock> = Arc::new(MachineClock);
     let enabled = |entry: &&Entry| !config.collectors.disabled.iter().any(|name| name == entry.name);
     let places: Result<Vec<Place>, RigError> = BUILT_IN
@@ -28,10 +41,9 @@ pub(super) fn assemble(config: &Config) -> Result<Assembly, RigError> {
         })
         .collect();
     let host = std::fs::read_to_string(options.roots.proc.join("sys/kernel/hostname")).unwrap_or_default();
-    let disabled = config.collectors.disabled.clone();
     Ok(Assembly {
         feed: Feed::new(places?, config.beat.deadline(), Arc::clone(&clock)),
-        hands: Box::new(move || open_hands(&options, &disabled)),
+        hands: hands(config),
         clock,
         pace: Pace::Machine,
         node: node(config, host.trim().to_owned(), String::new()),

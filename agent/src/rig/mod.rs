@@ -82,6 +82,14 @@ pub fn assemble(config: &Config) -> Result<Assembly, RigError> {
     }
 }
 
+/// Opens the hands of the configured rig once more, for a process that has no sources: those of real devices only.
+pub fn hands(config: &Config) -> OpenHands {
+    match config.rig.kind {
+        Rig::Hardware => hardware::hands(config),
+        Rig::Sim | Rig::Replay => Box::new(Hands::default),
+    }
+}
+
 fn node(config: &Config, host: String, note: String) -> NodeInfo {
     NodeInfo {
         host,

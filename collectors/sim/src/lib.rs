@@ -10,6 +10,7 @@ pub mod held;
 pub mod load;
 pub mod node;
 pub mod noise;
+pub mod plant;
 pub mod profile;
 pub mod rig;
 pub mod sensor;

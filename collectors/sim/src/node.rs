@@ -22,10 +22,10 @@ const CATCH_UP_QUANTA: u64 = 6_000;
 /// Power of everything but boards and processor packages, in watts. An assumption for fans, disks and converters.
 const CHASSIS_W: f64 = 420.0;
 /// A package's idle power and what full load adds, in watts. An assumption for a 350 W part.
-const PACKAGE_IDLE_W: f64 = 95.0;
-const PACKAGE_LOAD_W: f64 = 240.0;
+pub(crate) const PACKAGE_IDLE_W: f64 = 95.0;
+pub(crate) const PACKAGE_LOAD_W: f64 = 240.0;
 /// Power of a package's memory, in watts. An assumption.
-const DRAM_W: f64 = 35.0;
+pub(crate) const DRAM_W: f64 = 35.0;
 
 /// The whole state of a node, plain old data.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -100,6 +100,27 @@ pub const MIXED_DAY: Story = Story {
     ],
 };
 
+/// A budget that shrinks under full load until no cap can hold it, and grows again; on the way one device falls silent.
+const SQUEEZE_STORY: &[Moment] = &[
+    (0.0, Step::Budget(7600.0), "idle boards under a budget of 7600 W"),
+    (1.0, Step::Load(0, 3, Workload::Training), "a training job takes gpu0 to gpu3, high priority"),
+    (2.0, Step::Load(4, 5, Workload::Decode), "token generation on the next two: far below any power limit"),
+    (3.0, Step::Load(6, 6, Workload::Serving), "two tenants share the seventh"),
+    (4.0, Step::Load(7, 7, Workload::Prefill), "a batch job of low priority takes the eighth"),
+    (12.0, Step::Budget(6500.0), "the feed is short: 6500 W, work of low priority gives first"),
+    (22.0, Step::Budget(5900.0), "shorter still: 5900 W, everybody gives"),
+    (34.0, Step::Inject(6, Fault::Hang), "the seventh falls silent: it counts at the most it may draw"),
+    (42.0, Step::Heal(6, Fault::Hang), "it answers again"),
+    (46.0, Step::Budget(4700.0), "a feed fails: 4700 W at once, the brake"),
+    (56.0, Step::Budget(2600.0), "2600 W is less than all floors together: no cap can hold that"),
+    (64.0, Step::Budget(6500.0), "6500 W: power comes back a step a hold, high priority first"),
+    (76.0, Step::Budget(7600.0), "the feed recovers: 7600 W"),
+];
+
+/// The squeeze on eight H100s.
+pub const EIGHT_SQUEEZE: Story =
+    Story { length_s: 94.0, boards: EIGHT, squeeze_w: Some(4700.0), moments: SQUEEZE_STORY };
+
 /// A driver call that does not return, on either node.
 const HANG: &[Moment] = &[
     (0.0, Step::Budget(9500.0), "an idle node under a budget of 9500 W"),
@@ -161,7 +182,7 @@ fn act(step: Step, node: &mut Node) {
 mod tests {
     use super::*;
 
-    const STORIES: [&Story; 4] = [&DAY, &MIXED_DAY, &EIGHT_HANG, &MIXED_HANG];
+    const STORIES: [&Story; 5] = [&DAY, &MIXED_DAY, &EIGHT_SQUEEZE, &EIGHT_HANG, &MIXED_HANG];
 
     /// The largest budget that a story sets, in watts.
     fn budget_w(story: &Story) -> f64 {
@@ -171,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_squeezes_bite_and_can_be_met() {
-        for story in [&DAY, &MIXED_DAY] {
+        for story in [&DAY, &MIXED_DAY, &EIGHT_SQUEEZE] {
             let mut node = Node::of(story.boards, 1, 0);
             let mut player = Player::new(story);
             let mut peak: f64 = 0.0;

@@ -3,7 +3,7 @@ use super::CARDS;
 use super::card::hwmon;
 use crate::Roots;
 use crate::sysfs::knob::Knobs;
-use model::decision::Knob;
+use model::Knob;
 use model::{ActuateError, Actuator, Order, Watts};
 use std::path::{Path, PathBuf};
 
@@ -29,13 +29,14 @@ impl Actuator for AmdActuator {
         "amd"
     }
 
-    fn enforced(&mut self, key: &str) -> Result<Watts, ActuateError> {
-        self.knobs.read(key)
+    fn enforced(&mut self, key: &str, knob: Knob) -> Result<f64, ActuateError> {
+        knob.only(Knob::PowerLimit, key)?;
+        self.knobs.read(key).map(|limit| limit.0)
     }
 
-    fn apply(&mut self, order: &Order) -> Result<Watts, ActuateError> {
-        let Knob::PowerLimit = order.knob();
-        self.knobs.write(order.key(), order.limit())?;
-        self.knobs.read(order.key())
+    fn apply(&mut self, order: &Order) -> Result<f64, ActuateError> {
+        order.knob().only(Knob::PowerLimit, order.key())?;
+        self.knobs.write(order.key(), Watts(order.value()))?;
+        self.knobs.read(order.key()).map(|limit| limit.0)
     }
 }

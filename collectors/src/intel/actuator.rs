@@ -3,7 +3,7 @@ use super::CARDS;
 use super::power::{FLOOR_SHARE, channel, hwmon};
 use crate::Roots;
 use crate::sysfs::knob::Knobs;
-use model::decision::Knob;
+use model::Knob;
 use model::error::Reason;
 use model::{ActuateError, Actuator, Order, Watts};
 use std::path::{Path, PathBuf};
@@ -46,23 +46,24 @@ impl Actuator for IntelActuator {
     }
 
     /// A card without a limit is held by what it is rated for.
-    fn enforced(&mut self, key: &str) -> Result<Watts, ActuateError> {
+    fn enforced(&mut self, key: &str, knob: Knob) -> Result<f64, ActuateError> {
+        knob.only(Knob::PowerLimit, key)?;
         let limit = self.limits.read(key)?;
-        if limit > Watts(0.0) { Ok(limit) } else { self.rated(key) }
+        if limit > Watts(0.0) { Ok(limit.0) } else { self.rated(key).map(|rated| rated.0) }
     }
 
-    fn apply(&mut self, order: &Order) -> Result<Watts, ActuateError> {
-        let Knob::PowerLimit = order.knob();
+    fn apply(&mut self, order: &Order) -> Result<f64, ActuateError> {
+        order.knob().only(Knob::PowerLimit, order.key())?;
         let floor = Watts(self.rated(order.key())?.0 * FLOOR_SHARE);
         // A driver that keeps whole units may lose up to a watt of the floor itself.
-        if order.limit().0 < floor.0 - 1.0 {
+        if order.value() < floor.0 - 1.0 {
             let what = format!("set the limit of {} below {} W", order.key(), floor.0);
             return Err(ActuateError::new(what, Reason::Refused));
         }
-        self.limits.write(order.key(), order.limit())?;
+        self.limits.write(order.key(), Watts(order.value()))?;
         let read = self.limits.read(order.key())?;
         let held = read > Watts(0.0);
-        held.then_some(read).ok_or_else(|| {
+        held.then_some(read.0).ok_or_else(|| {
             ActuateError::new(
                 format!("hold the limit of {}: it was taken away", order.key()),
                 Reason::Mismatch,

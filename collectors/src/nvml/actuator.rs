@@ -2,7 +2,7 @@
 use super::codes::Fault;
 use super::raw::Handle;
 use super::session::{Gpu, Lease, Session};
-use model::decision::Knob;
+use model::Knob;
 use model::error::Cause;
 use model::{ActuateError, Actuator, Calls, Order, Reason, Watts};
 use std::sync::{Arc, Weak};
@@ -74,18 +74,19 @@ impl Actuator for NvmlActuator {
         "nvml"
     }
 
-    fn enforced(&mut self, key: &str) -> Result<Watts, ActuateError> {
-        self.with(key, read).map_err(failed("read", key))
+    fn enforced(&mut self, key: &str, knob: Knob) -> Result<f64, ActuateError> {
+        knob.only(Knob::PowerLimit, key)?;
+        self.with(key, read).map(|limit| limit.0).map_err(failed("read", key))
     }
 
-    fn apply(&mut self, order: &Order) -> Result<Watts, ActuateError> {
-        let Knob::PowerLimit = order.knob();
-        let limit = order.limit().to_milliwatts();
+    fn apply(&mut self, order: &Order) -> Result<f64, ActuateError> {
+        order.knob().only(Knob::PowerLimit, order.key())?;
+        let limit = Watts(order.value()).to_milliwatts();
         let set = |gpu: &Gpu<'_>| {
             let name = "nvmlDeviceSetPowerManagementLimit";
             gpu.during(name, || Ok(gpu.handle().device(gpu.nvml()).set_power_management_limit(limit)?))
         };
         self.with(order.key(), set).map_err(failed("set", order.key()))?;
-        self.with(order.key(), read).map_err(failed("read back", order.key()))
+        self.with(order.key(), read).map(|limit| limit.0).map_err(failed("read back", order.key()))
     }
 }

@@ -83,12 +83,22 @@ fn capped() -> Snapshot {
         snapshot.frame.put(device, Metric::EventSwPowerCap, Reading::Value(1.0));
         let (limit, at) = (Watts(watts), at(90 + number));
         let (action, why, mode) = (Action::Limit(limit), Why::OverLow, Mode::Enforce);
-        let decision = Decision { id: number, at, device, action, why, event: None, expires: None, mode };
+        let decision = Decision {
+            id: number,
+            at,
+            device,
+            action,
+            why,
+            event: None,
+            expires: None,
+            keep: model::Keep::Safety,
+            mode,
+        };
         let (verdict, back) =
-            if number == 2 { (Verdict::Failed, Some(Watts(700.0))) } else { (Verdict::Applied, Some(limit)) };
+            if number == 2 { (Verdict::Failed, Some(700.0)) } else { (Verdict::Applied, Some(watts)) };
         let reason = (number == 2).then_some(model::Reason::Mismatch);
         let outcome =
-            Outcome { decision: number, at, verdict, reason, ordered: Some(limit), read_back: back };
+            Outcome { decision: number, at, verdict, reason, ordered: Some(watts), read_back: back };
         snapshot.decisions.insert(0, Settled { decision, outcome: Some(outcome) });
     }
     let high = snapshot.frame.devices.find(DeviceKind::Gpu, "GPU-7").unwrap();
@@ -154,8 +164,18 @@ fn troubled() -> Snapshot {
     let device = snapshot.frame.devices.find(DeviceKind::Gpu, "GPU-7").unwrap();
     snapshot.frame.put(device, Metric::EventSwPowerCap, Reading::Value(1.0));
     let (action, why, mode) = (Action::Brake, Why::OverBudget, Mode::Enforce);
-    let decision = Decision { id: 4, at: at(99), device, action, why, event: None, expires: None, mode };
-    let watts = Some(Watts(200.0));
+    let decision = Decision {
+        id: 4,
+        at: at(99),
+        device,
+        action,
+        why,
+        event: None,
+        expires: None,
+        keep: model::Keep::Safety,
+        mode,
+    };
+    let watts = Some(200.0);
     let outcome = Outcome {
         decision: 4,
         at: at(99),

@@ -2,7 +2,7 @@
 use crate::app::App;
 use crate::format::{NOTHING, ago, clock, fit};
 use model::snapshot::Settled;
-use model::{Action, Mode, Snapshot, Verdict, Watts};
+use model::{Mode, Snapshot, Verdict};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
@@ -38,16 +38,9 @@ pub(super) fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
     lines
 }
 
-fn asked(action: Action) -> String {
-    match action {
-        Action::Limit(limit) => format!("limit {limit}"),
-        Action::Brake => "to the floor".to_owned(),
-        Action::Release => "release".to_owned(),
-    }
-}
-
-fn watts(watts: Option<Watts>) -> String {
-    watts.map_or(NOTHING.to_owned(), |watts| watts.to_string())
+fn position(settled: &Settled, of: impl Fn(&model::Outcome) -> Option<f64>) -> String {
+    let knob = settled.decision.action.knob();
+    settled.outcome.as_ref().and_then(of).map_or(NOTHING.to_owned(), |value| knob.say(value))
 }
 
 fn row(app: &App, snapshot: &Snapshot, settled: &Settled, (selected, width): (bool, usize)) -> Line<'static> {
@@ -62,7 +55,7 @@ fn row(app: &App, snapshot: &Snapshot, settled: &Settled, (selected, width): (bo
         " {cursor} {:<8} {} {:<12} {:<19} ",
         clock(decision.at.wall_ms),
         fit(name, 6),
-        asked(decision.action),
+        decision.action.to_string(),
         decision.why.as_str()
     );
     let verdict = outcome.map(|outcome| outcome.verdict);
@@ -73,8 +66,8 @@ fn row(app: &App, snapshot: &Snapshot, settled: &Settled, (selected, width): (bo
     };
     let right = format!(
         " {:>7} {:>7}  {}",
-        watts(outcome.and_then(|outcome| outcome.ordered)),
-        watts(outcome.and_then(|outcome| outcome.read_back)),
+        position(settled, |outcome| outcome.ordered),
+        position(settled, |outcome| outcome.read_back),
         outcome.and_then(|outcome| outcome.reason).map_or("", model::Reason::as_str)
     );
     let plain = if selected { app.theme.title() } else { Style::new() };
@@ -92,7 +85,7 @@ fn explanation(snapshot: &Snapshot, settled: &Settled) -> Vec<String> {
         " decision {} in mode {}: {} for {} ({})",
         decision.id,
         decision.mode.as_str(),
-        asked(decision.action),
+        decision.action.to_string(),
         info.name,
         info.key
     )];
@@ -118,8 +111,8 @@ fn explanation(snapshot: &Snapshot, settled: &Settled) -> Vec<String> {
                 " outcome: {} at {}; ordered {}, read back {}{}",
                 verdict.as_str(),
                 clock(outcome.at.wall_ms),
-                watts(outcome.ordered),
-                watts(outcome.read_back),
+                position(settled, |outcome| outcome.ordered),
+                position(settled, |outcome| outcome.read_back),
                 reason.map_or(String::new(), |reason| format!("; reason {reason}"))
             ),
         },

@@ -1,14 +1,14 @@
 //! Tests of the tally.
 use super::*;
-use model::stages::Cap;
-use model::{DeviceInfo, Mode};
+use model::stages::{Cap, Caps};
+use model::{DeviceInfo, Keep, Mode};
 use std::sync::Arc;
 use std::time::Duration;
 
 struct Node {
     frame: Frame,
     history: History,
-    caps: Vec<Cap>,
+    caps: Caps,
     meter: Meter,
     at: Timestamp,
 }
@@ -22,7 +22,7 @@ impl Node {
         };
         let ids = devices.iter().map(add).collect();
         let (history, at) = (History::new(8), Timestamp::default());
-        (Self { frame, history, caps: Vec::new(), meter: Meter::default(), at }, ids)
+        (Self { frame, history, caps: Caps::default(), meter: Meter::default(), at }, ids)
     }
 
     fn beat(&mut self, values: &[(DeviceId, Metric, f64)]) -> Tally {
@@ -38,6 +38,7 @@ impl Node {
             history: &self.history,
             events: &[],
             caps: &self.caps,
+            reaches: &[],
             priorities: &[],
             outcomes: &[],
             mode: Mode::Enforce,
@@ -84,7 +85,8 @@ fn the_average_stands_in_where_a_driver_has_no_instantaneous_power() {
 fn a_peak_from_before_the_cap_does_not_count_after_it() {
     let (mut node, gpu) = gpu();
     node.beat(&[(gpu, Metric::PowerInstant, 690.0)]);
-    node.caps.push(Cap { device: gpu, limit: Watts(200.0), original: Watts(700.0), since: node.at });
+    let (limit, original, since, keep) = (Watts(200.0), Watts(700.0), node.at, Keep::Safety);
+    node.caps.power.push(Cap { device: gpu, limit, original, since, keep });
     node.beat(&[(gpu, Metric::PowerInstant, 195.0)]);
     assert_eq!(node.meter.loads()[0].peak, Some(Watts(195.0)));
     node.beat(&[(gpu, Metric::PowerInstant, 150.0)]);

@@ -278,7 +278,7 @@ fn another_writer_is_named_until_the_cap_it_fights_is_released() {
     let mut named = Vec::new();
     for _ in 0..60 {
         plant.boards[0].limit = 700.0;
-        let capped = plant.caps.iter().any(|cap| cap.device == plant.boards[0].id);
+        let capped = plant.caps.power.iter().any(|cap| cap.device == plant.boards[0].id);
         plant.beat();
         named.push((capped, plant.troubled(PowerTrouble::Contended)));
     }

@@ -1,10 +1,10 @@
 //! A fake actuator: boards with limits, an eye on the journal, and every kind of failure.
 use crate::actuate::journal::Journal;
-use crate::actuate::{Brief, Keeper, Known, Report};
+use crate::actuate::{Brief, Keeper, Known, Report, Terms};
 use crate::rig::Hands;
 use model::{
     Action, ActuateError, Actuator, Batch, CollectError, Collector, Decision, DeviceId, DeviceInfo,
-    DeviceKind, DeviceTable, Metric, Mode, Order, Range, Reason, Timestamp, Watts, Why,
+    DeviceKind, DeviceTable, Keep, Knob, Metric, Mode, Order, Range, Reason, Timestamp, Watts, Why,
 };
 use policy::reflex::Footing;
 use std::collections::BTreeMap;
@@ -57,11 +57,13 @@ impl Actuator for Fake {
         "fake"
     }
 
-    fn enforced(&mut self, key: &str) -> Result<Watts, ActuateError> {
-        Ok(Watts(self.0.lock().unwrap().enforced(key)))
+    fn enforced(&mut self, key: &str, knob: Knob) -> Result<f64, ActuateError> {
+        knob.only(Knob::PowerLimit, key)?;
+        Ok(self.0.lock().unwrap().enforced(key))
     }
 
-    fn apply(&mut self, order: &Order) -> Result<Watts, ActuateError> {
+    fn apply(&mut self, order: &Order) -> Result<f64, ActuateError> {
+        order.knob().only(Knob::PowerLimit, order.key())?;
         let mut world = self.0.lock().unwrap();
         let key = order.key().to_owned();
         if world.broken.contains(&key) {
@@ -71,13 +73,13 @@ impl Actuator for Fake {
         assert!(journal.contains(&key), "{key} is written to before its original is on disk");
         let death = world.death();
         if death != Some(false) {
-            world.limits.insert(key.clone(), order.limit().0);
-            world.writes.push((key.clone(), order.limit().0));
+            world.limits.insert(key.clone(), order.value());
+            world.writes.push((key.clone(), order.value()));
         }
         let enforced = world.enforced(&key);
         drop(world);
         assert!(death.is_none(), "the process dies here");
-        Ok(Watts(enforced))
+        Ok(enforced)
     }
 }
 
@@ -103,11 +105,17 @@ pub(super) struct Node {
     pub(super) world: Shared,
     pub(super) devices: Vec<Known>,
     pub(super) budget: Option<f64>,
+    pub(super) fallback: Option<f64>,
     pub(super) mode: Mode,
 }
 
 impl Node {
     pub(super) fn new() -> Self {
+        Self::of(ORIGINALS.len())
+    }
+
+    /// A node of so many boards.
+    pub(super) fn of(boards: usize) -> Self {
         let home = tempfile::tempdir().unwrap();
         let mut table = DeviceTable::default();
         let known = |n: usize| Known {
@@ -115,11 +123,12 @@ impl Node {
             key: key(n).into(),
             range: Range::new(Watts(200.0), Watts(700.0), Watts(700.0)),
         };
-        let devices = (0..ORIGINALS.len()).map(known).collect();
-        let limits = ORIGINALS.iter().enumerate().map(|(n, limit)| (key(n), *limit)).collect();
+        let devices = (0..boards).map(known).collect();
+        let limits = ORIGINALS.iter().cycle().take(boards).enumerate();
+        let limits = limits.map(|(n, limit)| (key(n), *limit)).collect();
         let world = World { limits, journal: home.path().join("limits.journal"), ..World::default() };
         let world = Arc::new(Mutex::new(world));
-        Self { home, world, devices, budget: Some(20_000.0), mode: Mode::Enforce }
+        Self { home, world, devices, budget: Some(20_000.0), fallback: None, mode: Mode::Enforce }
     }
 
     pub(super) fn hands(&self) -> Hands {
@@ -136,7 +145,15 @@ impl Node {
         let devices = self.devices.iter().map(|known| (known.device, Watts(840.0))).collect();
         let (budget, rest) = (self.budget.map(Watts), Watts(1000.0));
         let footing = Footing { budget, rest, gain_margin: 0.05, devices };
-        Brief { decisions, devices: self.devices.clone(), footing, mode: self.mode }
+        let terms = Terms { fallback: self.fallback.map(Watts), margin: 1.2 };
+        Brief {
+            decisions,
+            devices: self.devices.clone(),
+            footing,
+            mode: self.mode,
+            terms,
+            ..Brief::default()
+        }
     }
 
     /// Lets a keeper carry decisions out.
@@ -150,7 +167,17 @@ impl Node {
 
     pub(super) fn decision(&self, board: usize, action: Action, why: Why) -> Decision {
         let (device, mode): (DeviceId, Mode) = (self.devices[board].device, self.mode);
-        Decision { id: 1, at: at(0.0), device, action, why, event: None, expires: None, mode }
+        Decision {
+            id: 1,
+            at: at(0.0),
+            device,
+            action,
+            why,
+            event: None,
+            expires: None,
+            keep: Keep::Safety,
+            mode,
+        }
     }
 
     pub(super) fn limit(&self, board: usize, watts: f64) -> Decision {
@@ -163,7 +190,7 @@ impl Node {
 
     pub(super) fn journalled(&self) -> Vec<(String, f64)> {
         let journal = Journal::open(self.home.path()).unwrap();
-        journal.originals().map(|(key, original)| (key.to_owned(), original.0)).collect()
+        journal.originals().map(|(key, _, original)| (key.to_owned(), original.value)).collect()
     }
 }
 

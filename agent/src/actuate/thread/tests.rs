@@ -3,8 +3,8 @@ use super::*;
 use crate::actuate::Known;
 use crate::rig::Hands;
 use model::{
-    Action, ActuateError, Actuator, Decision, DeviceInfo, DeviceKind, DeviceTable, Mode, Order, Range, Watts,
-    Why,
+    Action, ActuateError, Actuator, Decision, DeviceInfo, DeviceKind, DeviceTable, Keep, Knob, Mode, Order,
+    Range, Watts, Why,
 };
 use policy::reflex::Footing;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -21,15 +21,15 @@ impl Actuator for Hung {
         "hung"
     }
 
-    fn enforced(&mut self, _key: &str) -> Result<Watts, ActuateError> {
+    fn enforced(&mut self, _key: &str, _knob: Knob) -> Result<f64, ActuateError> {
         self.called.send(()).unwrap();
         let _ = self.go_on.recv();
         assert!(!self.panics, "the driver's library has lost its mind");
-        Ok(Watts(700.0))
+        Ok(700.0)
     }
 
-    fn apply(&mut self, order: &Order) -> Result<Watts, ActuateError> {
-        Ok(order.limit())
+    fn apply(&mut self, order: &Order) -> Result<f64, ActuateError> {
+        Ok(order.value())
     }
 }
 
@@ -56,10 +56,21 @@ fn brief() -> Brief {
     let (at, action) = (Timestamp::default(), Action::Limit(Watts(300.0)));
     let (why, mode) = (Why::OverHigh, Mode::Enforce);
     Brief {
-        decisions: vec![Decision { id: 1, at, device, action, why, event: None, expires: None, mode }],
+        decisions: vec![Decision {
+            id: 1,
+            at,
+            device,
+            action,
+            why,
+            event: None,
+            expires: None,
+            keep: Keep::Safety,
+            mode,
+        }],
         devices: vec![Known { device, key: "GPU-a".into(), range }],
         footing: Footing { budget: Some(Watts(5000.0)), ..Footing::default() },
         mode,
+        ..Brief::default()
     }
 }
 
@@ -78,7 +89,7 @@ fn a_hung_actuator_holds_up_neither_briefs_nor_reports_nor_the_end() {
     assert!(report.outcomes.is_empty());
     assert_eq!(bench.keeper.shared.lock().brief.decisions.len(), PENDING_MAX, "decisions do not pile up");
     let begun = MachineClock.now();
-    bench.keeper.stop(begun, Duration::from_millis(50));
+    bench.keeper.stop(true, begun, Duration::from_millis(50));
     assert!(MachineClock.now().since(begun) < Duration::from_secs(2));
     drop(bench.go_on);
 }
@@ -95,8 +106,8 @@ fn a_brief_is_carried_out_at_once_and_told_and_a_stop_waits_for_the_end() {
         bench.keeper.report(&mut report);
         std::thread::yield_now();
     }
-    assert_eq!((report.outcomes.len(), report.caps.len(), report.refused), (1, 1, None));
-    bench.keeper.stop(MachineClock.now(), SOON);
+    assert_eq!((report.outcomes.len(), report.caps.power.len(), report.refused), (1, 1, None));
+    bench.keeper.stop(true, MachineClock.now(), SOON);
     assert!(bench.keeper.thread.is_none());
 }
 

@@ -5,8 +5,8 @@ use crate::fault::Fault;
 use crate::node::Node;
 use model::error::Reason;
 use model::{
-    Absence, ActuateError, Actuator, Batch, CollectError, Collector, DeviceKind, Metric, Order, Slot,
-    Timestamp, Vendor, Watts,
+    Absence, ActuateError, Actuator, Batch, CollectError, Collector, DeviceKind, Knob, Metric, Order, Slot,
+    Span, Timestamp, Vendor, Watts,
 };
 
 /// Reads nothing but the boards' instantaneous power.
@@ -72,6 +72,16 @@ impl SimActuator {
         }
         Ok(index)
     }
+
+    /// Locks a board's clock, or frees it at its highest.
+    fn lock(&mut self, order: &Order) -> Result<f64, ActuateError> {
+        let span = self.span(order.key(), order.knob())?;
+        let mut node = self.node.lock();
+        let index = Self::find(&node, order.key(), "lock the clock")?;
+        let free = order.value() >= span.max();
+        node.boards[index].locked_hz = if free { 0.0 } else { span.clamp(order.value()) };
+        Ok(if free { span.max() } else { node.boards[index].locked_hz })
+    }
 }
 
 impl Actuator for SimActuator {
@@ -79,12 +89,31 @@ impl Actuator for SimActuator {
         "sim"
     }
 
-    fn enforced(&mut self, key: &str) -> Result<Watts, ActuateError> {
+    /// Clocks can be locked on NVIDIA's boards (`nvmlDeviceSetGpuLockedClocks`, Volta and newer).
+    fn span(&mut self, key: &str, knob: Knob) -> Result<Span, ActuateError> {
+        knob.only(Knob::ClockMax, key)?;
         let node = self.node.lock();
-        Self::find(&node, key, "read the limit").map(|index| node.boards()[index].enforced())
+        let profile = node.boards()[Self::find(&node, key, "find the clocks")?].profile();
+        let span = Span::new(profile.clock_min_hz, profile.clock_max_hz);
+        let lockable = span.filter(|_| profile.vendor == Vendor::Nvidia);
+        lockable.ok_or_else(|| ActuateError::new(format!("lock the clock of {key}"), Reason::Unsupported))
     }
 
-    fn apply(&mut self, order: &Order) -> Result<Watts, ActuateError> {
+    fn enforced(&mut self, key: &str, knob: Knob) -> Result<f64, ActuateError> {
+        let node = self.node.lock();
+        let board = &node.boards()[Self::find(&node, key, "read the limit")?];
+        match knob {
+            Knob::PowerLimit => Ok(board.enforced().0),
+            Knob::ClockMax if board.locked_hz > 0.0 => Ok(board.locked_hz),
+            Knob::ClockMax => Ok(board.profile().clock_max_hz),
+            Knob::CpuQuota => Err(ActuateError::new(format!("read a quota of {key}"), Reason::Unsupported)),
+        }
+    }
+
+    fn apply(&mut self, order: &Order) -> Result<f64, ActuateError> {
+        if order.knob() != Knob::PowerLimit {
+            return self.lock(order);
+        }
         let mut node = self.node.lock();
         let index = Self::find(&node, order.key(), "set the limit")?;
         let board = &mut node.boards[index];
@@ -94,9 +123,9 @@ impl Actuator for SimActuator {
             let operation = format!("set the limit of {}", order.key());
             return Err(ActuateError::new(operation, Reason::Unsupported));
         }
-        if !board.set_power_limit(order.limit()) {
+        if !board.set_power_limit(Watts(order.value())) {
             return Err(ActuateError::new(format!("set the limit of {}", order.key()), Reason::Refused));
         }
-        Ok(board.enforced())
+        Ok(board.enforced().0)
     }
 }

@@ -171,7 +171,27 @@ fn an_order_acts_on_the_board_and_is_read_back() {
     let range = model::Range::new(Watts(200.0), Watts(700.0), Watts(700.0)).unwrap();
     let order = Order::power_limit(device, key, Watts(350.0), range);
     let read_back = SimActuator::new(node.clone()).apply(&order).unwrap();
-    assert_eq!(read_back, Watts(300.0), "the tighter out-of-band limit is what is enforced");
+    assert_eq!(read_back, 300.0, "the tighter out-of-band limit is what is enforced");
     assert_eq!(node.lock().boards[1].requested_w, 350.0);
     assert_eq!(frame.get(device, Metric::PowerLimitEnforced), Reading::Value(300.0));
+}
+
+#[test]
+fn a_locked_clock_acts_on_the_board_and_is_free_again_at_its_highest() {
+    let node = SharedNode::new(Node::new(&H100, 1, 1, 0));
+    node.lock().set_workload(0, crate::Workload::Decode);
+    let key: Arc<str> = node.lock().uuid(0).into();
+    let mut table = model::DeviceTable::default();
+    let device = table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, &*key))).unwrap();
+    let mut hands = SimActuator::new(node.clone());
+    let span = hands.span(&key, model::Knob::ClockMax).unwrap();
+    let order = |hertz| Order::new(device, Arc::clone(&key), (model::Knob::ClockMax, hertz), span);
+    assert_eq!(hands.apply(&order(1e9)).unwrap(), 1e9);
+    node.lock().step_to(2_000_000_000);
+    let slow = node.lock().boards()[0].clock_hz;
+    assert!((slow - 1e9).abs() < 2e7, "{slow}");
+    assert_eq!(hands.apply(&order(9e9)).unwrap(), H100.clock_max_hz);
+    node.lock().step_to(4_000_000_000);
+    assert!(node.lock().boards()[0].clock_hz > 1.5e9);
+    assert_eq!(hands.enforced(&key, model::Knob::CpuQuota).unwrap_err().reason, Reason::Unsupported);
 }

@@ -2,7 +2,7 @@
 use crate::powercap::PowerCap;
 use crate::settings::Settings;
 use model::snapshot::{PowerStage, PowerState, PowerTrouble};
-use model::stages::Cap;
+use model::stages::{Cap, Caps};
 use model::{
     Absence, Action, DeviceId, DeviceInfo, DeviceKind, Frame, History, Metric, Mode, Policy as _, Priority,
     Proposal, ProposalSink, Reading, Timestamp, View, Watts,
@@ -46,7 +46,7 @@ impl Board {
 
 pub(crate) struct Plant {
     pub(crate) boards: Vec<Board>,
-    pub(crate) caps: Vec<Cap>,
+    pub(crate) caps: Caps,
     pub(crate) policy: PowerCap,
     pub(crate) now: Timestamp,
     pub(crate) mode: Mode,
@@ -77,7 +77,7 @@ impl Plant {
         };
         Self {
             boards: wants.iter().zip(priorities).enumerate().map(board).collect(),
-            caps: Vec::new(),
+            caps: Caps::default(),
             policy: PowerCap::new(Settings { budget: Some(Watts(budget)), ..Settings::default() }),
             now: Timestamp::default(),
             mode: Mode::Enforce,
@@ -155,6 +155,7 @@ impl Plant {
             history: &self.history,
             events: &[],
             caps: &self.caps,
+            reaches: &[],
             priorities: &priorities,
             outcomes: &[],
             mode: self.mode,
@@ -187,17 +188,19 @@ impl Plant {
         let board = self.boards.iter_mut().find(|board| board.id == proposal.device).unwrap();
         let (min, max) = board.range.unwrap();
         assert!(!board.gone, "an order for a device that is gone");
-        let known = self.caps.iter().find(|cap| cap.device == board.id);
+        let known = self.caps.power.iter().find(|cap| cap.device == board.id);
         let original = known.map_or(Watts(board.limit), |cap| cap.original);
-        self.caps.retain(|cap| cap.device != proposal.device);
+        self.caps.power.retain(|cap| cap.device != proposal.device);
         board.limit = match proposal.action {
             Action::Limit(limit) => limit.0.clamp(min, max),
             Action::Brake => min,
-            Action::Release => original.0,
+            Action::Release(_) => original.0,
+            Action::Clock(_) | Action::Quota(_) => return,
         };
-        if proposal.action != Action::Release {
+        if !matches!(proposal.action, Action::Release(_)) {
             let limit = Watts(board.limit);
-            self.caps.push(Cap { device: proposal.device, limit, original, since: self.now });
+            let (device, since, keep) = (proposal.device, self.now, proposal.keep);
+            self.caps.power.push(Cap { device, limit, original, since, keep });
         }
     }
 }

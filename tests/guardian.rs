@@ -1,0 +1,353 @@
+//! The guardian as a process: agent, guardian and both are killed in every order over the fake NVML, and what was promised holds.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot be set up has failed")]
+use agent::clock::MachineClock;
+use agent::guardian::wire::Status;
+use fake_nvml::Control;
+use model::Clock as _;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::Duration;
+use tests::{Agent, binary, eventually, eventually_within, fake_library, kill};
+
+/// What the issue promises for the fallback after a death that the kernel tells of.
+const FALLBACK_WITHIN: Duration = Duration::from_secs(1);
+/// What everything but accelerators counts at, in watts: the configured rest and packages, or more where RAPL is read.
+const REST: f64 = 1000.0;
+/// What a board may draw over its limit (`Settings::blind_margin`).
+const MARGIN: f64 = 1.2;
+
+struct Bench {
+    _home: tempfile::TempDir,
+    file: PathBuf,
+    state: PathBuf,
+    control: Control,
+}
+
+impl Bench {
+    /// Eight boards that all do this.
+    fn new(workload: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let (file, state) = (home.path().join("node"), home.path().join("state"));
+        std::fs::create_dir(&state).unwrap();
+        let control = Control::open(&file).unwrap();
+        for board in 0..8 {
+            control.load(board, workload).unwrap();
+        }
+        Self { _home: home, file, state, control }
+    }
+
+    fn settings(&self) -> Vec<String> {
+        [
+            format!("collectors.libraries=[\"nvml={}\"]", fake_library().display()),
+            format!("state.directory={}", self.state.display()),
+            "beat.interval=200ms".to_owned(),
+            "power.rest=1000W".to_owned(),
+            "power.packages=0W".to_owned(),
+            "collectors.disabled=[\"rapl\"]".to_owned(),
+        ]
+        .into_iter()
+        .flat_map(|setting| ["--set".to_owned(), setting])
+        .collect()
+    }
+
+    fn agent(&self, more: &[&str]) -> Agent {
+        let settings = self.settings();
+        let mut arguments: Vec<&str> = settings.iter().map(String::as_str).collect();
+        more.iter().for_each(|setting| arguments.extend(["--set", setting]));
+        Agent::start(&arguments, &[("WATTKEEPER_FAKE_NVML", self.file.as_path())])
+    }
+
+    /// Runs a subcommand to its end.
+    fn command(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(binary());
+        command.args(words).args(self.settings()).env("WATTKEEPER_FAKE_NVML", &self.file);
+        command.output().unwrap()
+    }
+
+    fn limits(&self) -> Vec<f64> {
+        (0..8).map(|board| self.control.power_limit(board).unwrap()).collect()
+    }
+
+    fn capped(&self) -> bool {
+        self.limits().iter().any(|limit| *limit < 700.0)
+    }
+
+    /// What the node may draw at the limits in force.
+    fn may_draw(&self) -> f64 {
+        self.limits().iter().sum::<f64>() * MARGIN + REST
+    }
+
+    fn status(&self) -> Option<Box<Status>> {
+        tests::guardian(&self.state)
+    }
+
+    /// The guardian's process while it has an agent of this process number.
+    fn guardian_of(&self, agent: &Agent) -> u32 {
+        let mut pid = 0;
+        eventually("the agent is attached to a guardian", || {
+            let status = self.status();
+            let of = |status: &Status| status.agent.as_ref().is_some_and(|hello| hello.pid == agent.pid());
+            pid = status.filter(|status| of(status)).map_or(0, |status| status.guardian.pid);
+            pid != 0
+        });
+        pid
+    }
+
+    /// Seconds until the node is within this budget by its limits.
+    fn seconds_until_within(&self, budget: f64) -> f64 {
+        let begun = MachineClock.now();
+        eventually_within(Duration::from_secs(10), "the fallback is in force", || self.may_draw() <= budget);
+        MachineClock.now().seconds_since(begun)
+    }
+
+    fn released(&self) -> bool {
+        !self.capped() && self.status().is_none()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if let Some(status) = self.status() {
+            kill(status.guardian.pid);
+        }
+    }
+}
+
+fn kill_agent(agent: &mut Agent) {
+    agent.signal(libc::SIGKILL);
+    agent.wait(Duration::from_secs(2));
+}
+
+/// A budget that training boards exceed, so that they are capped.
+const TIGHT: [&str; 2] = ["power.budget=4500 W", "power.enforce=true"];
+/// A budget that leaves everything free, with a fallback that does not.
+const CALM: [&str; 3] = ["power.budget=9000 W", "power.fallback=5000 W", "power.enforce=true"];
+
+#[test]
+fn in_calm_the_death_of_the_agent_brings_the_node_within_its_fallback_in_a_second() {
+    let bench = Bench::new("idle");
+    let mut agent = bench.agent(&CALM);
+    let guardian = bench.guardian_of(&agent);
+    eventually("the first brief has come", || bench.status().is_some_and(|status| status.refused.is_none()));
+    eventually("a beat is over", || agent.metric("wattkeeper_agent_beats_total", &[]).unwrap_or(0.0) >= 3.0);
+    assert!(!bench.capped(), "{:?}", bench.limits());
+    kill_agent(&mut agent);
+    let seconds = bench.seconds_until_within(5000.0);
+    println!("fallback in force {seconds:.3} s after the kill");
+    assert!(seconds <= FALLBACK_WITHIN.as_secs_f64(), "{seconds} s");
+    let status = bench.status().unwrap();
+    assert_eq!((status.guardian.pid, status.orphaned, status.agent), (guardian, true, None));
+
+    let next = bench.agent(&CALM);
+    assert_eq!(bench.guardian_of(&next), guardian, "the new agent finds the old guardian");
+    eventually("what is not needed is loosened", || bench.may_draw() > 5000.0);
+    next.signal(libc::SIGTERM);
+    eventually("everything is given back and the guardian ends", || bench.released());
+}
+
+#[test]
+fn during_a_squeeze_a_dead_agents_caps_stay_and_none_is_raised() {
+    let bench = Bench::new("training");
+    let mut agent = bench.agent(&TIGHT);
+    bench.guardian_of(&agent);
+    eventually("limits are lowered", || bench.capped());
+    let before = bench.limits();
+    kill_agent(&mut agent);
+    let seconds = bench.seconds_until_within(4500.0);
+    println!("fallback in force {seconds:.3} s after the kill");
+    let after = bench.limits();
+    assert!(after.iter().zip(&before).all(|(after, before)| after <= before), "{before:?} {after:?}");
+    let advising = bench.agent(&[]);
+    eventually("an agent that enforces nothing has it all given back", || bench.released());
+    drop(advising);
+}
+
+#[test]
+fn a_dead_guardian_is_replaced_and_the_caps_never_leave() {
+    let bench = Bench::new("training");
+    let mut agent = bench.agent(&TIGHT);
+    let first = bench.guardian_of(&agent);
+    eventually("limits are lowered", || bench.capped());
+    kill(first);
+    assert!(bench.capped());
+    let second = bench.guardian_of(&agent);
+    assert_ne!(first, second);
+    assert!(bench.capped());
+    eventually("its predecessor's caps are adopted", || {
+        bench
+            .status()
+            .is_some_and(|status| status.rows.iter().all(|row| row.original == 700.0 && row.set.is_some()))
+    });
+    agent.signal(libc::SIGTERM);
+    assert_eq!(agent.wait(Duration::from_secs(3)).code(), Some(0));
+    eventually("everything is given back and the guardian ends", || bench.released());
+}
+
+#[test]
+fn both_dead_in_either_order_leave_caps_that_release_gives_back() {
+    for agent_first in [true, false] {
+        let bench = Bench::new("training");
+        let mut agent = bench.agent(&TIGHT);
+        let guardian = bench.guardian_of(&agent);
+        eventually("limits are lowered", || bench.capped());
+        if agent_first {
+            kill_agent(&mut agent);
+            kill(guardian);
+        } else {
+            kill(guardian);
+            kill_agent(&mut agent);
+        }
+        eventually("nobody is left", || bench.status().is_none());
+        assert!(bench.capped(), "a safety cap outlives everybody");
+        let output = bench.command(&["release"]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{text}");
+        assert!(text.lines().count() >= 1 && text.lines().all(|line| line.ends_with("is back")), "{text}");
+        assert_eq!(bench.limits(), [700.0; 8], "agent first: {agent_first}");
+        assert!(bench.command(&["release"]).stdout.starts_with(b"nothing"));
+    }
+}
+
+#[test]
+fn both_dead_the_next_agent_adopts_and_its_stop_gives_back() {
+    let bench = Bench::new("training");
+    let mut agent = bench.agent(&TIGHT);
+    let guardian = bench.guardian_of(&agent);
+    eventually("limits are lowered", || bench.capped());
+    kill(guardian);
+    kill_agent(&mut agent);
+    let mut next = bench.agent(&TIGHT);
+    bench.guardian_of(&next);
+    eventually("caps are adopted", || {
+        bench.status().is_some_and(|status| {
+            !status.rows.is_empty()
+                && status.rows.iter().all(|row| row.set.is_some() && row.original == 700.0)
+        })
+    });
+    next.signal(libc::SIGTERM);
+    assert_eq!(next.wait(Duration::from_secs(3)).code(), Some(0));
+    eventually("everything is given back and the guardian ends", || bench.released());
+}
+
+#[test]
+fn a_second_agent_is_refused_and_only_advises_until_its_turn() {
+    let bench = Bench::new("training");
+    let mut first = bench.agent(&TIGHT);
+    let guardian = bench.guardian_of(&first);
+    let second = bench.agent(&["power.budget=2500 W", "power.enforce=true"]);
+    eventually("its orders are refused as busy", || {
+        second.metric("wattkeeper_orders_total", &["verdict=\"refused\""]).unwrap_or(0.0) > 0.0
+            && second.get("/state").text().contains("other_agent")
+    });
+    assert_eq!(second.metric("wattkeeper_orders_total", &["verdict=\"applied\""]).unwrap_or(0.0), 0.0);
+    let output = bench.command(&["release"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("an agent is attached"));
+    kill_agent(&mut first);
+    assert_eq!(bench.guardian_of(&second), guardian);
+    second.signal(libc::SIGTERM);
+    eventually("everything is given back and the guardian ends", || bench.released());
+}
+
+#[test]
+fn a_stop_that_holds_leaves_caps_to_the_guardian_and_power_shows_them() {
+    let bench = Bench::new("training");
+    let hold = ["power.budget=4500 W", "power.enforce=true", "power.on_stop=hold"];
+    let mut agent = bench.agent(&hold);
+    let guardian = bench.guardian_of(&agent);
+    eventually("limits are lowered", || bench.capped());
+    agent.signal(libc::SIGTERM);
+    assert_eq!(agent.wait(Duration::from_secs(3)).code(), Some(0));
+    assert!(bench.capped());
+    bench.seconds_until_within(4500.0);
+    let text = String::from_utf8(bench.command(&["power"]).stdout).unwrap();
+    println!("{text}");
+    assert!(text.contains(&format!("process {guardian}, no agent attached")), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80 || line.contains('/')), "{text}");
+    let json: serde_json::Value =
+        serde_json::from_slice(&bench.command(&["power", "--json"]).stdout).unwrap();
+    assert_eq!(json["guardian"]["pid"], guardian);
+    assert_eq!(json["caps"].as_array().unwrap().len(), json["journal"].as_array().unwrap().len());
+    assert_eq!(bench.command(&["release"]).status.code(), Some(0));
+    eventually("everything is given back and the guardian ends", || bench.released());
+}
+
+#[test]
+fn rights_that_are_taken_away_are_said_and_caps_stay_until_they_are_back() {
+    let bench = Bench::new("training");
+    let agent = bench.agent(&TIGHT);
+    bench.guardian_of(&agent);
+    eventually("limits are lowered", || bench.capped());
+    bench.control.read_only(true).unwrap();
+    let before = bench.limits();
+    for board in 0..8 {
+        bench.control.set_power_limit(board, 700.0).unwrap();
+    }
+    eventually("orders fail", || {
+        agent.metric("wattkeeper_orders_total", &["verdict=\"failed\""]).unwrap_or(0.0) > 0.0
+    });
+    bench.control.read_only(false).unwrap();
+    eventually("limits are lowered again", || {
+        bench.may_draw() <= before.iter().sum::<f64>() * MARGIN + REST + 1.0
+    });
+    agent.signal(libc::SIGTERM);
+    eventually("everything is given back and the guardian ends", || bench.released());
+}
+
+#[test]
+fn without_enforcement_there_is_no_second_process() {
+    let bench = Bench::new("training");
+    let agent = bench.agent(&["power.budget=3000 W"]);
+    eventually("advice is given", || {
+        agent.metric("wattkeeper_orders_total", &["verdict=\"advised\""]).unwrap_or(0.0) > 0.0
+    });
+    assert!(bench.status().is_none());
+    assert!(!bench.state.join("guardian.sock").exists());
+}
+
+#[test]
+fn an_agent_that_is_frozen_counts_as_dead_and_is_taken_back_when_it_thaws() {
+    let bench = Bench::new("idle");
+    let agent = bench.agent(&CALM);
+    let guardian = bench.guardian_of(&agent);
+    eventually("a beat is over", || agent.metric("wattkeeper_agent_beats_total", &[]).unwrap_or(0.0) >= 3.0);
+    agent.signal(libc::SIGSTOP);
+    let seconds = bench.seconds_until_within(5000.0);
+    println!("fallback in force {seconds:.3} s after the agent froze, of which 1.0 s are missed beats");
+    agent.signal(libc::SIGCONT);
+    assert_eq!(bench.guardian_of(&agent), guardian);
+    agent.signal(libc::SIGTERM);
+    eventually("everything is given back and the guardian ends", || bench.released());
+}
+
+#[test]
+#[ignore = "measures; run it alone: cargo test -p tests --test guardian -- --ignored --nocapture"]
+fn measure_the_fallback_after_a_kill() {
+    let mut seconds = Vec::new();
+    for _ in 0..20 {
+        let bench = Bench::new("idle");
+        let mut agent = bench.agent(&CALM);
+        let guardian = bench.guardian_of(&agent);
+        eventually("a beat is over", || {
+            agent.metric("wattkeeper_agent_beats_total", &[]).unwrap_or(0.0) >= 3.0
+        });
+        let (of_agent, of_guardian) = (resident(agent.pid()), resident(guardian));
+        agent.signal(libc::SIGKILL);
+        seconds.push(bench.seconds_until_within(5000.0));
+        println!("{:.4} s, agent {of_agent} KiB, guardian {of_guardian} KiB", seconds.last().unwrap());
+        agent.wait(Duration::from_secs(2));
+    }
+    seconds.sort_by(f64::total_cmp);
+    println!(
+        "fallback after kill -9: median {:.4} s, highest {:.4} s of {}",
+        seconds[10],
+        seconds[19],
+        seconds.len()
+    );
+}
+
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
