@@ -212,7 +212,7 @@ mod tests {
         {
             audit.note("GPU-a", &decision(7), &told, (Some(700.0), Some(EVIDENCE)));
         }
-        audit.note("GPU-a", &decision(8), &outcome(Verdict::Advised, (None, None)), None);
+        audit.note("GPU-a", &decision(8), &outcome(Verdict::Advised, None), (None, None));
         let lines = read(home.path());
         let verdicts: Vec<_> = lines.iter().map(|line| line.verdict).collect();
         assert_eq!(verdicts, [Verdict::Applied, Verdict::Failed, Verdict::Applied, Verdict::Failed]);
@@ -229,7 +229,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let mut audit = Audit::bounded(home.path(), 4096);
         for id in 0..200 {
-            audit.note("GPU-a", &decision(id), &outcome(Verdict::Applied, (None, None)), None);
+            audit.note("GPU-a", &decision(id), &outcome(Verdict::Applied, None), (None, None));
         }
         let sizes: Vec<u64> =
             fs::read_dir(home.path()).unwrap().map(|f| f.unwrap().metadata().unwrap().len()).collect();
@@ -239,7 +239,7 @@ mod tests {
         assert!(lines.windows(2).all(|pair| pair[0].decision + 1 == pair[1].decision));
         assert_eq!(audit.lost(), 0);
         let mut next = Audit::bounded(home.path(), 4096);
-        next.note("GPU-a", &decision(200), &outcome(Verdict::Applied, (None, None)), None);
+        next.note("GPU-a", &decision(200), &outcome(Verdict::Applied, None), (None, None));
         assert_eq!(read(home.path()).last().unwrap().decision, 200, "a next run goes on");
     }
 
@@ -249,10 +249,10 @@ mod tests {
         let path = home.path().join(FILE);
         std::os::unix::fs::symlink("/dev/full", &path).unwrap();
         let mut audit = Audit::new(home.path());
-        audit.note("GPU-a", &decision(1), &outcome(Verdict::Applied, (None, None)), None);
+        audit.note("GPU-a", &decision(1), &outcome(Verdict::Applied, None), (None, None));
         assert_eq!(audit.lost(), 1);
         fs::remove_file(&path).unwrap();
-        audit.note("GPU-a", &decision(2), &outcome(Verdict::Applied, (None, None)), None);
+        audit.note("GPU-a", &decision(2), &outcome(Verdict::Applied, None), (None, None));
         assert_eq!((audit.lost(), read(home.path()).len()), (1, 1));
     }
 
@@ -260,7 +260,7 @@ mod tests {
     fn a_line_that_a_death_cut_off_costs_that_line_only() {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join(FILE), "{\"at_ms\":12,\"dev").unwrap();
-        Audit::new(home.path()).note("GPU-a", &decision(3), None, &outcome(Verdict::Applied, None), None);
+        Audit::new(home.path()).note("GPU-a", &decision(3), &outcome(Verdict::Applied, None), (None, None));
         assert_eq!(read(home.path()).len(), 1);
     }
 }
