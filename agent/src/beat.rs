@@ -2,11 +2,13 @@
 use crate::archive::Archive;
 use crate::attribution::Attribution;
 use crate::config::Config;
+use crate::energy::Book;
 use crate::feed::Feed;
 use crate::govern::Govern;
 use crate::priority::Priorities;
 use crate::publish::Board;
 use crate::record::Recorder;
+use crate::tally::FLUSH_S;
 use crate::vitals::Own;
 use crate::watch::Watch;
 use detectors::Kin;
@@ -34,6 +36,8 @@ pub struct Beat {
     /// Where incidents outlive the agent, if anywhere.
     archive: Option<Archive>,
     lookback: Lookback,
+    /// When the energy counts were put up last.
+    booked: Option<Timestamp>,
 }
 
 /// The parts of a beat, each already set up.
@@ -69,6 +73,7 @@ impl Beat {
             kin: Kin::default(),
             archive: None,
             lookback: Lookback::default(),
+            booked: None,
         }
     }
 
@@ -122,6 +127,23 @@ impl Beat {
             archive.keep(self.watch.correlator());
         }
         board.publish(snapshot);
+        self.publish_energy(board);
+    }
+
+    /// Puts up what energy was counted, now and then: it holds every day.
+    fn publish_energy(&mut self, board: &Board) {
+        let now = self.frame.at;
+        if self.booked.is_none_or(|last| now.seconds_since(last) >= FLUSH_S) {
+            self.booked = Some(now);
+            let (host, rig) = (self.node.host.clone(), self.node.rig);
+            board.put_energy(Book {
+                host,
+                rig,
+                at_ms: now.wall_ms,
+                days: self.attribution.days(),
+                curves: Some(self.govern.curves(&self.frame)),
+            });
+        }
     }
 
     /// The picture of the last beat.

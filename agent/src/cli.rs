@@ -71,6 +71,8 @@ pub enum Command {
     Config(ConfigCommand),
     /// One verdict per device and the incidents behind it; exit code 0 healthy, 1 degraded, 2 faulty, 3 unknown
     Diagnose(Diagnose),
+    /// Says what energy was used, by accelerator, pod or day
+    Energy(Energy),
     /// Checks what each source needs on this host and says what to grant; exit code 0 nothing, 1 something is lost
     Doctor(Doctor),
     /// Gives back every limit that wattkeeper has set; exit code 0 all is back, 1 something is not
@@ -179,6 +181,34 @@ pub struct Diagnose {
     pub beats: u32,
 }
 
+/// What energy is added up by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// Accelerators
+    Device,
+    /// Pods, and whatever else works on accelerators
+    Pod,
+    /// UTC days
+    Day,
+}
+
+/// Flags of `energy`.
+#[derive(Debug, Clone, Args)]
+pub struct Energy {
+    /// What energy is added up by
+    #[arg(long, value_enum, default_value_t = By::Device)]
+    pub by: By,
+    /// Looks back over this time, in whole UTC days, such as 12h, 7d or 366d
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = crate::diagnose::parse_since)]
+    pub since: std::time::Duration,
+    /// JSON instead of text: every day with all that is known of it
+    #[arg(long)]
+    pub json: bool,
+    /// The agent to ask: http://HOST:PORT or unix:PATH; by default key `socket`, then key `listen`, then the state directory
+    #[arg(long, value_name = "URL")]
+    pub attach: Option<String>,
+}
+
 /// Flags of `doctor`.
 #[derive(Debug, Clone, Args)]
 pub struct Doctor {
@@ -213,7 +243,7 @@ pub struct Guardian {
 #[derive(Debug, Clone, Args)]
 pub struct Evaluate {
     /// The folder that holds the data sets: smd/*.npz, asd/*.npz, nab/data/*.csv and their labels
-    #[arg(long, value_name = "DIR", required_unless_present = "simulated", conflicts_with = "simulated")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["simulated", "power"], conflicts_with = "simulated")]
     pub data: Option<PathBuf>,
     /// Writes the figures as one object as well: data set, detector, machine, figures
     #[arg(long, value_name = "FILE")]
@@ -242,6 +272,21 @@ pub struct Evaluate {
     /// Leaves this detector out; repeatable
     #[arg(long, value_name = "NAME")]
     pub without: Vec<String>,
+    /// Lets policies of power hold the budget of simulated nodes, side by side
+    #[arg(long, conflicts_with_all = ["data", "simulated"])]
+    pub power: bool,
+    /// Node-days that each policy of power runs, one a seed
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub days: u32,
+    /// How many run at a time; by default as many as there are processors
+    #[arg(long, value_name = "J")]
+    pub jobs: Option<usize>,
+    /// Runs only this policy of power, beside none; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub policy: Vec<String>,
+    /// How many times as often as on real nodes things go wrong on these
+    #[arg(long, default_value_t = 10.0, value_name = "FACTOR")]
+    pub mishaps: f64,
 }
 
 impl Common {

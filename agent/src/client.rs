@@ -1,5 +1,6 @@
-//! The client of `top` and `diagnose`: asks a running agent for its snapshot over TCP or a unix socket.
+//! The client of `top`, `diagnose` and `energy`: asks a running agent for its snapshot, incidents and energy over TCP or a unix socket.
 use crate::config::Config;
+use crate::energy::Book;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
@@ -116,6 +117,14 @@ impl Client {
     /// When it does not answer in time or answers something else.
     pub fn incidents(&self) -> Result<Incidents, ClientError> {
         self.ask("/incidents")
+    }
+
+    /// The energy that the agent counted, by day.
+    ///
+    /// # Errors
+    /// When it does not answer in time or answers something else.
+    pub fn energy(&self) -> Result<Book, ClientError> {
+        self.ask("/energy")
     }
 
     fn ask<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {

@@ -92,6 +92,8 @@ pub fn doctor(config: &Config, flags: &Doctor) -> Report {
         libraries: config.collectors.libraries.clone(),
         cgroups_max: config.collectors.cgroups_max,
         calls: Calls::default(),
+        engines: config.collectors.engines.clone(),
+        engine_interval: config.collectors.engine_interval,
     };
     let facts = Facts::of_this_process(&options.roots);
     let process = host::checks(config, &facts);

@@ -1,4 +1,6 @@
-//! Files that are replaced whole: a crash, a full disk or a torn write leaves the old one or the new one.
+//! Files that are replaced whole: a crash, a full disk or a torn write leaves the old one or the new one. And locks that keep
+//! a second writer out.
+use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -112,6 +114,20 @@ mod faults {
         }
         file.write_all(part)
     }
+}
+
+/// Takes a lock, making its file and directory where they are missing; it is held while what is given back lives.
+///
+/// # Errors
+/// When that cannot be done, with the step; `WouldBlock` when another process holds it.
+pub fn hold(path: &Path) -> Result<File, Failed> {
+    let failed = |operation| move |source| Failed { operation, source };
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(failed("make the directory of"))?;
+    }
+    let file = File::options().create(true).append(true).open(path).map_err(failed("open"))?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed("lock")(error.into()))?;
+    Ok(file)
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@ use crate::actuate::journal::Journal;
 use crate::actuate::{Brief, Keeper, KeeperThread, Report, Terms, known_devices};
 use crate::clock::MachineClock;
 use crate::config::{Config, Power};
+use crate::energy::tuner::Tuner;
 use crate::guardian::{GuardianLink, RESTORE_PATIENCE, relieve};
 use crate::rig::OpenHands;
 use model::event::Event;
-use model::snapshot::{DECISIONS_MAX, PowerState, PowerTrouble, Rig, Settled};
+use model::snapshot::{DECISIONS_MAX, PowerStage, PowerState, PowerTrouble, Rig, Settled};
 use model::stages::{Policy as _, ProposalSink, View};
 use model::{
     Action, Clock as _, Decision, Frame, History, Mode, Priority, Proposal, Reason, Timestamp, Verdict, Watts,
@@ -84,6 +85,7 @@ impl Keeping {
 #[derive(Debug)]
 pub struct Govern {
     policy: PowerCap,
+    tuner: Tuner,
     keeping: Keeping,
     mode: Mode,
     /// Whether a clean stop leaves caps to the guardian.
@@ -125,6 +127,7 @@ impl Govern {
     pub fn new(power: &Power, keeping: Keeping) -> Self {
         Self {
             policy: PowerCap::new(settings(power)),
+            tuner: Tuner::new(power),
             keeping,
             mode: mode(power),
             hold: power.on_stop == "hold",
@@ -158,6 +161,8 @@ impl Govern {
         };
         self.policy.decide(&view, &mut self.sink);
         self.power = self.sink.power.take();
+        let pressure = self.power.as_ref().is_some_and(|power| power.stage != PowerStage::Free);
+        self.tuner.turn(&view, pressure, &mut self.sink.proposals);
         self.note_refusal();
         let proposals = std::mem::take(&mut self.sink.proposals);
         for proposal in &proposals {
@@ -287,6 +292,7 @@ impl Govern {
     /// Takes over another power section. Where it switches enforcement, the keeper moves to where it then belongs.
     pub fn reconfigure(&mut self, config: &Config) {
         self.policy.set(settings(&config.power));
+        self.tuner.reconfigure(&config.power);
         self.mode = mode(&config.power);
         (self.hold, self.fallback) = (config.power.on_stop == "hold", config.power.fallback_w.map(Watts));
         match self.keeping.other(config) {
@@ -300,6 +306,11 @@ impl Govern {
     pub fn set_budget(&mut self, budget: Watts) {
         let settings = *self.policy.settings();
         self.policy.set(Settings { budget: Some(budget), ..settings });
+    }
+
+    /// What was learnt of energy per work at each setting.
+    pub fn curves(&self, frame: &Frame) -> serde_json::Value {
+        self.tuner.curves(frame)
     }
 
     /// The state of the budget on the last beat.

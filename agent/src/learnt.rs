@@ -1,4 +1,5 @@
-//! What detectors have learnt, kept in the state directory over a restart: one file a detector, written whole or not at all.
+//! What detectors have learnt, kept in the state directory over a restart: one file a detector, written whole or not at all, by
+//! one agent alone.
 use flate2::Crc;
 use model::Timestamp;
 use std::fs::{self, File};
@@ -12,6 +13,8 @@ const MAGIC: &[u8; 8] = b"wklearn\x01";
 const HEAD: usize = 8 + 4 + 8;
 /// The most bytes of a file that are read: several times what is ever written.
 const READ_MAX: u64 = 64 << 20;
+/// The lock that keeps a second writer out.
+const LOCK: &str = "learnt.lock";
 /// Seconds from one writing to the next.
 const EVERY_S: f64 = 600.0;
 
@@ -36,6 +39,14 @@ pub enum LearntError {
         /// What is wrong.
         fault: &'static str,
     },
+    /// Another agent writes there.
+    #[error(
+        "another agent keeps what its detectors learn at {path}; stop it, or set another state.directory"
+    )]
+    Locked {
+        /// The lock.
+        path: PathBuf,
+    },
 }
 
 /// The files of one state directory, and when they are due.
@@ -58,6 +69,11 @@ impl Shelf {
             self.written = now;
         }
         due
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The file of a detector.
@@ -112,35 +128,75 @@ pub fn write(path: &Path, learnt: &[u8]) -> Result<(), LearntError> {
 /// Writes files one after the other, and says once that the disk refuses and once that it takes them again. A writing that
 /// finds another one under way leaves it to that one.
 #[derive(Debug, Clone, Default)]
-pub struct Clerk {
+pub struct Clerk(Arc<Mutex<Desk>>);
+
+#[derive(Debug, Default)]
+struct Desk {
     /// Whether the last writing failed.
-    failing: Arc<Mutex<bool>>,
+    failing: bool,
+    /// Held while it lives; `None` until it was needed.
+    lock: Option<File>,
+}
+
+impl Desk {
+    fn hold(&mut self, directory: &Path) -> Result<(), LearntError> {
+        if self.lock.is_some() {
+            return Ok(());
+        }
+        let path = directory.join(LOCK);
+        match crate::durable::hold(&path) {
+            Ok(lock) => self.lock = Some(lock),
+            Err(failed) if failed.source.kind() == io::ErrorKind::WouldBlock => {
+                return Err(LearntError::Locked { path });
+            }
+            Err(failed) => return Err(io_error(failed.operation, &path)(failed.source)),
+        }
+        Ok(())
+    }
+
+    /// Notes how a writing ended, and says where that is news.
+    fn note(&mut self, fault: Option<&LearntError>) {
+        match fault {
+            Some(error) if !self.failing => {
+                tracing::warn!(%error, "what detectors have learnt is kept in memory only");
+            }
+            None if self.failing => tracing::info!("what detectors have learnt is on disk again"),
+            Some(_) | None => {}
+        }
+        self.failing = fault.is_some();
+    }
 }
 
 impl Clerk {
-    /// Writes each file with what a detector has learnt.
-    pub fn write(&self, files: &[(PathBuf, Vec<u8>)]) {
-        let Ok(mut failing) = self.failing.try_lock() else { return };
-        let mut fault = None;
-        for (path, learnt) in files {
-            fault = write(path, learnt).err().or(fault);
+    /// Keeps other agents from a directory that is there. Where another keeps this one out it says so, and `false` is given: what
+    /// lies there is the other's, and is neither read nor written until it ends.
+    pub fn hold(&self, directory: &Path) -> bool {
+        let Ok(mut desk) = self.0.try_lock() else { return false };
+        if !directory.is_dir() {
+            return true;
         }
-        match (fault, *failing) {
-            (Some(error), false) => {
-                tracing::warn!(%error, "what detectors have learnt is kept in memory only");
-                *failing = true;
-            }
-            (None, true) => {
-                tracing::info!("what detectors have learnt is on disk again");
-                *failing = false;
-            }
-            (Some(_), true) | (None, false) => {}
+        let held = desk.hold(directory);
+        if let Err(error) = &held {
+            desk.note(Some(error));
         }
+        !matches!(held, Err(LearntError::Locked { .. }))
+    }
+
+    /// Writes each file of a directory with what a detector has learnt.
+    pub fn write(&self, directory: &Path, files: &[(PathBuf, Vec<u8>)]) {
+        let Ok(mut desk) = self.0.try_lock() else { return };
+        let mut fault = desk.hold(directory).err();
+        if fault.is_none() {
+            for (path, learnt) in files {
+                fault = write(path, learnt).err().or(fault);
+            }
+        }
+        desk.note(fault.as_ref());
     }
 
     /// Whether the last writing failed.
     pub fn is_failing(&self) -> bool {
-        self.failing.try_lock().is_ok_and(|failing| *failing)
+        self.0.try_lock().is_ok_and(|desk| desk.failing)
     }
 }
 
@@ -206,12 +262,29 @@ mod tests {
         let (clerk, full) = (Clerk::default(), PathBuf::from("/dev/full/learnt-x.bin"));
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("made").join("learnt-x.bin");
-        clerk.write(&[(path.clone(), b"one".to_vec()), (full, b"two".to_vec())]);
+        let home = directory.path().join("made");
+        clerk.write(&home, &[(path.clone(), b"one".to_vec()), (full, b"two".to_vec())]);
         assert!(clerk.is_failing());
         assert_eq!(body(&fs::read(&path).unwrap()).unwrap(), b"one", "the others are written all the same");
-        clerk.write(&[(path.clone(), b"three".to_vec())]);
+        clerk.write(&home, &[(path.clone(), b"three".to_vec())]);
         assert!(!clerk.is_failing());
         assert_eq!(body(&fs::read(&path).unwrap()).unwrap(), b"three");
+    }
+
+    #[test]
+    fn a_second_agent_leaves_the_files_of_the_first_alone_until_it_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let (first, second) = (Clerk::default(), Clerk::default());
+        let path = directory.path().join("learnt-x.bin");
+        assert!(first.hold(directory.path()) && !second.hold(directory.path()));
+        assert!(second.is_failing(), "it says so");
+        first.write(directory.path(), &[(path.clone(), b"first".to_vec())]);
+        second.write(directory.path(), &[(path.clone(), b"second".to_vec())]);
+        assert_eq!(body(&fs::read(&path).unwrap()).unwrap(), b"first");
+        drop(first);
+        second.write(directory.path(), &[(path.clone(), b"second".to_vec())]);
+        assert_eq!(body(&fs::read(&path).unwrap()).unwrap(), b"second");
+        assert!(!second.is_failing());
     }
 
     #[test]

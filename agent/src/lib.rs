@@ -13,6 +13,7 @@ pub mod demo;
 pub mod diagnose;
 pub mod doctor;
 pub mod durable;
+pub mod energy;
 pub mod engine;
 pub mod evaluate;
 pub mod export;

@@ -52,6 +52,13 @@ fn command(cli: &Cli, config: Config) -> Result<u8, Failed> {
             say(&text, 0);
             Ok(report.exit_code())
         }
+        Command::Energy(flags) => {
+            log_to_stderr(&config, Some("error"));
+            let report = agent::energy::energy(&config, flags)?;
+            let text = if flags.json { format!("{:#}\n", report.json()) } else { report.text(flags.by) };
+            say(&text, 0);
+            Ok(0)
+        }
         Command::Doctor(flags) => {
             let report = agent::doctor::doctor(&config, flags);
             say(&report.print(flags), 0);
@@ -79,6 +86,11 @@ fn command(cli: &Cli, config: Config) -> Result<u8, Failed> {
                 let report = agent::evaluate::simulated::evaluate(flags)?;
                 say(&report.text(), 0);
                 return Ok(0);
+            }
+            if flags.power {
+                let report = agent::evaluate::power::evaluate(flags)?;
+                say(&report.text(), 0);
+                return Ok(report.exit_code());
             }
             let report = agent::evaluate::evaluate(flags)?;
             say(&report.text(), 0);

@@ -1,5 +1,6 @@
 //! The board: the last published snapshot, for readers who never hold up the beat, and the changes between snapshots.
 use crate::clock::MachineClock;
+use crate::energy::Book;
 use crate::export::{self, dcgm};
 use crate::otlp::Tally;
 use arc_swap::ArcSwapOption;
@@ -96,6 +97,7 @@ impl Published {
 #[derive(Debug)]
 pub struct Board {
     current: ArcSwapOption<Published>,
+    energy: ArcSwapOption<Book>,
     changes: broadcast::Sender<Arc<str>>,
     dcgm: dcgm::Options,
     pushes: Option<Arc<Tally>>,
@@ -105,6 +107,7 @@ impl Default for Board {
     fn default() -> Self {
         Self {
             current: ArcSwapOption::empty(),
+            energy: ArcSwapOption::empty(),
             changes: broadcast::channel(CHANGES_MAX).0,
             dcgm: dcgm::Options::default(),
             pushes: None,
@@ -151,6 +154,16 @@ impl Board {
     /// The last snapshot; `None` before the first beat.
     pub fn latest(&self) -> Option<Arc<Published>> {
         self.current.load_full()
+    }
+
+    /// Puts up what energy was counted.
+    pub fn put_energy(&self, book: Book) {
+        self.energy.store(Some(Arc::new(book)));
+    }
+
+    /// What energy was counted, some seconds old at most; `None` before the first beat.
+    pub fn energy(&self) -> Option<Arc<Book>> {
+        self.energy.load_full()
     }
 
     /// The changes from now on.

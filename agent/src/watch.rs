@@ -5,6 +5,9 @@ use model::stages::{Detector, EventSink, Fit, Fitted};
 use model::{Event, Frame, History, Incident, Standing, Timestamp};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+/// A detector that looks on.
+type Installed = Box<dyn Detector>;
+
 /// Fits that wait or run at once, over all detectors; one more is asked for again on a later beat.
 const FITS_MAX: usize = 16;
 
@@ -23,13 +26,15 @@ enum Fitter {
 /// Detectors and what they have found.
 pub struct Watch {
     phases: Phases,
-    detectors: Vec<Box<dyn Detector>>,
+    detectors: Vec<Installed>,
     /// Whether a fit of each detector is under way.
     busy: Vec<bool>,
     sink: EventSink,
     lifecycle: Lifecycle,
     correlator: Correlator,
     shelf: Option<Shelf>,
+    /// What of each detector that must not wait is written.
+    pressed: Vec<u64>,
     clerk: Clerk,
     fitter: Fitter,
 }
@@ -52,6 +57,7 @@ impl Watch {
         Ok(Self {
             phases: Phases::default(),
             busy: vec![false; detectors.len()],
+            pressed: vec![0; detectors.len()],
             detectors,
             sink: EventSink::default(),
             lifecycle: Lifecycle::new(thresholds),
@@ -96,7 +102,8 @@ impl Watch {
     /// Gives detectors what an earlier run had learnt, and keeps what they learn in a state directory from now on.
     pub fn keep_in(&mut self, directory: &std::path::Path, now: Timestamp) {
         let shelf = Shelf::new(directory, now);
-        for detector in &mut self.detectors {
+        let ours = self.clerk.hold(directory);
+        for detector in self.detectors.iter_mut().filter(|_| ours) {
             let name = detector.name();
             let recalled = shelf.read(name).and_then(|bytes| match bytes {
                 Some(bytes) => detector.recall(&bytes).map_err(|fault| shelf.put_aside(name, fault)),
@@ -109,34 +116,51 @@ impl Watch {
         self.shelf = Some(shelf);
     }
 
-    /// Writes what was learnt when it is time, off the beat's thread where there is another.
+    /// Writes what was learnt when it is time, and what must not wait at once, off the beat's thread where there is another.
     pub fn keep_learnt(&mut self, frame: &Frame) {
-        if !self.shelf.as_mut().is_some_and(|shelf| shelf.due(frame.at)) {
+        let Some(shelf) = &mut self.shelf else { return };
+        let due = shelf.due(frame.at);
+        let presses = |(detector, written): (&Installed, &u64)| detector.pressing() != *written;
+        if !due && !self.detectors.iter().zip(&self.pressed).any(presses) {
             return;
         }
-        let (files, clerk) = (self.files(frame), self.clerk.clone());
+        let directory = shelf.directory().to_owned();
+        let files = self.files(frame, |pair| due || presses(pair));
+        let clerk = self.clerk.clone();
         let work: Fit = Box::new(move || {
-            clerk.write(&files);
+            clerk.write(&directory, &files);
             Box::new(())
         });
-        match &self.fitter {
-            Fitter::Inline => drop(work()),
+        let given = match &self.fitter {
+            Fitter::Inline => {
+                drop(work());
+                true
+            }
             // When the thread is busy, the next writing will do.
-            Fitter::Thread { jobs, .. } => drop(jobs.try_send((NOBODY, work))),
+            Fitter::Thread { jobs, .. } => jobs.try_send((NOBODY, work)).is_ok(),
+        };
+        if given {
+            let now = self.detectors.iter().map(|detector| detector.pressing());
+            self.pressed.iter_mut().zip(now).for_each(|(written, now)| *written = now);
         }
     }
 
     /// Writes what was learnt now, before the end.
     pub fn finish(&mut self, frame: &Frame) {
-        if self.shelf.is_some() {
-            self.clerk.write(&self.files(frame));
+        if let Some(shelf) = &self.shelf {
+            self.clerk.write(shelf.directory(), &self.files(frame, |_| true));
         }
     }
 
-    fn files(&self, frame: &Frame) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    /// The files of those detectors that are chosen by themselves and by what of them that must not wait is written.
+    fn files(
+        &self,
+        frame: &Frame,
+        chosen: impl Fn((&Box<dyn Detector>, &u64)) -> bool,
+    ) -> Vec<(std::path::PathBuf, Vec<u8>)> {
         let Some(shelf) = &self.shelf else { return Vec::new() };
-        let kept =
-            self.detectors.iter().filter_map(|detector| Some((detector.name(), detector.learnt(frame)?)));
+        let chosen = self.detectors.iter().zip(&self.pressed).filter(|pair| chosen(*pair));
+        let kept = chosen.filter_map(|(detector, _)| Some((detector.name(), detector.learnt(frame)?)));
         kept.map(|(name, learnt)| (shelf.path(name), learnt)).collect()
     }
 

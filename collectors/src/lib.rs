@@ -2,6 +2,7 @@
 mod able;
 pub mod amd;
 pub mod ascend;
+pub mod engine;
 pub mod gaudi;
 pub mod host;
 pub mod intel;
@@ -17,6 +18,7 @@ use model::{Actuator, Calls, Collector, OpenError};
 pub use roots::Roots;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What sources are opened with.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +29,10 @@ pub struct Options {
     pub libraries: BTreeMap<String, PathBuf>,
     /// The most control groups followed at once.
     pub cgroups_max: usize,
+    /// The inference engines whose own metrics are read.
+    pub engines: Vec<engine::Target>,
+    /// From one reading of an engine's metrics to the next.
+    pub engine_interval: Duration,
     /// Where the source accounts for its calls into drivers.
     pub calls: Calls,
 }
@@ -127,4 +133,5 @@ pub const BUILT_IN: &[Entry] = &[
     intel::npu::ENTRY,
     gaudi::ENTRY,
     ascend::ENTRY,
+    engine::ENTRY,
 ];

@@ -70,6 +70,12 @@ pub fn moment(wall_ms: i64, now_ms: i64) -> String {
     format!("{month:02}-{day:02} {}", clock(wall_ms))
 }
 
+/// The day, so many after 1970-01-01, as `2026-11-24`.
+pub fn day(days: i64) -> String {
+    let (year, month, day) = date(days);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
 /// Year, month and day of so many days after 1970-01-01, in the Gregorian calendar.
 fn date(days: i64) -> (i64, i64, i64) {
     // Counted in eras of 400 years that begin with March, so that the leap day is the last of its year.

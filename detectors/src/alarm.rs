@@ -17,6 +17,11 @@ const TAIL_STEP: f32 = 0.05;
 const DAYS: f64 = 5.0;
 /// Two alarms within so many days are more than the budget meant: everything counts again.
 const CROWDED_DAYS: f64 = 3.0;
+/// Peaks within so many seconds are taken for one: what repeats in one job, such as its checkpoints, tells no more of how high the next
+/// job's may be than once. Ours: what recurs on a machine does so within an hour.
+const APART_S: f64 = 3600.0;
+/// While less than so many times that is known, the time that is known is cut into so many parts instead.
+const PARTS_MIN: f64 = 8.0;
 /// Clusters that are kept at most; the smallest go first, for the threshold is among the largest.
 const CLUSTERS_MAX: usize = 128;
 /// Days from one threshold to the next, and less while little is known: a tenth of what is.
@@ -45,6 +50,14 @@ struct Cluster {
     alarmed: bool,
 }
 
+impl Cluster {
+    /// Which part of the time it is in, with parts so long.
+    fn part(&self, part_s: f64) -> u64 {
+        // Seconds of an agent's life.
+        (self.at_s / part_s) as u64
+    }
+}
+
 /// What a score came to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Verdict {
@@ -52,6 +65,8 @@ pub struct Verdict {
     pub jump: f32,
     /// What a jump must pass; `None` while too little is known.
     pub threshold: Option<f32>,
+    /// Whether the jump is as high as the highest of three hours in four: nothing by itself, and something when others do so too.
+    pub stirs: bool,
     /// Whether the score alarms now, or has stayed up since it did.
     pub held: bool,
 }
@@ -78,6 +93,8 @@ pub struct Alarm {
     last_s: Option<f64>,
     renew_s: f64,
     threshold: Option<f32>,
+    /// How high the highest jump of three hours in four is.
+    usual: f32,
     /// What the root of the score must stay above for the alarm to hold, while it does.
     base: Option<f32>,
     room: Vec<f32>,
@@ -97,6 +114,7 @@ impl Alarm {
             last_s: None,
             renew_s: 0.0,
             threshold: None,
+            usual: f32::INFINITY,
             base: None,
             room: Vec::with_capacity(CLUSTERS_MAX + 1),
         }
@@ -132,7 +150,8 @@ impl Alarm {
         let alarms = self.threshold.is_some_and(|threshold| jump > threshold);
         let begun = self.threshold.filter(|_| alarms).map(|threshold| before + HOLD * threshold);
         self.base = self.base.filter(|base| root > *base).or(begun);
-        let verdict = Verdict { jump, threshold: self.threshold, held: self.base.is_some() };
+        let verdict =
+            Verdict { jump, threshold: self.threshold, stirs: jump >= self.usual, held: self.base.is_some() };
         self.follow(jump, alarms);
         // What has just alarmed counts at once, so that what comes again and again is soon no alarm.
         let over = self.quiet == GAP + 1 && self.clusters.back().is_some_and(|cluster| cluster.alarmed);
@@ -164,11 +183,30 @@ impl Alarm {
             None => self.clusters.push_back(Cluster { at_s: self.known_s, peak: jump, quiet, alarmed }),
         }
         if self.clusters.len() > CLUSTERS_MAX {
-            // The newest is still growing.
-            let old = self.clusters.iter().enumerate().take(CLUSTERS_MAX);
-            let smallest = old.filter(|(_, c)| !c.alarmed).min_by(|a, b| a.1.peak.total_cmp(&b.1.peak));
-            self.clusters.remove(smallest.map_or(0, |(place, _)| place));
+            self.clusters.remove(self.spare());
         }
+    }
+
+    /// How long a part of the time is of which the highest peak counts, in seconds.
+    fn part_s(&self) -> f64 {
+        (self.known_s / PARTS_MIN).clamp(1.0, APART_S)
+    }
+
+    /// The place of the cluster that tells least: the smallest of those that are not the only one of their time.
+    fn spare(&self) -> usize {
+        let part_s = self.part_s();
+        let beside = |place: usize| self.clusters.get(place).map(|cluster| cluster.part(part_s));
+        let crowded = |place: usize| {
+            let own = beside(place);
+            own == beside(place + 1) || place.checked_sub(1).is_some_and(|before| own == beside(before))
+        };
+        // The newest is still growing.
+        let old =
+            || self.clusters.iter().enumerate().take(CLUSTERS_MAX).filter(|(_, cluster)| !cluster.alarmed);
+        let smallest = |a: &(usize, &Cluster), b: &(usize, &Cluster)| a.1.peak.total_cmp(&b.1.peak);
+        let spare =
+            old().filter(|(place, _)| crowded(*place)).min_by(smallest).or_else(|| old().min_by(smallest));
+        spare.map_or(0, |(place, _)| place)
     }
 
     /// Takes the threshold anew from the last days.
@@ -182,11 +220,19 @@ impl Alarm {
             self.clusters.iter().filter(|cluster| cluster.alarmed && cluster.at_s >= crowded_s).count();
         let height = |cluster: &Cluster| if alarms > 1 { cluster.peak } else { cluster.quiet };
         self.room.clear();
-        self.room.extend(self.clusters.iter().map(height).filter(|height| *height > 0.0));
+        let (mut part, part_s) = (None, self.part_s());
+        for cluster in self.clusters.iter().filter(|cluster| height(cluster) > 0.0) {
+            match self.room.last_mut().filter(|_| part == Some(cluster.part(part_s))) {
+                Some(highest) => *highest = highest.max(height(cluster)),
+                None => self.room.push(height(cluster)),
+            }
+            part = Some(cluster.part(part_s));
+        }
         if self.room.len() < CLUSTERS_MIN && self.threshold.is_none() {
             return;
         }
         self.room.sort_unstable_by(|a, b| b.total_cmp(a));
+        self.usual = self.room.get(self.room.len() * 3 / 4).copied().unwrap_or(f32::INFINITY);
         let days = (self.known_s / SECONDS_PER_DAY).min(DAYS);
         let rank = self.budget_per_day / FALSE_SHARE * days;
         self.threshold = at_rank(&self.room, rank).or(self.threshold);

@@ -190,7 +190,7 @@ impl Peer {
             subject.pace.rest();
         }
         let heats = siblings.iter().map(|place| &subjects[*place].heat);
-        if let Some(finding) = subject.heat.judge(device, &heats, frame.beat_s, settings) {
+        if let Some(finding) = subject.heat.judge(device, &heats, frame.lasted_s, settings) {
             events.push(finding);
         }
         subjects[own] = subject;

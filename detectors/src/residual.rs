@@ -18,10 +18,6 @@ use watched::{Due, ROWS_MAX, Watched};
 
 /// The detector's name.
 const NAME: &str = "residual";
-/// A beat this many times longer than usual breaks the window: lags no longer mean what was learnt.
-const LONG_BEAT: f64 = 3.0;
-/// The weight of the newest beat in what is usual.
-const BEAT_WEIGHT: f64 = 0.05;
 
 /// What is known of one device.
 #[derive(Debug, Default)]
@@ -35,6 +31,10 @@ struct Subject {
     found: Option<Finding>,
     /// The beat on which what it finds began.
     since: u64,
+    /// Whether what it finds began together with other accelerators.
+    shared: bool,
+    /// The newest beat on which its score stirred, though it may not have alarmed.
+    stirred: Option<u64>,
 }
 
 impl Subject {
@@ -54,7 +54,7 @@ pub struct Residual {
     kept: Vec<(String, Model)>,
     scratch: Scratch,
     row: Vec<f32>,
-    /// The usual length of a beat, in seconds; 0 until one is known.
+    /// The usual length of a beat, in seconds.
     beat_s: f64,
     /// The device that was fitted last.
     turn: usize,
@@ -81,8 +81,8 @@ fn modelled(device: &Device) -> bool {
 
 impl Residual {
     /// The finding of one device on this beat, if there is one.
-    fn look(&mut self, view: (&Frame, &History), device: &Device, long: bool) -> Option<Finding> {
-        let Self { thresholds, subjects, scratch, row, .. } = self;
+    fn look(&mut self, view: (&Frame, &History), device: &Device) -> Option<Finding> {
+        let Self { thresholds, subjects, scratch, row, beat, .. } = self;
         let subject = &mut subjects[device.id.index()];
         subject.watched.follow(view.0, device, thresholds);
         if subject.generation != device.generation {
@@ -90,7 +90,8 @@ impl Residual {
             subject.forget();
         }
         let model = subject.model.as_mut()?;
-        if long {
+        if view.0.after_gap() {
+            // Lags no longer mean what was learnt.
             model.gap();
         }
         if !model.present(view, device.id, row) {
@@ -102,6 +103,9 @@ impl Residual {
         }
         let quiet = subject.watched.may_judge();
         let verdict = model.judge(row, quiet, view.0.at.mono_ns, scratch)?;
+        if verdict.stirs {
+            subject.stirred = Some(*beat);
+        }
         if subject.watched.judged(verdict.held, thresholds) {
             subject.forget();
             return None;
@@ -120,21 +124,18 @@ impl Residual {
         })
     }
 
-    /// Whether other accelerators began to be unusual at the same time: then their work changed, and none of them is at fault.
+    /// Whether several accelerators stirred when this began: then their work changed, and neither one of them nor the node that
+    /// feeds them is at fault.
     fn common(&self, frame: &Frame, subject: &Subject) -> bool {
-        let accelerator = |subject: &&Subject| {
-            subject.found.is_some_and(|found| frame.devices.get(found.device).info.kind.is_accelerator())
+        let Some(found) = subject.found else { return false };
+        let near = |beat: u64| beat.abs_diff(subject.since) <= self.thresholds.residual_common_beats;
+        let stirred = |device: &&Device| {
+            let other = self.subjects.get(device.id.index()).and_then(|subject| subject.stirred);
+            device.id != found.device && other.is_some_and(near)
         };
-        let near =
-            |other: &&Subject| other.since.abs_diff(subject.since) <= self.thresholds.residual_common_beats;
-        accelerator(&subject) && self.subjects.iter().filter(accelerator).filter(near).count() > 1
-    }
-
-    /// Whether this beat took so much longer than usual that lags mean nothing over it.
-    fn long(&mut self, beat_s: f64) -> bool {
-        let usual = if self.beat_s > 0.0 { self.beat_s } else { beat_s };
-        self.beat_s = usual + BEAT_WEIGHT * (beat_s - usual);
-        beat_s > LONG_BEAT * usual
+        let others = frame.devices.accelerators().filter(stirred).count();
+        let one = frame.devices.get(found.device).info.kind.is_accelerator();
+        others + usize::from(one) > 1
     }
 
     /// The share of the node's budget that one model has.
@@ -162,13 +163,13 @@ impl Detector for Residual {
     fn observe(&mut self, frame: &Frame, history: &History, events: &mut EventSink) {
         self.subjects.resize_with(frame.devices.len(), Subject::default);
         self.beat += 1;
-        let long = self.long(frame.beat_s);
+        self.beat_s = frame.usual_s;
         for device in frame.devices.iter() {
             if !modelled(device) {
                 self.subjects[device.id.index()].watched = Watched::default();
                 self.subjects[device.id.index()].found = None;
             } else {
-                let found = self.look((frame, history), device, long);
+                let found = self.look((frame, history), device);
                 let subject = &mut self.subjects[device.id.index()];
                 if subject.found.is_none() {
                     subject.since = self.beat;
@@ -176,7 +177,13 @@ impl Detector for Residual {
                 subject.found = found;
             }
         }
-        let own = self.subjects.iter().filter(|subject| !self.common(frame, subject));
+        for index in 0..self.subjects.len() {
+            let shared = self.common(frame, &self.subjects[index]);
+            let subject = &mut self.subjects[index];
+            // For as long as it lasts: the others may be over it sooner.
+            subject.shared = subject.found.is_some() && (subject.shared || shared);
+        }
+        let own = self.subjects.iter().filter(|subject| !subject.shared);
         own.filter_map(|subject| subject.found).for_each(|finding| events.push(finding));
     }
 

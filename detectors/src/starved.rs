@@ -75,7 +75,7 @@ impl Detector for Starved {
 
     fn observe(&mut self, frame: &Frame, _: &History, events: &mut EventSink) {
         let Some(node) = frame.devices.of_kind(DeviceKind::Node).next().map(|node| node.id) else { return };
-        let beat_s = frame.beat_s.clamp(0.0, 60.0);
+        let beat_s = frame.lasted_s.min(60.0);
         let pressure = frame.value(node, Metric::PressureCpuSome10);
         self.pressure.take(pressure, Mean::keep(beat_s, WINDOW_S));
         // Where pressure is not known nothing is said: load alone does not tell who waits.

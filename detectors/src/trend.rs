@@ -30,7 +30,8 @@ pub struct Settings {
     pub leak_tau: f64,
     /// Growth over the window as a share of all memory. Ours: less is an allocator's.
     pub leak_share: f64,
-    /// Growth of the window's last third over that of its first: what levels off slows down. Ours.
+    /// Growth of the window's last third over that of those before it, for what levels off slows down, and of its first over
+    /// that of all, for what has just begun may yet. Ours.
     pub leak_level: f64,
     /// Memory that will be full later than this is no leak to speak of, in seconds. Ours: a day.
     pub leak_full_s: f64,
@@ -52,7 +53,7 @@ impl Default for Settings {
             leak_minutes: 20,
             leak_tau: 0.9,
             leak_share: 0.01,
-            leak_level: 0.6,
+            leak_level: 0.7,
             leak_full_s: 86_400.0,
             creep_c: 5.0,
             rising_chance: 1e-6,

@@ -18,6 +18,7 @@ const PORT: &[DeviceKind] = &[DeviceKind::Port];
 const CGROUP: &[DeviceKind] = &[DeviceKind::Cgroup];
 const ZONE: &[DeviceKind] = &[DeviceKind::Zone];
 const SENSOR: &[DeviceKind] = &[DeviceKind::Sensor];
+const ENGINE: &[DeviceKind] = &[DeviceKind::Engine];
 const SOURCE: &[DeviceKind] = &[DeviceKind::Source];
 
 /// Large enough for any byte, event or nanosecond counter; above it a value is a broken register.
@@ -245,6 +246,14 @@ catalogue! {
     "sensor_temperature_limit_celsius" Celsius Constant -60.0..300.0 SENSOR "Temperature that the sensor's chip calls critical." { SensorTemperatureCritical; }
     "sensor_fan_rpm" Rpm Gauge 0.0..100000.0 SENSOR "Speed of a fan." { SensorFan; }
     "sensor_power_watts" Watts Gauge 0.0..100000.0 SENSOR "Power at a sensor of the host." { SensorPower; }
+
+    // Inference engines
+    "engine_tokens_total" Count Counter 0.0..COUNTER_MAX ENGINE "Tokens that an inference engine processed, by its own count: of prompts, and generated." {
+        EngineTokensPrompt phase = "prompt"; EngineTokensGenerated phase = "generation"; }
+    "engine_requests" Count Gauge 0.0..1e9 ENGINE "Requests that an inference engine has, by its own count: being worked on, and waiting." {
+        EngineRequestsRunning state = "running"; EngineRequestsWaiting state = "waiting"; }
+    "engine_energy_joules_total" Joules Counter 0.0..COUNTER_MAX ENGINE "Energy of the accelerators that an inference engine has to itself, while its tokens were counted, since the start." { EngineEnergy; }
+    "engine_energy_per_token_joules" Joules Gauge 0.0..1e9 ENGINE "Energy for each generated token over about the last minute, prompts and idling included; absent when tokens or energy are not known." { EngineEnergyPerToken; }
 
     // Sources
     "source_up" Flag Gauge 0.0..1.0 SOURCE "Whether the source answered on this beat." { SourceUp; }

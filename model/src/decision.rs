@@ -131,6 +131,8 @@ pub enum Why {
     Blind,
     /// The limit on the device is not the one that was set.
     Drift,
+    /// The work is done with less energy, within the slowdown that the operator allows.
+    Efficiency,
     /// The agent stops, or the operator asked for it.
     Stop,
     /// The agent is gone, and the node is held at its fallback budget until another one comes.
@@ -147,6 +149,7 @@ impl Why {
             Self::Headroom => "headroom",
             Self::Blind => "power unreadable",
             Self::Drift => "limit drifted",
+            Self::Efficiency => "efficiency",
             Self::Stop => "stop",
             Self::Fallback => "agent gone",
         }

@@ -54,13 +54,15 @@ pub enum DeviceKind {
     Partition,
     /// A link between accelerators as one of them sees it (NVLink, XGMI, a Gaudi port); that one is its parent.
     Link,
+    /// An inference engine that serves a model, as its own metrics tell of it.
+    Engine,
     /// One opened collector: wattkeeper measures its own sources like any other device.
     Source,
 }
 
 impl DeviceKind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Node,
         Self::Package,
         Self::Core,
@@ -76,6 +78,7 @@ impl DeviceKind {
         Self::Npu,
         Self::Partition,
         Self::Link,
+        Self::Engine,
         Self::Source,
     ];
 
@@ -97,6 +100,7 @@ impl DeviceKind {
             Self::Npu => "npu",
             Self::Partition => "partition",
             Self::Link => "link",
+            Self::Engine => "engine",
             Self::Source => "source",
         }
     }

@@ -13,6 +13,10 @@ use std::sync::Arc;
 pub const NOTICES_MAX: usize = 256;
 /// The most process entries a frame carries; further ones are dropped and counted.
 pub const PROCESSES_MAX: usize = 1024;
+/// A beat this many times longer than usual is a gap: what was between, nobody saw.
+pub const LONG_BEAT: f64 = 3.0;
+/// The weight of the newest beat in what is usual.
+const BEAT_WEIGHT: f64 = 0.05;
 
 /// Why there is no value. Absent is not zero, and unknown is never healthy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -152,6 +156,11 @@ pub struct Frame {
     pub at: Timestamp,
     /// Seconds since the beat before; 0 on the first.
     pub beat_s: f64,
+    /// Seconds for which what this beat sees may be held to have lasted: those since the beat before, but over a gap no more
+    /// than [`LONG_BEAT`] usual beats.
+    pub lasted_s: f64,
+    /// The usual length of a beat, in seconds; 0 until one is known.
+    pub usual_s: f64,
     /// The devices, shared with every frame since the last change.
     pub devices: Arc<DeviceTable>,
     /// What happened since the last beat.
@@ -173,6 +182,9 @@ impl Frame {
     pub fn begin(&mut self, at: Timestamp) {
         self.beat_s = if self.at == Timestamp::default() { 0.0 } else { at.seconds_since(self.at) };
         self.at = at;
+        let usual_s = if self.usual_s > 0.0 { self.usual_s } else { self.beat_s };
+        self.lasted_s = self.beat_s.min(LONG_BEAT * usual_s);
+        self.usual_s = usual_s + BEAT_WEIGHT * (self.lasted_s - usual_s);
         self.notices.clear();
         self.processes.clear();
         self.works.clear();
@@ -184,6 +196,11 @@ impl Frame {
             let count = crate::catalogue::columns(device.info.kind).len();
             self.cells[first..first + count].fill(Reading::Absent(Absence::Lost));
         }
+    }
+
+    /// Whether beats are missing before this one.
+    pub fn after_gap(&self) -> bool {
+        self.beat_s > self.lasted_s
     }
 
     /// One reading. A metric that such devices never have is `Unsupported`.

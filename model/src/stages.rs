@@ -78,6 +78,11 @@ pub trait Detector: Send {
         None
     }
 
+    /// How many things it has learnt so far that must not wait for the next writing, such as what has to outlive a loss of power.
+    fn pressing(&self) -> u64 {
+        0
+    }
+
     /// Takes back what an earlier run had learnt. Devices are met by their key once they are seen.
     ///
     /// # Errors

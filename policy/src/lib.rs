@@ -8,6 +8,7 @@
 pub mod attribution;
 pub mod budget;
 pub mod drift;
+pub mod efficiency;
 pub mod fallback;
 pub mod guard;
 pub mod ledger;

@@ -1,10 +1,9 @@
 //! The archive's file: one incident a line, a later line of the same number in place of an earlier one. Written whole anew
 //! when it has grown long, when it was damaged, and after a failure.
 use model::{Incident, Reason, Timestamp};
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -146,13 +145,12 @@ impl Home {
             return Ok(());
         }
         let path = self.directory.join(LOCK);
-        fs::create_dir_all(&self.directory).map_err(ArchiveError::io("make", &self.directory))?;
-        let file = File::options().create(true).append(true).open(&path);
-        let file = file.map_err(ArchiveError::io("open", &path))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => self.lock = Some(file),
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(ArchiveError::Locked { path }),
-            Err(error) => return Err(ArchiveError::io("lock", &path)(error.into())),
+        match crate::durable::hold(&path) {
+            Ok(lock) => self.lock = Some(lock),
+            Err(failed) if failed.source.kind() == io::ErrorKind::WouldBlock => {
+                return Err(ArchiveError::Locked { path });
+            }
+            Err(failed) => return Err(ArchiveError::io(failed.operation, &path)(failed.source)),
         }
         Ok(())
     }

@@ -4,7 +4,9 @@ mod naming;
 
 use crate::cluster::Cluster;
 use crate::config::Config;
+use crate::energy::meter::Meter as Engines;
 use crate::tally::Tally;
+use crate::tally::days::{Day, Use};
 use claims::{Claimant, Claims};
 use collectors::workload::{Blocked, Processes};
 use model::snapshot::{Rig, SourceHealth};
@@ -36,6 +38,8 @@ struct Used {
     beat_j: Option<f64>,
     /// In a gap before, of which nobody knows who was there.
     gap_j: f64,
+    /// The time for which that is known, the gap included, in seconds.
+    covered_s: f64,
 }
 
 /// Says who works where and what that takes. In the steady state nothing is allocated, but for the
@@ -53,6 +57,9 @@ pub struct Attribution {
     splitter: Splitter,
     parts: Vec<Part>,
     meters: Vec<Meter>,
+    /// What each accelerator used on this beat by device index, in joules; `None` where that is not known.
+    used: Vec<Option<f64>>,
+    engines: Engines,
     tally: Tally,
     shares: Vec<Share>,
     departed: Arc<Workload>,
@@ -78,6 +85,8 @@ impl Attribution {
             splitter: Splitter::default(),
             parts: Vec::new(),
             meters: Vec::new(),
+            used: Vec::new(),
+            engines: Engines::default(),
             tally: Tally::default(),
             shares: Vec::new(),
             departed: Arc::new(Workload::new(WorkloadKind::Departed, "")),
@@ -101,9 +110,12 @@ impl Attribution {
         }
         self.claims.gather(frame);
         self.shares.clear();
+        self.used.clear();
+        self.used.resize(frame.devices.len(), None);
         for device in frame.devices.accelerators() {
             self.split(device, frame);
         }
+        self.engines.turn(frame, &self.used, self.tally.day(frame.at.wall_ms));
         self.tally.turn(frame.at);
     }
 
@@ -163,13 +175,16 @@ impl Attribution {
         let power_w = value(Metric::PowerInstant).or_else(|| value(Metric::PowerAverage));
         let utilization = value(Metric::Utilization);
         let limit_w = value(Metric::PowerLimitMax).or_else(|| value(Metric::PowerLimitDefault));
-        let used = self.used(device, frame, power_w);
+        let used = self.take_used(device, frame, power_w);
+        self.used[device.id.index()] = used.beat_j.map(|beat| beat + used.gap_j);
         let account = self.tally.account(&device.info.key, frame.at.wall_ms);
         account.idle.observe(power_w, utilization);
         let idle_w = account.idle.level_w(limit_w.or_else(|| value(Metric::PowerLimitEnforced)));
         let whole = Whole { power_w, energy_j: used.beat_j, beat_s: frame.beat_s, idle_w, utilization };
         let (claimants, claims) = self.claims.of(device.id, frame, &self.naming);
         self.splitter.split(&whole, claims, &mut self.parts);
+        account_day(self.tally.day(frame.at.wall_ms), device, &used, (claimants, &self.parts));
+        let account = self.tally.account(&device.info.key, frame.at.wall_ms);
 
         let first = self.shares.len();
         let mut open = (Claimant::default(), self.parts.last().copied().unwrap_or_default());
@@ -200,7 +215,7 @@ impl Attribution {
     }
 
     /// What an accelerator used since the beat before: by its own counter, else by its power.
-    fn used(&mut self, device: &Device, frame: &Frame, power_w: Option<f64>) -> Used {
+    fn take_used(&mut self, device: &Device, frame: &Frame, power_w: Option<f64>) -> Used {
         let index = device.id.index();
         if self.meters.len() <= index {
             self.meters.resize(index + 1, Meter::default());
@@ -214,17 +229,18 @@ impl Attribution {
             self.meters[index] = now;
         }
         let by_power = power_w.map(|power| power * frame.beat_s);
+        let apart = Used { beat_j: by_power, gap_j: 0.0, covered_s: by_power.map_or(0.0, |_| frame.beat_s) };
         let Some((old, new)) = before.energy_j.zip(energy_j).filter(|_| same) else {
-            return Used { beat_j: by_power, gap_j: 0.0 };
+            return apart;
         };
-        let step = new - old;
-        let sound = step >= 0.0 && step <= POWER_MAX_W * frame.at.seconds_since(before.at);
+        let (step, covered_s) = (new - old, frame.at.seconds_since(before.at));
+        let sound = step >= 0.0 && step <= POWER_MAX_W * covered_s;
         match (sound, before.turn + 1 == self.turn) {
-            (false, _) => Used { beat_j: by_power, gap_j: 0.0 },
-            (true, true) => Used { beat_j: Some(step), gap_j: 0.0 },
+            (false, _) => apart,
+            (true, true) => Used { beat_j: Some(step), gap_j: 0.0, covered_s },
             (true, false) => {
                 let beat = by_power.unwrap_or(0.0).min(step);
-                Used { beat_j: Some(beat), gap_j: step - beat }
+                Used { beat_j: Some(beat), gap_j: step - beat, covered_s }
             }
         }
     }
@@ -232,6 +248,11 @@ impl Attribution {
     /// What each workload had of each accelerator on the last beat.
     pub fn shares(&self) -> &[Share] {
         &self.shares
+    }
+
+    /// Every day that is kept, in order, today among them.
+    pub fn days(&self) -> Vec<Arc<Day>> {
+        self.tally.days()
     }
 
     /// Who was given which accelerator.
@@ -242,6 +263,19 @@ impl Attribution {
     /// How the kubelet answers; `None` where there is none.
     pub fn health(&self) -> Option<SourceHealth> {
         self.naming.health()
+    }
+}
+
+/// Counts what an accelerator used, and by whom, for the day.
+fn account_day(day: &mut Day, device: &Device, used: &Used, (claimants, parts): (&[Claimant], &[Part])) {
+    if let Some(beat_j) = used.beat_j {
+        let used = Use { energy_j: beat_j + used.gap_j, covered_s: used.covered_s };
+        day.add_device(&device.info.key, &device.info.name, used);
+    }
+    for (claimant, part) in claimants.iter().zip(parts) {
+        if let Some(workload) = &claimant.workload {
+            day.add_workload(workload, part.energy_j);
+        }
     }
 }
 

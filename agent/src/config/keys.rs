@@ -77,6 +77,12 @@ keys! {
     "collectors.libraries" = "[]" => collectors.libraries: libraries(LIBRARIES);
     /// The most control groups followed at once: 0 to 512. Containers go first.
     "collectors.cgroup.max" = "32" => collectors.cgroups_max: count(0, 512);
+    /// Inference engines whose own metrics are read (vLLM, SGLang, TGI, llama.cpp), as "http://IP:PORT/metrics=DEVICE,DEVICE":
+    /// the page, and the accelerators that the engine has to itself, by name or key, for its energy per token. Such as
+    /// ["http://127.0.0.1:8000/metrics=gpu0,gpu1"]. Host names are not looked up; there is no TLS.
+    "collectors.engine.urls" = "[]" => collectors.engines: engines;
+    /// From one reading of an engine's metrics to the next: 1s to 1min. Each costs the engine some milliseconds.
+    "collectors.engine.interval" = r#""5s""# => collectors.engine_interval: duration(SECOND, 60 * SECOND);
 
     /// Detectors that are switched off, by name.
     "detectors.disabled" = "[]" => detectors_disabled: names(DETECTORS);
@@ -113,6 +119,11 @@ keys! {
     "power.priority.high" = "[]" => power.priority_high: texts;
     /// Whose work is capped first.
     "power.priority.low" = "[]" => power.priority_low: texts;
+
+    /// The slowdown in percent that is allowed for less energy per unit of work: 0 to 30. With 0 nothing is tried; above it, with
+    /// power.enforce, lower settings are tried on one accelerator at a time and the best one within the limit is kept. Work of
+    /// high priority is left alone.
+    "power.efficiency.slowdown_max" = "0" => power.slowdown_max_percent: number(0.0, 30.0);
 
     /// The kubelet's PodResources socket: which pod was given which device. Without the file nothing is asked.
     "cluster.pod_resources" = r#""/var/lib/kubelet/pod-resources/kubelet.sock""# => cluster.pod_resources: path;

@@ -7,6 +7,7 @@ pub mod load;
 pub mod parse;
 
 use crate::export::dcgm;
+use collectors::engine::Target;
 use detectors::Catalogue;
 use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
@@ -106,6 +107,10 @@ pub struct Collectors {
     pub cgroups_max: usize,
     /// Vendor libraries in place of the usual ones, by source.
     pub libraries: BTreeMap<String, PathBuf>,
+    /// Inference engines whose own metrics are read.
+    pub engines: Vec<Target>,
+    /// From one reading of an engine's metrics to the next.
+    pub engine_interval: Duration,
 }
 
 impl Collectors {
@@ -142,6 +147,8 @@ pub struct Power {
     pub priority_high: Vec<String>,
     /// Devices and processes whose work matters least.
     pub priority_low: Vec<String>,
+    /// The slowdown that is allowed for less energy per work, in percent.
+    pub slowdown_max_percent: f64,
 }
 
 /// Where names of pods come from.

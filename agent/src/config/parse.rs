@@ -1,5 +1,6 @@
 //! Values of keys: each function checks one kind of value and says what would be right.
 use crate::export::dcgm;
+use collectors::engine::{ENGINES_MAX, Target};
 use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
 use model::snapshot::Rig;
@@ -155,6 +156,24 @@ pub(super) fn libraries(
         _ => Err(Problem::new(format!("holds {text:?}, which names no library of a source"), remedy())),
     };
     texts(value)?.iter().map(pair).collect()
+}
+
+/// Texts `http://IP:PORT/PATH=DEVICE,DEVICE`, each page once.
+pub(super) fn engines(value: &Value) -> Result<Vec<Target>, Problem> {
+    let remedy = r#"write a list such as ["http://127.0.0.1:8000/metrics=gpu0,gpu1"]"#;
+    let mut engines: Vec<Target> = Vec::new();
+    for text in texts(value)? {
+        let engine = Target::parse(&text)
+            .map_err(|error| Problem::new(format!("holds {text:?}, which {error}"), remedy))?;
+        if engines.iter().any(|other| other.key() == engine.key()) {
+            return Err(Problem::new(format!("names {} twice", engine.key()), remedy));
+        }
+        engines.push(engine);
+    }
+    if engines.len() > ENGINES_MAX {
+        return Err(Problem::new("is too long", format!("name at most {ENGINES_MAX} engines")));
+    }
+    Ok(engines)
 }
 
 pub(super) fn duration(value: &Value, low: Duration, high: Duration) -> Result<Duration, Problem> {

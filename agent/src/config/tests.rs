@@ -105,6 +105,24 @@ fn a_collector_is_an_address_of_http_and_its_headers_are_not_shown() {
 }
 
 #[test]
+fn an_engine_is_a_page_and_its_accelerators_and_each_page_is_named_once() {
+    let urls = |list: &str| load(None, &[set("collectors.engine.urls", list)]);
+    let config = urls(r#"["http://127.0.0.1:8000/metrics=gpu0,gpu1", "http://localhost:8001"]"#).unwrap();
+    assert_eq!(config.collectors.engines[0].devices, ["gpu0", "gpu1"]);
+    assert_eq!(config.collectors.engines[1].key(), "127.0.0.1:8001");
+    for (list, expected) in [
+        (r#"["http://vllm:8000"]"#, "host names are not looked up"),
+        (r#"["http://127.0.0.1:1", "http://localhost:1=gpu0"]"#, "names 127.0.0.1:1 twice"),
+        (r#""http://127.0.0.1:1""#, "not a list"),
+    ] {
+        let text = urls(list).unwrap_err().to_string();
+        assert!(text.contains(expected), "{text}");
+    }
+    let many: Vec<_> = (0..40).map(|port| format!("\"http://127.0.0.1:{}\"", 1000 + port)).collect();
+    assert!(urls(&format!("[{}]", many.join(","))).unwrap_err().to_string().contains("at most 32"));
+}
+
+#[test]
 fn text_that_is_not_toml_names_its_line() {
     let faults = load(Some(file("listen = \"127.0.0.1:1\"\n[beat\n").path()), &[]).unwrap_err();
     assert!(faults.to_string().contains("line 2"), "{faults}");

@@ -5,6 +5,7 @@ pub mod baselines;
 pub mod data;
 pub mod machine;
 pub mod metrics;
+pub mod power;
 mod product;
 pub mod report;
 pub mod scorer;

@@ -16,6 +16,11 @@ fn flags(data: &Path) -> Evaluate {
         hours: 0.0,
         fault: Vec::new(),
         without: Vec::new(),
+        power: false,
+        days: 0,
+        jobs: None,
+        policy: Vec::new(),
+        mishaps: 0.0,
     }
 }
 

@@ -17,6 +17,8 @@ fn options(config: &Config) -> Options {
         libraries: config.collectors.libraries.clone(),
         cgroups_max: config.collectors.cgroups_max,
         calls: Calls::default(),
+        engines: config.collectors.engines.clone(),
+        engine_interval: config.collectors.engine_interval,
     }
 }
 

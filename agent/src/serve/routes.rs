@@ -27,6 +27,7 @@ const INDEX: &str = "wattkeeper\n\n\
     /state                    the last snapshot as JSON\n\
     /events                   events as they are raised and cleared (server-sent events)\n\
     /incidents                events of one cause as one incident each, active ones first, as JSON\n\
+    /energy                   energy by UTC day: accelerators, workloads, engines' tokens, as JSON\n\
     /signal                   every signal for autoscalers as JSON\n\
     /signal/<pool>/<signal>   one signal, for KEDA's metrics-api scaler (valueLocation: value)\n\
     /healthz                  200 while the agent lives\n\
@@ -41,6 +42,7 @@ pub(super) fn router(board: Arc<Board>) -> Router {
         .route("/state", get(state))
         .route("/events", get(events))
         .route("/incidents", get(incidents))
+        .route("/energy", get(energy))
         .route("/signal", get(signals))
         .route("/signal/{pool}/{signal}", get(signal))
         .route("/healthz", get(healthz))
@@ -141,6 +143,14 @@ async fn incidents(State(board): State<Arc<Board>>) -> Response {
     match board.latest() {
         Some(published) => axum_json(&crate::publish::incidents(published.snapshot())).into_response(),
         None => unavailable("no beat has ended yet"),
+    }
+}
+
+async fn energy(State(board): State<Arc<Board>>) -> Response {
+    match board.energy() {
+        // Every part of it serialises.
+        Some(book) => axum_json(&serde_json::to_value(&*book).unwrap_or_default()).into_response(),
+        None => unavailable("no energy was counted yet"),
     }
 }
 

@@ -3,9 +3,12 @@
 //! Counts are totals since a workload was first seen. They are on disk every [`FLUSH_S`] seconds and at the end, so a
 //! killed agent forgets what it counted since, and never counts anything twice. A workload stays listed for
 //! [`KEPT_MS`] after it was last there; then, or when there are more than [`ENTRIES_MAX`], its energy goes into a remainder
-//! of its accelerator, so that the sums of an accelerator never fall.
+//! of its accelerator, so that the sums of an accelerator never fall. Beside them the same energy is counted by UTC day
+//! ([`days`]); days that are over have a file of their own, which is written when one ends.
+pub mod days;
 mod file;
 
+use crate::tally::days::{Day, Days};
 use crate::tally::file::{Home, Saved, SavedDevice, SavedEntry};
 use model::{Timestamp, Workload};
 use policy::attribution::Idle;
@@ -110,6 +113,7 @@ impl Account {
 pub struct Tally {
     /// By the accelerators' keys.
     accounts: Vec<(String, Account)>,
+    days: Days,
     writer: Option<Writer>,
     flushed: Option<Timestamp>,
 }
@@ -117,13 +121,14 @@ pub struct Tally {
 impl Tally {
     /// Takes over what a state directory holds and from now on keeps the counts there.
     pub fn keep_in(&mut self, directory: &Path, now: Timestamp) {
-        let (home, saved) = match Home::open(directory, now) {
+        let (home, (saved, past)) = match Home::open(directory, now) {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::warn!(reason = error.reason().as_str(), "energy is counted from 0: {error}");
                 return;
             }
         };
+        self.days = Days::resume(past, saved.today.clone());
         self.accounts = accounts(saved);
         self.flushed = Some(now);
         match Writer::spawn(home) {
@@ -151,11 +156,23 @@ impl Tally {
         account
     }
 
+    /// The day at this moment, in which everything is counted until the next call.
+    pub fn day(&mut self, wall_ms: i64) -> &mut Day {
+        self.days.turn(wall_ms);
+        self.days.today()
+    }
+
+    /// Every day that is kept, in order, today among them.
+    pub fn days(&self) -> Vec<Arc<Day>> {
+        self.days.all()
+    }
+
     /// Carries a workload's counts over to its better name.
     pub fn rename(&mut self, old: &Workload, new: &Arc<Workload>) {
         for (_, account) in &mut self.accounts {
             account.rename(old, new);
         }
+        self.days.rename(old, new);
     }
 
     /// Lets go of what is past its time or its limit, and hands the counts to the writer when that is due.
@@ -212,7 +229,9 @@ impl Tally {
             last_ms: account.last_ms,
             workloads: account.entries.iter().map(entry).collect(),
         };
-        Saved::new(self.accounts.iter().map(device).collect())
+        let (past, revision) = self.days.past();
+        let devices = self.accounts.iter().map(device).collect();
+        Saved { past: past.to_vec(), revision, ..Saved::new(devices, self.days.current().clone()) }
     }
 }
 
@@ -297,6 +316,15 @@ fn write(mut home: Home, orders: &Receiver<Saved>) {
             Err(_) | Ok(()) => {}
         }
     }
+}
+
+/// The days that a state directory holds, today among them, without taking it over; `None` where it holds none.
+///
+/// # Errors
+/// When it cannot be read or makes no sense, in words.
+pub fn read_days(directory: &Path) -> Result<Option<Vec<Arc<Day>>>, String> {
+    let Some((saved, past)) = file::look(directory)? else { return Ok(None) };
+    Ok(Some(Days::resume(past, saved.today).all()))
 }
 
 #[cfg(test)]

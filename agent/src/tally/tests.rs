@@ -108,7 +108,7 @@ fn a_damaged_file_is_kept_aside_and_counting_goes_on() {
         "",
         "{",
         "[]",
-        r#"{"version":2,"devices":[]}"#,
+        r#"{"version":3,"devices":[]}"#,
         r#"{"version":1,"devices":[{"device":"a","idle_w":null,"open_j":-1,"departed_j":0,"last_ms":0,"workloads":[]}]}"#,
         "\u{0}\u{0}\u{0}",
     ] {
@@ -154,6 +154,6 @@ fn a_full_disk_leaves_the_last_good_counts_and_no_draft() {
     assert!(!home.path().join("energy.json.draft").exists());
     disk.save(&tally.saved()).unwrap();
     drop(disk);
-    let (_, saved) = Home::open(home.path(), at(3)).unwrap();
+    let (_, (saved, _)) = Home::open(home.path(), at(3)).unwrap();
     assert_eq!(saved.devices[0].workloads[0].energy_j, 2.0);
 }

@@ -14,10 +14,15 @@ const AMBIENT_C: f64 = 30.0;
 /// Time constant of the die and its cooler, in seconds. An assumption.
 const THERMAL_S: f64 = 8.0;
 /// Time constant with which clock and limiter settle, in seconds; NVML's own settling time is not published.
-const SETTLING_S: f64 = 0.05;
+pub(crate) const SETTLING_S: f64 = 0.05;
 /// Dynamic power goes with this power of the clock: 1110 of 1410 MHz cut an A100's peak by 20 % (POLCA, arXiv 2308.12908),
 /// which on the dynamic part alone is an exponent of 1.2.
-const CLOCK_EXPONENT: f64 = 1.2;
+pub(crate) const CLOCK_EXPONENT: f64 = 1.2;
+
+/// The share of the highest clock at which work of `full_w` dynamic watts stays within `room_w`; 1 where it does anyway.
+pub(crate) fn share_within(full_w: f64, room_w: f64) -> f64 {
+    if full_w > room_w { (room_w.max(0.0) / full_w).powf(1.0 / CLOCK_EXPONENT) } else { 1.0 }
+}
 
 /// Bits of the clock event reasons, as NVML numbers them.
 pub mod reason {
@@ -246,7 +251,7 @@ impl Board {
         let idle_w = profile.idle_w * (1.0 + 0.01 * noise);
         let excess = if self.has(Fault::CapNotHeld) { 1.2 } else { 1.0 };
         let room_w = (self.acting_w * excess - idle_w).max(0.0);
-        let by_power = if full_w > room_w { (room_w / full_w).powf(1.0 / CLOCK_EXPONENT) } else { 1.0 };
+        let by_power = share_within(full_w, room_w);
         let by_lock = if self.locked_hz > 0.0 { self.locked_hz / profile.clock_max_hz } else { 1.0 };
         let by_brake = if self.has(Fault::PowerBrake) { 0.0 } else { 1.0 };
         let lowest = profile.clock_min_hz / profile.clock_max_hz;

@@ -45,11 +45,19 @@ pub enum Fault {
     SlowAnswers,
     /// The driver no longer gives the temperature of the board's memory.
     Vanished,
+    /// The cooler wears: the rise per watt grows by a quarter a day.
+    HeatCreep,
+    /// A service of the host takes ever more of its memory.
+    HostLeak,
+    /// A process of the control group that has the board takes ever more of the group's memory.
+    GroupLeak,
+    /// The board's job fills a cache in the host's memory, and then stops: no fault, though it looks like one at first.
+    CacheFills,
 }
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::Lost,
         Self::StuckSensor,
         Self::Cooler,
@@ -71,6 +79,10 @@ impl Fault {
         Self::FanStop,
         Self::SlowAnswers,
         Self::Vanished,
+        Self::HeatCreep,
+        Self::HostLeak,
+        Self::GroupLeak,
+        Self::CacheFills,
     ];
 
     /// The bit under which plain state keeps it.
@@ -102,6 +114,10 @@ impl Fault {
             Self::FanStop => "fan_stop",
             Self::SlowAnswers => "slow_answers",
             Self::Vanished => "vanished",
+            Self::HeatCreep => "heat_creep",
+            Self::HostLeak => "host_leak",
+            Self::GroupLeak => "group_leak",
+            Self::CacheFills => "cache_fills",
         }
     }
 

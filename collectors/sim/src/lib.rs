@@ -6,9 +6,11 @@
 
 pub mod board;
 pub mod fault;
+pub mod held;
 pub mod load;
 pub mod node;
 pub mod noise;
+pub mod plant;
 pub mod profile;
 pub mod rig;
 pub mod sensor;

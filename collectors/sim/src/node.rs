@@ -1,6 +1,7 @@
 //! The node: boards and the rest of the machine, stepped together in whole quanta.
 use crate::board::{Board, QUANTUM_S};
 use crate::fault::Fault;
+use crate::held::Held;
 use crate::load::Workload;
 use crate::profile::Profile;
 use model::{DeviceKind, Vendor};
@@ -14,17 +15,17 @@ pub const QUANTUM_NS: u64 = 10_000_000;
 /// Memory of the simulated host, in bytes.
 pub const MEMORY_BYTES: u64 = 2 << 40;
 /// The layout of the state; a shared file with another number is refused.
-pub const LAYOUT: u64 = 0x574b_0003;
+pub const LAYOUT: u64 = 0x574b_0004;
 /// Time that is caught up in one go; after a longer pause the rest is skipped, so that no call takes long.
 const CATCH_UP_QUANTA: u64 = 6_000;
 
 /// Power of everything but boards and processor packages, in watts. An assumption for fans, disks and converters.
 const CHASSIS_W: f64 = 420.0;
 /// A package's idle power and what full load adds, in watts. An assumption for a 350 W part.
-const PACKAGE_IDLE_W: f64 = 95.0;
-const PACKAGE_LOAD_W: f64 = 240.0;
+pub(crate) const PACKAGE_IDLE_W: f64 = 95.0;
+pub(crate) const PACKAGE_LOAD_W: f64 = 240.0;
 /// Power of a package's memory, in watts. An assumption.
-const DRAM_W: f64 = 35.0;
+pub(crate) const DRAM_W: f64 = 35.0;
 
 /// The whole state of a node, plain old data.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,6 +53,8 @@ pub struct Node {
     pub stall_s: f64,
     /// Context switches so far.
     pub switches: f64,
+    /// What the host's memory holds beside what boards and groups usually need.
+    pub held: Held,
     /// Processor time of each core by user, system and idle, in seconds.
     pub core_s: [[f64; 3]; CORES],
     /// The boards; those past `count` are not there.
@@ -83,6 +86,7 @@ impl Node {
             pressure10: 0.0,
             stall_s: 0.0,
             switches: 0.0,
+            held: Held::default(),
             core_s: [[0.0; 3]; CORES],
             boards: std::array::from_fn(board),
             count: profiles.len().clamp(1, BOARDS_MAX) as u64,
@@ -120,6 +124,10 @@ impl Node {
             board.step(seed, quantum);
         }
         self.contend(taken, count);
+        if quantum.is_multiple_of(100) {
+            let has = [0, 1].map(|numa_node| Held::FAULTS.map(|fault| self.has(numa_node, fault)));
+            self.held = self.held.later(1.0, has);
+        }
         for package in 0..2 {
             self.package_j[package] += (PACKAGE_IDLE_W + PACKAGE_LOAD_W * self.busy) * QUANTUM_S;
             self.dram_j[package] += DRAM_W * (0.4 + 0.6 * self.busy) * QUANTUM_S;
@@ -133,11 +141,12 @@ impl Node {
 
     /// On which NUMA nodes a neighbour takes the processors.
     fn neighbours(&self) -> [bool; 2] {
-        let mut taken = [false; 2];
-        for board in self.boards().iter().filter(|board| board.has(Fault::Neighbour)) {
-            taken[numa(board.index)] = true;
-        }
-        taken
+        [0, 1].map(|numa_node| self.has(numa_node, Fault::Neighbour))
+    }
+
+    /// Whether a board of a NUMA node has a fault.
+    fn has(&self, numa_node: usize, fault: Fault) -> bool {
+        self.boards().iter().any(|board| numa(board.index) == numa_node && board.has(fault))
     }
 
     /// What boards and neighbours ask of the processors, and how long tasks wait for them.

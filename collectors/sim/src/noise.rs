@@ -19,6 +19,24 @@ pub fn signed(seed: u64, stream: u64, moment: u64) -> f64 {
     (word(seed, stream, moment) >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
 }
 
+/// Uniform in 0 to 1.
+pub fn unit(seed: u64, stream: u64, moment: u64) -> f64 {
+    0.5 * (1.0 + signed(seed, stream, moment))
+}
+
+/// Uniform between two bounds.
+pub fn between(seed: u64, stream: u64, moment: u64, (low, high): (f64, f64)) -> f64 {
+    low + (high - low) * unit(seed, stream, moment)
+}
+
+/// Nearly normal with mean 0 and variance 1: the sum of four uniform parts of one word.
+pub fn normal(seed: u64, stream: u64, moment: u64) -> f64 {
+    let word = word(seed, stream, moment);
+    let part = |shift: u32| f64::from((word >> shift) as u16) / f64::from(u16::MAX);
+    // Four uniform numbers have variance 1/3 together.
+    (part(0) + part(16) + part(32) + part(48) - 2.0) * 3.0_f64.sqrt()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ const UPDATE: u64 = 10;
 /// Quanta that an instantaneous reading sees, the nearest to 25 ms.
 const WINDOW: usize = 3;
 /// The largest gain error.
-const GAIN_MAX: f64 = 0.05;
+pub(crate) const GAIN_MAX: f64 = 0.05;
 
 /// The sensor's state, plain old data.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -12,6 +12,9 @@ const INLET_SPREAD_C: f64 = 1.5;
 /// Thermal resistance with a blocked cooler and with a badly seated one, over that of a sound one.
 const BLOCKED: f64 = 2.0;
 const BAD_SEAT: f64 = 1.35;
+/// Share of the thermal resistance that a cooler which wears gains each second, and at most: a quarter a day. Real ones take weeks.
+const CREEP_PER_S: f64 = 0.25 / 86_400.0;
+const CREEP_MAX: f64 = 0.5;
 /// How much hotter the air is on a board whose fan stands still, in celsius: its neighbours' fans do most of the work.
 const FAN_OUT_C: f64 = 3.0;
 /// Share of its work that a straggler gets done.
@@ -41,6 +44,8 @@ pub struct Wear {
     heat_gain: f64,
     /// Inlet air over the node's, in celsius.
     inlet_c: f64,
+    /// What wear of the cooler adds to the thermal resistance, as a share.
+    crept: f64,
     /// What a leak holds, as a share of memory.
     pub leaked: f64,
     /// How long a call for the board takes, in seconds.
@@ -59,6 +64,7 @@ impl Wear {
             power_gain: 1.0 + POWER_SPREAD * draw(0),
             heat_gain: 1.0 + HEAT_SPREAD * draw(1),
             inlet_c: INLET_SPREAD_C * draw(2),
+            crept: 0.0,
             leaked: 0.0,
             answer_s: ANSWER_S,
             link_errors: 0,
@@ -70,7 +76,7 @@ impl Wear {
     pub(crate) fn heat(&self, has: impl Fn(Fault) -> bool) -> f64 {
         let blocked = if has(Fault::Cooler) { BLOCKED } else { 1.0 };
         let seat = if has(Fault::BadSeat) { BAD_SEAT } else { 1.0 };
-        self.heat_gain * blocked * seat
+        self.heat_gain * blocked * seat * (1.0 + self.crept)
     }
 
     /// Air that reaches the board over the node's, in celsius.
@@ -81,6 +87,8 @@ impl Wear {
     /// Lets one quantum pass.
     pub(crate) fn step(&mut self, working: bool, quantum: u64, quantum_s: f64, has: impl Fn(Fault) -> bool) {
         self.work_quanta += 1;
+        self.crept =
+            if has(Fault::HeatCreep) { (self.crept + CREEP_PER_S * quantum_s).min(CREEP_MAX) } else { 0.0 };
         self.leaked = match (has(Fault::MemoryLeak), working) {
             (true, true) => (self.leaked + LEAK_PER_S * quantum_s).min(1.0),
             // What has leaked goes with the job.

@@ -104,7 +104,7 @@ impl Pace {
     ) -> Option<Finding> {
         let slow = self.clock_low(device, peers, settings);
         let lasts = |holds: bool, seconds: &mut f64| {
-            *seconds = if holds { *seconds + frame.beat_s } else { 0.0 };
+            *seconds = if holds { *seconds + frame.lasted_s } else { 0.0 };
             *seconds >= settings.hold_s
         };
         if lasts(slow.is_some(), &mut self.low_s) {

@@ -50,6 +50,8 @@ pub(super) struct Watched {
     masked: usize,
     /// Beats for which nothing is said after a load never learnt.
     settling: usize,
+    /// Beats until a window without a gap is there again.
+    broken: usize,
     /// Beats since the last fit whose load was never learnt.
     novel: usize,
     /// Unusual beats less usual ones.
@@ -75,6 +77,7 @@ impl Watched {
         };
         self.masked = self.masked.saturating_sub(1);
         self.settling = self.settling.saturating_sub(1);
+        self.broken = if frame.after_gap() { REACH } else { self.broken.saturating_sub(1) };
         self.wait = self.wait.saturating_sub(1);
         let limit_w = frame.value(device.id, Metric::PowerLimitEnforced);
         if changed(limit_w, &mut self.limit_w, LIMIT_STEP_W) {
@@ -156,6 +159,9 @@ impl Watched {
     pub(super) fn mask(&self) -> Option<(Mask, usize)> {
         if self.masked > 0 {
             return Some((Mask::PowerCap, self.masked));
+        }
+        if self.broken > 0 {
+            return Some((Mask::Clock, self.broken));
         }
         (self.settling > 0)
             .then_some((if self.novel > 0 { Mask::NovelLoad } else { Mask::Job }, self.settling))

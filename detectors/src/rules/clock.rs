@@ -81,7 +81,7 @@ impl Clock {
             return None;
         };
         let low_s = self.low_s.of(device);
-        *low_s += frame.beat_s;
+        *low_s += frame.lasted_s;
         (*low_s >= self.voice.catalogue.limit(Limit::ClockTime)).then_some(seen)
     }
 }

@@ -58,7 +58,7 @@ impl Fans {
             *fan = Fan { turned: true, ..Fan::default() };
             return None;
         }
-        fan.still_s += frame.beat_s;
+        fan.still_s += frame.lasted_s;
         let still = fan.turned && fan.still_s >= self.voice.catalogue.limit(Limit::FanStill);
         still.then(|| evidence(Metric::SensorFan, rpm, 1.0))
     }

@@ -69,7 +69,7 @@ impl Pcie {
         if share < limit(Limit::NarrowBusy) {
             return None;
         }
-        watched.narrow_s += frame.beat_s;
+        watched.narrow_s += frame.lasted_s;
         (watched.narrow_s >= limit(Limit::NarrowTime)).then_some(evidence)
     }
 

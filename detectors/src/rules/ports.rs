@@ -15,8 +15,8 @@ const FLAPS_MAX: usize = 100;
 struct Port {
     /// Whether it was ever active.
     active: bool,
-    /// Since when it is down.
-    down: Option<Timestamp>,
+    /// What [`Ports::watched_s`] was when it went down.
+    down: Option<f64>,
     /// When it came back from being down for long, newest last; room for all is made on the port's first beat.
     flaps: Vec<Timestamp>,
 }
@@ -25,12 +25,14 @@ struct Port {
 struct Ports {
     voice: Voice,
     ports: ByDevice<Port>,
+    /// Seconds for which ports were watched: a clock that stands still over gaps.
+    watched_s: f64,
 }
 
 /// Opens the rule.
 pub fn open(thresholds: &Thresholds) -> Box<dyn Detector> {
     let voice = Voice { name: "ports", catalogue: thresholds.catalogue };
-    Box::new(Ports { voice, ports: ByDevice::default() })
+    Box::new(Ports { voice, ports: ByDevice::default(), watched_s: 0.0 })
 }
 
 impl Ports {
@@ -38,18 +40,19 @@ impl Ports {
     fn follow(&mut self, frame: &Frame, device: &Device) {
         let Some(up) = frame.flag(device.id, Metric::PortUp) else { return };
         let flap_s = self.voice.catalogue.limit(Limit::FlapDown);
+        let watched_s = self.watched_s;
         let port = self.ports.of(device);
         if port.flaps.capacity() == 0 {
             port.flaps.reserve_exact(FLAPS_MAX);
         }
         if !up {
             if port.active {
-                port.down.get_or_insert(frame.at);
+                port.down.get_or_insert(watched_s);
             }
             return;
         }
         port.active = true;
-        let long = port.down.take().is_some_and(|since| frame.at.seconds_since(since) >= flap_s);
+        let long = port.down.take().is_some_and(|since| watched_s - since >= flap_s);
         if long {
             if port.flaps.len() == FLAPS_MAX {
                 port.flaps.remove(0);
@@ -61,7 +64,7 @@ impl Ports {
     fn down(&mut self, frame: &Frame, device: &Device) -> Option<Evidence> {
         let since =
             self.ports.of(device).down.filter(|_| frame.value(device.id, Metric::PortUp).is_some())?;
-        let long = frame.at.seconds_since(since) >= self.voice.catalogue.limit(Limit::PortDownTime);
+        let long = self.watched_s - since >= self.voice.catalogue.limit(Limit::PortDownTime);
         long.then(|| evidence(Metric::PortUp, 0.0, 1.0))
     }
 
@@ -85,6 +88,7 @@ impl Detector for Ports {
 
     fn observe(&mut self, frame: &Frame, _: &History, events: &mut EventSink) {
         self.ports.fit(&frame.devices);
+        self.watched_s += frame.lasted_s;
         for device in frame.devices.of_kind(DeviceKind::Port) {
             self.follow(frame, device);
             if let Some(seen) = self.down(frame, device) {

@@ -60,11 +60,13 @@ struct Repeats {
     catalogue: &'static Catalogue,
     records: Vec<Record>,
     seen: Seen,
+    /// Faults that were new or came back.
+    news: u64,
 }
 
 /// Opens the detector. It comes last.
 pub fn open(thresholds: &Thresholds) -> Box<dyn Detector> {
-    Box::new(Repeats { catalogue: thresholds.catalogue, records: Vec::new(), seen: Seen::never() })
+    Box::new(Repeats { catalogue: thresholds.catalogue, records: Vec::new(), seen: Seen::never(), news: 0 })
 }
 
 impl Repeats {
@@ -122,7 +124,9 @@ impl Repeats {
         }
         let place = self.place(frame, finding);
         let record = &mut self.records[place];
-        record.returns = record.returns.saturating_add(u32::from(std::mem::take(&mut record.renewed)));
+        let returned = std::mem::take(&mut record.renewed);
+        record.returns = record.returns.saturating_add(u32::from(returned));
+        self.news += u64::from(returned);
         record.last_s = frame.at.unix_seconds();
         if record.returns >= needed {
             finding.remedy = finding.remedy.max(Remedy::InspectHardware);
@@ -143,6 +147,7 @@ impl Repeats {
                 self.records.swap_remove(oldest);
             }
         }
+        self.news += 1;
         self.records.push(Record {
             kind: info.kind,
             key: info.key.clone(),
@@ -179,6 +184,10 @@ impl Detector for Repeats {
     fn bytes(&self) -> usize {
         let keys: usize = self.records.iter().map(|record| record.key.capacity()).sum();
         self.records.capacity() * size_of::<Record>() + keys
+    }
+
+    fn pressing(&self) -> u64 {
+        self.news
     }
 
     fn learnt(&self, _: &Frame) -> Option<Vec<u8>> {

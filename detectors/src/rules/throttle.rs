@@ -110,7 +110,7 @@ impl Throttle {
     /// The parts that have passed since the beat before.
     fn parts(&mut self, frame: &Frame) -> u32 {
         let part_s = self.voice.catalogue.limit(Limit::SlowdownWindow) / f64::from(PARTS);
-        self.rest = (self.rest + frame.beat_s / part_s).min(f64::from(PARTS_A_BEAT));
+        self.rest = (self.rest + frame.lasted_s / part_s).min(f64::from(PARTS_A_BEAT));
         // Between 0 and PARTS_A_BEAT by the line above.
         let whole = self.rest as u32;
         self.rest -= f64::from(whole);
@@ -121,6 +121,10 @@ impl Throttle {
     fn follow(&mut self, frame: &Frame, device: &Device, reasons: &[Reason], parts: u32) {
         let share = self.voice.catalogue.limit(Limit::ViolationShare);
         let watched = self.watched.of(device);
+        if frame.after_gap() && frame.beat_s >= self.voice.catalogue.limit(Limit::SlowdownWindow) {
+            // What was seen before a gap as long as the window is not within it.
+            watched.seen = [0; Reason::COUNT];
+        }
         let growth = reasons.last().and_then(|last| watched.counter.read(frame, device, last.metric()));
         for reason in reasons {
             watched.pass(*reason, reason.holds(frame, device.id, growth, share), parts);

@@ -40,7 +40,7 @@ impl Slow {
             let young = self.known_s < settings.slow_learn_s;
             let step = if young { 0.01 } else { STEP } * self.usual_s.max(1e-4);
             self.usual_s = (self.usual_s + if took_s > self.usual_s { step } else { -step }).max(0.0);
-            self.known_s += frame.beat_s;
+            self.known_s += frame.lasted_s;
         }
         let judged = slow && self.known_s >= settings.slow_learn_s;
         let evidence = Evidence { metric: Metric::SourceDuration, observed: now_s, expected: self.usual_s };

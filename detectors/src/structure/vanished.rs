@@ -49,12 +49,12 @@ impl Vanished {
         }
         let columns = model::catalogue::columns(device.info.kind).len();
         self.gaps.resize(columns, Gap::default());
-        self.seen_s = (self.seen_s + frame.beat_s).min(1e9);
+        self.seen_s = (self.seen_s + frame.lasted_s).min(1e9);
         let (mut most, mut count) = (None, 0);
         for ((metric, reading), gap) in frame.readings(device.id).zip(&mut self.gaps) {
             match reading.absence() {
                 None => {
-                    gap.there_s = (f64::from(gap.there_s) + frame.beat_s).min(1e9) as f32;
+                    gap.there_s = (f64::from(gap.there_s) + frame.lasted_s).min(1e9) as f32;
                     // What is missed for long is no gap that it usually has.
                     let usual = gap.away < FLICKER;
                     gap.longest = if usual { gap.longest.max(gap.away) } else { gap.longest };

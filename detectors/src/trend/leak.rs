@@ -91,12 +91,17 @@ impl Leak {
         let lows = &self.lows[..self.count];
         let (tau, rate) = trend(lows);
         let third = lows.len() / 3;
-        let (first, last) = (lows[third] - lows[0], lows[lows.len() - 1] - lows[lows.len() - 1 - third]);
-        let (before, used) = (lows[0], lows[lows.len() - 1]);
+        let end = lows.len() - 1;
+        let grown = |from: usize, to: usize| (lows[to] - lows[from]) * third as f64 / (to - from) as f64;
+        let (first, middle, last) = (grown(0, third), grown(third, end - third), grown(end - third, end));
+        let mean = (first + middle + last) / 3.0;
+        let (before, used) = (lows[0], lows[end]);
         let full_s = (size - used) / rate;
         let leaks = tau >= settings.leak_tau
             && used - before >= settings.leak_share * size
-            && last >= settings.leak_level * first
+            // What began within the window has not shown yet whether it levels off.
+            && first >= settings.leak_level * mean
+            && last >= settings.leak_level * first.max(middle)
             && last > 0.0
             && full_s <= settings.leak_full_s;
         leaks.then_some(Found { metric, used, before, rate, full_s, size })

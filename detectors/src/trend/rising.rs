@@ -41,18 +41,24 @@ impl Rising {
         if turn {
             self.passed_s = 0.0;
         }
+        // Growth over a gap is not of one minute.
+        let gap_s = frame.beat_s.min(BEFORE_S) - PART_S;
         let mut worst: Option<(f64, Evidence)> = None;
         for (metric, counter) in COUNTERS.into_iter().zip(&mut self.counters) {
             let Some(count) = frame.value(device, metric) else { continue };
             // A counter that fell was reset: what it shows came since.
             let grown = counter.last.map_or(0.0, |last| if count >= last { count - last } else { count });
             counter.last = Some(count);
-            counter.parts[0] += grown;
+            if gap_s > 0.0 {
+                counter.pass(grown, gap_s + PART_S);
+            } else {
+                counter.parts[0] += grown;
+            }
             let found = counter.judge(metric, settings);
             if found.is_some_and(|(score, _)| worst.is_none_or(|(worst, _)| score > worst)) {
                 worst = found;
             }
-            if turn {
+            if turn && gap_s <= 0.0 {
                 counter.turn(passed_s);
             }
         }
@@ -63,6 +69,19 @@ impl Rising {
 }
 
 impl Counter {
+    /// Lets a gap pass over which it grew, evenly as far as anybody knows: its last minutes are the window, the rest is before.
+    fn pass(&mut self, grown: f64, gap_s: f64) {
+        let minutes = (gap_s / PART_S).floor().min(PARTS as f64);
+        let each = grown * PART_S / gap_s;
+        let rest_s = gap_s - minutes * PART_S;
+        self.before = (self.before.0 + grown - minutes * each, self.before.1 + rest_s);
+        // At most PARTS.
+        for _ in 0..minutes as usize {
+            self.turn(PART_S);
+            self.parts[0] = each;
+        }
+    }
+
     fn turn(&mut self, passed_s: f64) {
         let keep = (-passed_s / BEFORE_S).exp();
         self.before.0 = keep * self.before.0 + self.parts[PARTS - 1];

@@ -13,6 +13,8 @@ pub enum Whom {
     Source,
     /// The chassis fan in front of the board.
     Fan,
+    /// The control group of the board's job.
+    Group,
 }
 
 /// How a fault shows.
@@ -24,6 +26,8 @@ pub enum Shows {
     OverTime,
     /// To no rule: only a comparison finds it.
     ToNoRule,
+    /// Not at all: it is no fault, though it looks like one, and must not be told of.
+    Never,
 }
 
 /// One fault.
@@ -43,6 +47,8 @@ pub struct Case {
     pub beats: u32,
     /// Healthy beats before it, at least.
     pub lead: u32,
+    /// Seconds from one beat to the next.
+    pub beat_s: u32,
 }
 
 /// What is done to a board.
@@ -56,11 +62,16 @@ pub enum Injection {
     Xid(u32),
     /// An uncorrectable memory error.
     Uncorrectable,
+    /// A fault of the simulator on every board at once.
+    Everywhere(Fault),
 }
 
 impl Injection {
     /// Does it.
     pub fn act(self, node: &mut Node, board: usize) {
+        if let Self::Everywhere(fault) = self {
+            return node.boards.iter_mut().for_each(|board| board.inject(fault));
+        }
         let board = &mut node.boards[board];
         match self {
             Self::Fault(fault) => board.inject(fault),
@@ -70,22 +81,53 @@ impl Injection {
             }
             Self::Xid(code) => board.xid(code),
             Self::Uncorrectable => board.ecc[1] += 1,
+            Self::Everywhere(_) => {}
         }
     }
 }
 
 const fn rule(name: &'static str, injection: Injection, kinds: &'static [FaultKind]) -> Case {
-    Case { name, injection, whom: Whom::Board, kinds, shows: Shows::AtOnce, beats: 60, lead: 600 }
+    Case { name, injection, whom: Whom::Board, kinds, shows: Shows::AtOnce, beats: 60, lead: 600, beat_s: 1 }
 }
 
 const fn slow(name: &'static str, fault: Fault, kinds: &'static [FaultKind]) -> Case {
     let injection = Injection::Fault(fault);
-    Case { name, injection, whom: Whom::Board, kinds, shows: Shows::OverTime, beats: 600, lead: 1200 }
+    Case {
+        name,
+        injection,
+        whom: Whom::Board,
+        kinds,
+        shows: Shows::OverTime,
+        beats: 600,
+        lead: 1200,
+        beat_s: 1,
+    }
 }
 
 const fn hidden(name: &'static str, fault: Fault, kinds: &'static [FaultKind]) -> Case {
     let injection = Injection::Fault(fault);
-    Case { name, injection, whom: Whom::Board, kinds, shows: Shows::ToNoRule, beats: 1800, lead: 2700 }
+    Case {
+        name,
+        injection,
+        whom: Whom::Board,
+        kinds,
+        shows: Shows::ToNoRule,
+        beats: 1800,
+        lead: 2700,
+        beat_s: 1,
+    }
+}
+
+/// Heat over days, at a beat every ten seconds, since the rule compares half days with those of the days before.
+const fn days(name: &'static str, injection: Injection, shows: Shows) -> Case {
+    let kinds = &[FaultKind::HeatCreep];
+    // Two days before it and four with it.
+    Case { name, injection, whom: Whom::Board, kinds, shows, beats: 34_560, lead: 17_280, beat_s: 10 }
+}
+
+/// What must not be told of as a fault of these kinds, whomever.
+const fn never(name: &'static str, fault: Fault, kinds: &'static [FaultKind]) -> Case {
+    Case { shows: Shows::Never, beats: 5400, ..hidden(name, fault, kinds) }
 }
 
 /// Every fault.
@@ -123,5 +165,14 @@ pub const CASES: &[Case] = &[
     hidden("down_clock", Fault::DownClock, &[FaultKind::ClockLow]),
     Case { beats: 3600, ..hidden("memory_leak", Fault::MemoryLeak, &[FaultKind::MemoryLeak]) },
     hidden("bad_seat", Fault::BadSeat, &[FaultKind::CoolingPoor]),
+    Case { whom: Whom::Node, beats: 3600, ..hidden("host_leak", Fault::HostLeak, &[FaultKind::MemoryLeak]) },
+    Case {
+        whom: Whom::Group,
+        beats: 3600,
+        ..hidden("group_leak", Fault::GroupLeak, &[FaultKind::MemoryLeak])
+    },
+    never("cache_fills", Fault::CacheFills, &[FaultKind::MemoryLeak]),
+    days("heat_creep", Injection::Fault(Fault::HeatCreep), Shows::ToNoRule),
+    days("heat_shared", Injection::Everywhere(Fault::HeatCreep), Shows::Never),
     Case { whom: Whom::Node, ..hidden("neighbour", Fault::Neighbour, &[FaultKind::HostStarved]) },
 ];

@@ -9,7 +9,8 @@ const GROUP: usize = 4;
 /// How long a job loads, in seconds.
 const LOAD_S: f64 = 35.0;
 /// The shortest and longest job, and pause between jobs, in seconds.
-const JOB_S: (f64, f64) = (1500.0, 7200.0);
+pub(super) const JOB_MAX_S: f64 = 7200.0;
+const JOB_S: (f64, f64) = (1500.0, JOB_MAX_S);
 const PAUSE_S: (f64, f64) = (20.0, 300.0);
 /// The budget, a short one, and how often and for how long it is short.
 pub(super) const BUDGET_W: f64 = 8000.0;

@@ -14,11 +14,11 @@ pub struct Row {
     pub case: &'static Case,
     /// How often it was injected.
     pub trials: usize,
-    /// How often it was told of the right device under a right name.
+    /// How often it was told of the right device under a right name; of what is no fault, how often it was told of at all.
     pub detected: usize,
     /// How often the worst event was then on the right device.
     pub first: usize,
-    /// Delays in beats, in order.
+    /// Delays in seconds, in order.
     pub delays: Vec<u64>,
     /// How many trials raised events of each kind.
     pub kinds: BTreeMap<FaultKind, usize>,
@@ -32,12 +32,12 @@ impl Row {
         self.delays.get((last as f64 * share).round() as usize).copied()
     }
 
-    /// The median delay in beats.
+    /// The median delay in seconds.
     pub fn median(&self) -> Option<u64> {
         self.quantile(0.5)
     }
 
-    /// The delay in beats within which 95 % were told.
+    /// The delay in seconds within which 95 % were told.
     pub fn p95(&self) -> Option<u64> {
         self.quantile(0.95)
     }
@@ -46,8 +46,8 @@ impl Row {
 /// False episodes over healthy time.
 #[derive(Debug, Default)]
 pub struct Quiet {
-    /// Healthy beats.
-    pub beats: u64,
+    /// Healthy seconds.
+    pub seconds: u64,
     /// Episodes by kind and severity.
     pub episodes: BTreeMap<(FaultKind, Severity), u64>,
     /// The first of them, with their seeds.
@@ -55,8 +55,8 @@ pub struct Quiet {
 }
 
 impl Quiet {
-    fn take(&mut self, seed: u64, beats: u64, told: &[Told]) {
-        self.beats += beats;
+    fn take(&mut self, seed: u64, seconds: u64, told: &[Told]) {
+        self.seconds += seconds;
         for one in told {
             *self.episodes.entry((one.fault, one.severity)).or_default() += 1;
             self.told.push((seed, one.clone()));
@@ -64,7 +64,7 @@ impl Quiet {
     }
 
     fn days(&self) -> f64 {
-        self.beats as f64 / 86_400.0
+        self.seconds as f64 / 86_400.0
     }
 }
 
@@ -99,9 +99,9 @@ impl Report {
             match one {
                 Done::Fault(case, trial) => {
                     trials.entry(case.name).or_default().push(trial);
-                    lead.take(trial.seed, trial.healthy_beats, &trial.before);
+                    lead.take(trial.seed, trial.healthy_s, &trial.before);
                 }
-                Done::Healthy(Healthy { seed, beats, told }) => healthy.take(*seed, *beats, told),
+                Done::Healthy(Healthy { seed, seconds, told }) => healthy.take(*seed, *seconds, told),
             }
         }
         let rows = CASES.iter().filter_map(|case| Some(row(case, trials.get(case.name)?))).collect();
@@ -111,17 +111,19 @@ impl Report {
     /// The tables.
     pub fn text(&self) -> String {
         let mut text = String::from(
-            "fault           shows      trials  found  first  median   p95  events in trials (beats of 1 s)\n",
+            "fault           shows      trials  found  first  median   p95  events in trials (times in s; what shows never must not be found)\n",
         );
         for row in &self.rows {
             let shows = match row.case.shows {
                 Shows::AtOnce => "at once",
                 Shows::OverTime => "over time",
                 Shows::ToNoRule => "to no rule",
+                Shows::Never => "never",
             };
             let kinds: Vec<_> = row.kinds.iter().map(|(kind, n)| format!("{} {n}", kind.as_str())).collect();
             let beats = |beats: Option<u64>| beats.map_or("-".to_owned(), |beats| beats.to_string());
-            let missed = if row.missed.is_empty() || row.missed.len() == row.trials {
+            let never = row.case.shows == Shows::Never;
+            let missed = if never || row.missed.is_empty() || row.missed.len() == row.trials {
                 String::new()
             } else {
                 format!("; missed by seeds {:?}", row.missed)
@@ -176,7 +178,7 @@ impl Report {
 
 fn quiet_text(name: &str, quiet: &Quiet) -> String {
     let mut text = String::new();
-    if quiet.beats == 0 {
+    if quiet.seconds == 0 {
         return text;
     }
     let (count, days) = (quiet.episodes.values().sum::<u64>(), quiet.days());
@@ -194,7 +196,7 @@ fn quiet_text(name: &str, quiet: &Quiet) -> String {
     }
     for (seed, told) in quiet.told.iter().take(20) {
         let (fault, severity) = (told.fault.as_str(), told.severity.as_str());
-        let _ = writeln!(text, "  seed {seed} beat {}: {fault} on {} ({severity})", told.beat, told.device);
+        let _ = writeln!(text, "  seed {seed} at {} s: {fault} on {} ({severity})", told.at_s, told.device);
     }
     text
 }

@@ -1,6 +1,6 @@
 //! Runs: a node beats as it does in the agent, as fast as it goes, with a fault or without.
-use super::case::{Case, Whom};
-use super::day::{BOARDS, BUDGET_W, Day};
+use super::case::{Case, Shows, Whom};
+use super::day::{BOARDS, BUDGET_W, Day, JOB_MAX_S};
 use crate::beat::Beat;
 use crate::engine;
 use crate::rig::{self, Pace, stepped::SteppedClock};
@@ -26,8 +26,8 @@ pub struct Told {
     pub(super) fault: FaultKind,
     /// How bad.
     pub(super) severity: Severity,
-    /// The beat it was raised on.
-    pub(super) beat: u64,
+    /// When it was raised, in seconds.
+    pub(super) at_s: u64,
 }
 
 /// What came of one injected fault.
@@ -35,7 +35,7 @@ pub struct Told {
 pub(super) struct Trial {
     /// The seed.
     pub(super) seed: u64,
-    /// Beats until it was told of the right device under a right name.
+    /// Seconds until it was told of the right device under a right name.
     pub(super) delay: Option<u64>,
     /// Whether the worst event was then on the right device.
     pub(super) first: bool,
@@ -43,8 +43,8 @@ pub(super) struct Trial {
     pub(super) told: Vec<Told>,
     /// Events before the fault, once learning was over.
     pub(super) before: Vec<Told>,
-    /// Healthy beats before the fault, learning left out.
-    pub(super) healthy_beats: u64,
+    /// Healthy seconds before the fault, learning left out.
+    pub(super) healthy_s: u64,
 }
 
 /// What came of a healthy run.
@@ -52,8 +52,8 @@ pub(super) struct Trial {
 pub(super) struct Healthy {
     /// The seed.
     pub(super) seed: u64,
-    /// Beats that count.
-    pub(super) beats: u64,
+    /// Seconds that count.
+    pub(super) seconds: u64,
     /// Events.
     pub(super) told: Vec<Told>,
 }
@@ -65,6 +65,7 @@ struct World {
     node: SharedNode,
     day: Day,
     beats: u64,
+    beat_s: u32,
     enforces: bool,
     directory: std::path::PathBuf,
 }
@@ -77,15 +78,16 @@ impl Drop for World {
 }
 
 impl World {
-    fn new(seed: u64, squeezes: bool, without: &[String]) -> Result<Self, Failed> {
+    fn new(seed: u64, beat_s: u32, squeezes: bool, without: &[String]) -> Result<Self, Failed> {
         let mut config = crate::config::load(None, &[])?;
+        config.beat.interval = Duration::from_secs(beat_s.into());
         config.rig.kind = Rig::Sim;
         config.detectors_disabled = without.to_vec();
         (config.rig.sim_boards, config.rig.sim_seed) = (BOARDS, seed);
         "h100".clone_into(&mut config.rig.sim_board);
         config.power.budget_w = Some(BUDGET_W);
         config.power.enforce = squeezes;
-        let name = format!("wattkeeper-evaluate-{}-{seed}-{squeezes}", std::process::id());
+        let name = format!("wattkeeper-evaluate-{}-{seed}-{beat_s}-{squeezes}", std::process::id());
         config.state_directory = std::env::temp_dir().join(name);
         let directory = config.state_directory.clone();
         let assembly = rig::idle(&config);
@@ -95,11 +97,11 @@ impl World {
         };
         let beat = engine::build(&config, assembly)?;
         let day = Day::new(seed, squeezes);
-        Ok(Self { beat, clock, node, day, beats: 0, enforces: squeezes, directory })
+        Ok(Self { beat, clock, node, day, beats: 0, beat_s, enforces: squeezes, directory })
     }
 
     fn at_s(&self) -> f64 {
-        self.beats as f64
+        (self.beats * u64::from(self.beat_s)) as f64
     }
 
     /// One beat; gives the events that were raised on it.
@@ -109,12 +111,12 @@ impl World {
         self.day.live(at_s, &mut self.node.lock());
         if self.enforces {
             self.beat.govern().set_budget(Watts(self.day.budget_w(at_s)));
-            for _ in 0..TICKS {
+            for _ in 0..TICKS * self.beat_s {
                 let now = self.clock.advance(Duration::from_secs(1) / TICKS);
                 self.beat.govern().tick(now);
             }
         } else {
-            self.clock.advance(Duration::from_secs(1));
+            self.clock.advance(Duration::from_secs(self.beat_s.into()));
         }
         self.beat.collect(self.clock.now());
         self.beat.think();
@@ -124,7 +126,12 @@ impl World {
 
     fn told(&self, event: &Event) -> Told {
         let device = self.beat.frame().devices.get(event.device).info.name.clone();
-        Told { device, fault: event.fault, severity: event.severity, beat: self.beats }
+        Told {
+            device,
+            fault: event.fault,
+            severity: event.severity,
+            at_s: self.beats * u64::from(self.beat_s),
+        }
     }
 
     /// One beat; notes the events that were raised on it.
@@ -140,6 +147,9 @@ impl World {
             Whom::Board => devices.find(DeviceKind::Gpu, &self.node.lock().uuid(board)),
             Whom::Node => devices.of_kind(DeviceKind::Node).next().map(|node| node.id),
             Whom::Source => devices.of_kind(DeviceKind::Source).next().map(|source| source.id),
+            Whom::Group => {
+                devices.find(DeviceKind::Cgroup, &format!("/kubepods/job{}", sim::node::numa(board as u32)))
+            }
             Whom::Fan => devices.find(DeviceKind::Sensor, &format!("chassis/fan{board}")),
         }
     }
@@ -147,8 +157,9 @@ impl World {
 
 /// Puts a fault into a node that has lived for a while.
 pub(super) fn trial(case: &Case, seed: u64, without: &[String]) -> Result<Trial, Failed> {
-    let mut world = World::new(seed, false, without)?;
-    let (mut before, mut healthy_beats) = (Vec::new(), 0);
+    let mut world = World::new(seed, case.beat_s, false, without)?;
+    let (mut before, mut healthy_s) = (Vec::new(), 0);
+    let beat_s = u64::from(case.beat_s);
     let draw = |number: u64| sim::noise::word(seed, 50, number);
     let lead = u64::from(case.lead) + draw(0) % 300;
     let board = (draw(1) % BOARDS as u64) as usize;
@@ -157,40 +168,44 @@ pub(super) fn trial(case: &Case, seed: u64, without: &[String]) -> Result<Trial,
         let mut list = Vec::new();
         world.note(&mut list);
         if world.beats > LEARN_BEATS {
-            healthy_beats += 1;
+            healthy_s += beat_s;
             before.append(&mut list);
         }
     }
-    let until_s = world.at_s() + f64::from(case.beats) + 60.0;
+    let until_s = world.at_s() + f64::from(case.beats * case.beat_s).min(JOB_MAX_S) + 60.0;
     world.day.keep(board, until_s);
     let right = world.whom(case.whom, board).ok_or("the board is not there")?;
+    // What is no fault must not be told of anybody.
+    let meant = |device: DeviceId| case.shows == Shows::Never || device == right;
     let old = world.beat.watch().active().iter().map(|event| event.id).max();
     case.injection.act(&mut world.node.lock(), board);
-    let (begun, mut told, mut delay, mut first) = (world.beats, Vec::new(), None, false);
+    let (begun, mut found, mut told) = (world.beats, 0, Vec::new());
+    let (mut delay, mut first) = (None, false);
     for _ in 0..case.beats {
         world.note(&mut told);
         if delay.is_some() {
             // A little longer, so that the list tells what else is said of it.
-            if world.beats >= begun + delay.unwrap_or(0) + 30 {
+            if world.beats >= found + 30 {
                 break;
             }
             continue;
         }
         let new = || world.beat.watch().active().iter().filter(|event| Some(event.id) > old);
-        if new().any(|event| event.device == right && case.kinds.contains(&event.fault)) {
-            delay = Some(world.beats - begun);
+        if new().any(|event| meant(event.device) && case.kinds.contains(&event.fault)) {
+            delay = Some((world.beats - begun) * beat_s);
+            found = world.beats;
             let worst = |a: &&Event, b: &&Event| {
                 (a.severity, a.score).partial_cmp(&(b.severity, b.score)).unwrap_or(std::cmp::Ordering::Equal)
             };
             first = new().max_by(worst).is_some_and(|event| event.device == right);
         }
     }
-    Ok(Trial { seed, delay, first, told, before, healthy_beats })
+    Ok(Trial { seed, delay, first, told, before, healthy_s })
 }
 
 /// Lets a sound node live for so many hours, with jobs and power squeezes.
 pub(super) fn healthy(seed: u64, hours: f64, without: &[String]) -> Result<Healthy, Failed> {
-    let mut world = World::new(seed, true, without)?;
+    let mut world = World::new(seed, 1, true, without)?;
     let mut told = Vec::new();
     // Hours are given by hand and small.
     let beats = (hours * 3600.0) as u64 + LEARN_BEATS;
@@ -201,5 +216,5 @@ pub(super) fn healthy(seed: u64, hours: f64, without: &[String]) -> Result<Healt
             told.append(&mut list);
         }
     }
-    Ok(Healthy { seed, beats: beats - LEARN_BEATS, told })
+    Ok(Healthy { seed, seconds: beats - LEARN_BEATS, told })
 }

@@ -12,6 +12,11 @@ fn flags(faults: &[&str], hours: f64) -> Evaluate {
         hours,
         fault: faults.iter().map(|name| (*name).to_owned()).collect(),
         without: Vec::new(),
+        power: false,
+        days: 0,
+        jobs: None,
+        policy: Vec::new(),
+        mishaps: 0.0,
         json: None,
     }
 }

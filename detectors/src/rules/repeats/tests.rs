@@ -258,7 +258,8 @@ fn no_more_than_so_many_faults_are_remembered_and_all_of_them_go_through_bytes()
         bench.xid(code);
     }
     let kept = bench.detectors[1].learnt(&bench.frame).unwrap();
-    let mut own = Repeats { catalogue: Catalogue::built_in(), records: Vec::new(), seen: Seen::never() };
+    let mut own =
+        Repeats { catalogue: Catalogue::built_in(), records: Vec::new(), seen: Seen::never(), news: 0 };
     own.recall(&kept).unwrap();
     assert_eq!(own.records.len(), RECORDS_MAX);
     assert_eq!(own.records.iter().map(|record| record.code).min(), Some(1000 + RECORDS_MAX as u32));

@@ -1,0 +1,179 @@
+//! Checks: the invariants of power, looked at in every step. A breach is kept with its moment.
+use model::{Timestamp, Watts};
+use sim::plant::board::Board;
+use sim::plant::mishap::Mishap;
+use sim::plant::{BOARDS, Plant};
+
+/// Breaches of one day that are kept one by one; all are counted.
+const KEPT_MAX: usize = 8;
+/// The least time between two loosenings: the shortest hold, a fifth of 5 s (Thunderbolt, OSDI'20: 1 to 10 s).
+const HOLD_S: f64 = 1.0;
+/// Time in which a new range must have been seen, in seconds: two beats.
+const SEEN_S: f64 = 2.0;
+
+/// An invariant that did not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Breach {
+    /// Limits in force and the reserve add up to more than the budget after all work was trimmed.
+    Sum,
+    /// Something was loosened while something that had been read could not be read.
+    Blind,
+    /// A limit was raised for another reason than headroom.
+    Raised,
+    /// A limit outside the range was ordered, long after the range could be seen.
+    Range,
+    /// Two loosenings within the shortest hold, or of two classes at once.
+    Hold,
+    /// An original is not in the journal, or what was given back is not what the journal held.
+    Original,
+    /// What was journalled as an original was the limit in force, and not what had been asked for: a tighter one hid it.
+    Hidden,
+    /// A brake left out a board that would have obeyed.
+    Standstill,
+}
+
+impl Breach {
+    /// Every breach.
+    pub const ALL: [Self; 8] = [
+        Self::Sum,
+        Self::Blind,
+        Self::Raised,
+        Self::Range,
+        Self::Hold,
+        Self::Original,
+        Self::Hidden,
+        Self::Standstill,
+    ];
+
+    /// The word in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sum => "sum_of_caps",
+            Self::Blind => "loosened_blind",
+            Self::Raised => "raised_without_headroom",
+            Self::Range => "outside_range",
+            Self::Hold => "two_loosenings_a_hold",
+            Self::Original => "original_lost",
+            Self::Hidden => "original_hidden",
+            Self::Standstill => "board_left_out",
+        }
+    }
+}
+
+/// One breach.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Broken {
+    /// What.
+    pub breach: Breach,
+    /// Seconds into the day.
+    pub at_s: f64,
+    /// Which board, where it is about one.
+    pub board: usize,
+    /// What was going wrong then.
+    pub under_way: Vec<Mishap>,
+}
+
+/// The breaches of a day, and what must be remembered to see them.
+#[derive(Debug, Default)]
+pub(super) struct Breaches {
+    pub(super) counts: [u64; Breach::ALL.len()],
+    pub(super) kept: Vec<Broken>,
+    /// What was asked of a board before our first write, and what was journalled.
+    originals: [Option<(f64, f64)>; BOARDS],
+    /// Since when each board has its range.
+    ranges: [((f64, f64), f64); BOARDS],
+    /// The reserve since all work was trimmed and nothing was loosened.
+    trimmed: Option<Watts>,
+    loosened_s: Option<f64>,
+    /// Originals that were not what came back.
+    pub(super) lost: u64,
+    /// What is going wrong.
+    pub(super) under_way: Vec<Mishap>,
+}
+
+fn seconds(now: Timestamp) -> f64 {
+    now.seconds_since(Timestamp::default())
+}
+
+impl Breaches {
+    /// Notes a breach.
+    pub(super) fn note(&mut self, breach: Breach, now: Timestamp, board: usize) {
+        self.counts[breach as usize] += 1;
+        if self.kept.len() < KEPT_MAX {
+            self.kept.push(Broken { breach, at_s: seconds(now), board, under_way: self.under_way.clone() });
+        }
+    }
+
+    /// Remembers what was asked of a board before our first write, and what is journalled as that.
+    pub(super) fn first_write(&mut self, board: usize, requested_w: f64, journalled: Watts) {
+        self.originals[board].get_or_insert((requested_w, journalled.0));
+    }
+
+    /// Compares what was given back with what had been there.
+    pub(super) fn given_back(&mut self, board: usize, now_w: &Board, now: Timestamp) {
+        let Some((requested_w, journalled_w)) = self.originals[board].take() else { return };
+        if (now_w.requested_w - requested_w).abs() > 1.0 {
+            self.lost += 1;
+            let hidden = (journalled_w - requested_w).abs() > 1.0;
+            self.note(if hidden { Breach::Hidden } else { Breach::Original }, now, board);
+        }
+    }
+
+    /// A board that never came back to its original by the end of the day, though it would have obeyed.
+    pub(super) fn kept_back(&mut self, plant: &Plant, now: Timestamp) {
+        for board in 0..BOARDS {
+            let held = self.originals[board].is_some() || plant.boards[board].locked_hz > 0.0;
+            if held && plant.may_write(board).is_ok() {
+                self.lost += 1;
+                self.note(Breach::Original, now, board);
+            }
+        }
+    }
+
+    /// An order outside the range of the moment.
+    pub(super) fn refused(&mut self, board: usize, now: Timestamp) {
+        if seconds(now) > self.ranges[board].1 + SEEN_S {
+            self.note(Breach::Range, now, board);
+        }
+    }
+
+    /// Nothing more is known of sums: the ground has changed.
+    pub(super) fn unsettle(&mut self) {
+        self.trimmed = None;
+    }
+
+    /// All work was trimmed and every order was carried out; `reserve` is what everything but the boards may draw.
+    pub(super) fn trimmed(&mut self, reserve: Watts) {
+        self.trimmed = Some(reserve);
+    }
+
+    /// Something was loosened: on which classes, and whether something was missing.
+    pub(super) fn loosened(&mut self, now: Timestamp, classes: usize, blind: bool) {
+        let at_s = seconds(now);
+        // Beats are a few nanoseconds off whole seconds at most.
+        if classes > 1 || self.loosened_s.is_some_and(|last_s| at_s - last_s < HOLD_S - 1e-6) {
+            self.note(Breach::Hold, now, 0);
+        }
+        if blind {
+            self.note(Breach::Blind, now, 0);
+        }
+        (self.loosened_s, self.trimmed) = (Some(at_s), None);
+    }
+
+    /// Looks at one step.
+    pub(super) fn step(&mut self, plant: &Plant, budget: Watts, now: Timestamp) {
+        for (range, board) in self.ranges.iter_mut().zip(&plant.boards) {
+            if range.0 != board.range_w {
+                *range = (board.range_w, seconds(now));
+            }
+        }
+        let Some(reserve) = self.trimmed else { return };
+        let there = || plant.boards.iter().filter(|board| !board.lost);
+        let sum_w: f64 = there().map(Board::enforced_w).sum();
+        let floors = there().all(|board| board.enforced_w() <= board.range_w.0 + 1.0);
+        if sum_w + reserve.0 > budget.0 + 1.0 && !floors {
+            self.note(Breach::Sum, now, 0);
+            self.trimmed = None;
+        }
+    }
+}

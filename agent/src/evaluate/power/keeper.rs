@@ -1,0 +1,250 @@
+//! The keeper without a disk: guard, ledger and reflex in the order in which `actuate` has them, over the plant's knobs.
+//!
+//! What the journal keeps is a map here; a crash loses everything else. Deaths between two writes are a fuse.
+use super::check::{Breach, Breaches};
+use model::stages::{Caps, Reach};
+use model::{
+    Action, Decision, DeviceId, Keep, Knob, Mode, Order, Outcome, Range, Span, Timestamp, Watts, Why,
+};
+use policy::guard::Guard;
+use policy::ledger::{Ledger, Written};
+use policy::reflex::{Footing, Reflex};
+use sim::plant::Plant;
+use sim::profile::H100;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The knobs of a board that the plant has.
+const KNOBS: [Knob; 2] = [Knob::PowerLimit, Knob::ClockMax];
+/// How long a board whose limit could not be adopted or given back is left alone.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// A knob of a device, by the device's key.
+type Name = (Arc<str>, Knob);
+
+/// What survives a crash: the positions before our first writes, and what becomes of each cap then.
+pub(super) type Journal = BTreeMap<Name, (f64, Keep)>;
+
+/// A board as the keeper knows it.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub(super) device: DeviceId,
+    pub(super) key: Arc<str>,
+    pub(super) range: Option<Range>,
+    /// Whether the driver says that it is there.
+    pub(super) there: bool,
+}
+
+/// What the keeper tells the beat.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    pub(super) outcomes: Vec<Outcome>,
+    pub(super) caps: Caps,
+    pub(super) reaches: Vec<Reach>,
+}
+
+/// Owns the knobs.
+#[derive(Debug, Default)]
+pub(super) struct Keeper {
+    pub(super) ledger: Ledger,
+    pub(super) guard: Guard,
+    reflex: Reflex,
+    pub(super) known: Vec<Known>,
+    pub(super) footing: Footing,
+    pub(super) pending: Vec<Decision>,
+    pub(super) report: Report,
+    /// Times that the reflex braked.
+    pub(super) brakes: u64,
+    /// Writes that are left before it dies.
+    pub(super) fuse: Option<u64>,
+    /// Whether it has died.
+    pub(super) dead: bool,
+    retries: BTreeMap<Name, Timestamp>,
+    /// Knobs that a predecessor turned to tune, to be given back.
+    stale: Vec<Name>,
+}
+
+impl Keeper {
+    /// A keeper that takes over what a predecessor left in the journal.
+    pub(super) fn start(journal: &Journal) -> Self {
+        let mut keeper = Self::default();
+        for ((key, knob), (original, keep)) in journal {
+            keeper.ledger.open(key, *knob, *original);
+            if *keep == Keep::Tuning {
+                keeper.stale.push((Arc::clone(key), *knob));
+            }
+        }
+        keeper
+    }
+
+    /// One tick: mends, carries out what is pending, then lets the reflex look.
+    pub(super) fn tick(&mut self, bench: &mut Bench<'_>) {
+        self.mend(bench);
+        if !self.pending.is_empty() {
+            let pending = std::mem::take(&mut self.pending);
+            self.settle(&pending, bench);
+            self.pending = pending;
+            self.pending.clear();
+        }
+        if self.dead {
+            return;
+        }
+        let plant = &*bench.plant;
+        let power = |device: DeviceId| {
+            let shown = plant.answers(device.index()).ok().map(|()| plant.boards[device.index()].instant_w());
+            shown.and_then(|watts| model::Metric::PowerInstant.reading(watts).value()).map(Watts)
+        };
+        if self.reflex.tick(&self.footing, power) {
+            self.brake(bench);
+        }
+    }
+
+    /// What boards can be made to do beside their power limit.
+    pub(super) fn reach(&mut self) {
+        let reach = |known: &Known| {
+            Some(Reach { device: known.device, knob: Knob::ClockMax, span: span(known, Knob::ClockMax)? })
+        };
+        self.report.reaches.clear();
+        self.report.reaches.extend(self.known.iter().filter(|known| known.there).filter_map(reach));
+    }
+
+    /// Gives every original back, each by itself; what could not be given back stays in the journal.
+    pub(super) fn stop(&mut self, bench: &mut Bench<'_>) {
+        for known in self.known.clone() {
+            for knob in KNOBS {
+                self.give_back(&known, knob, bench);
+            }
+        }
+        self.ledger.caps(&mut self.report.caps);
+    }
+
+    fn give_back(&mut self, known: &Known, knob: Knob, bench: &mut Bench<'_>) -> bool {
+        let Some(entry) = self.ledger.get(&known.key, knob) else { return true };
+        let Some(span) = span(known, knob) else { return false };
+        let order = Order::new(known.device, Arc::clone(&known.key), (knob, entry.original), span);
+        let done = self.write(&order, bench).is_ok();
+        if done {
+            self.forget(known.device.index(), &order, bench);
+        }
+        done
+    }
+
+    /// Brings every board down to these watts, as the guardian does when the agent is gone.
+    pub(super) fn fall_back(&mut self, limit: Watts, bench: &mut Bench<'_>) {
+        self.all(Action::Limit(limit), Why::OverBudget, bench);
+    }
+
+    fn brake(&mut self, bench: &mut Bench<'_>) {
+        self.brakes += 1;
+        self.all(Action::Brake, Why::OverBudget, bench);
+        if self.dead {
+            return;
+        }
+        let capable = |known: &&Known| known.there && known.range.is_some();
+        for known in self.known.iter().filter(capable) {
+            let board = known.device.index();
+            let least = known.range.map_or(Watts::ZERO, Range::min);
+            let low =
+                |now: f64| now <= least.0.max(bench.plant.boards[board].range_w.0) + Knob::PowerLimit.slack();
+            if bench.plant.may_write(board).is_ok() && !bench.plant.enforced_w(board).is_ok_and(low) {
+                bench.breaches.note(Breach::Standstill, bench.now, board);
+            }
+        }
+    }
+
+    fn all(&mut self, action: Action, why: Why, bench: &mut Bench<'_>) {
+        let at = bench.now;
+        let capable = self.known.iter().filter(|known| known.there && known.range.is_some());
+        let decide = |known: &Known| Decision {
+            id: 0,
+            at,
+            device: known.device,
+            action,
+            why,
+            event: None,
+            expires: None,
+            keep: Keep::Safety,
+            mode: Mode::Enforce,
+        };
+        let decisions: Vec<Decision> = capable.map(decide).collect();
+        self.settle(&decisions, bench);
+    }
+
+    /// Makes caps of ours of positions that a predecessor left, or whose write ended in doubt, and gives back what it tuned.
+    fn mend(&mut self, bench: &mut Bench<'_>) {
+        if self.ledger.iter().all(|(.., entry)| entry.written.is_some()) {
+            return;
+        }
+        for place in 0..self.known.len() {
+            for knob in KNOBS {
+                let known = &self.known[place];
+                let doubtful = self.ledger.get(&known.key, knob).is_some_and(|entry| entry.written.is_none());
+                if !known.there || !doubtful {
+                    continue;
+                }
+                let name = (Arc::clone(&known.key), knob);
+                if self.retries.get(&name).is_some_and(|retry| *retry > bench.now) {
+                    continue;
+                }
+                if self.adopt(place, &name, bench) {
+                    self.retries.remove(&name);
+                } else {
+                    self.retries.insert(name, bench.now.after(RETRY));
+                }
+            }
+        }
+        self.ledger.caps(&mut self.report.caps);
+    }
+
+    fn adopt(&mut self, place: usize, name: &Name, bench: &mut Bench<'_>) -> bool {
+        if self.stale.contains(name) {
+            let known = self.known[place].clone();
+            let done = self.give_back(&known, name.1, bench);
+            self.stale.retain(|stale| !done || stale != name);
+            return done;
+        }
+        let device = self.known[place].device;
+        let Some(limit) = bench.enforced(device.index(), name.1) else { return false };
+        let written = Written { device, limit, since: bench.now, expires: None, keep: Keep::Safety };
+        self.ledger.set(&name.0, name.1, written);
+        true
+    }
+
+    pub(super) fn forget(&mut self, board: usize, order: &Order, bench: &mut Bench<'_>) {
+        self.ledger.close(order.key(), order.knob());
+        bench.journal.remove(&(Arc::from(order.key()), order.knob()));
+        if order.knob() == Knob::PowerLimit {
+            bench.breaches.given_back(board, &bench.plant.boards[board], bench.now);
+        }
+    }
+}
+
+/// The positions of a knob of a board.
+pub(super) fn span(known: &Known, knob: Knob) -> Option<Span> {
+    match knob {
+        Knob::PowerLimit => known.range.map(Range::span),
+        Knob::ClockMax => Span::new(H100.clock_min_hz, H100.clock_max_hz),
+        Knob::CpuQuota => None,
+    }
+}
+
+/// What the keeper works on in one step.
+#[derive(Debug)]
+pub(super) struct Bench<'a> {
+    pub(super) now: Timestamp,
+    pub(super) plant: &'a mut Plant,
+    pub(super) journal: &'a mut Journal,
+    pub(super) breaches: &'a mut Breaches,
+}
+
+impl Bench<'_> {
+    /// The position of a knob that is in force.
+    pub(super) fn enforced(&self, board: usize, knob: Knob) -> Option<f64> {
+        match knob {
+            Knob::PowerLimit => self.plant.enforced_w(board).ok(),
+            Knob::ClockMax => self.plant.clock_bound(board).ok(),
+            Knob::CpuQuota => None,
+        }
+    }
+}
