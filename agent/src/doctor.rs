@@ -1,10 +1,16 @@
-//! `wattkeeper doctor`: what this process can read on this host, what is refused, and what to grant. It changes nothing.
+//! `wattkeeper doctor`: what this process can read on this host, what is refused, and what to grant. It changes nothing, unless
+//! it is told to try the knobs, each of which is then given back.
+mod bench;
 mod facts;
 mod host;
+mod interrupt;
+mod knobs;
 mod probe;
 mod rights;
+mod trial;
 
 pub use facts::Facts;
+pub use knobs::{Knob, Outcome};
 pub use rights::table;
 
 use crate::cli::Doctor;
@@ -74,7 +80,7 @@ impl Check {
 }
 
 /// Everything that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// The host.
     pub host: String,
@@ -82,6 +88,10 @@ pub struct Report {
     pub process: Vec<Check>,
     /// Every source, in the order in which a beat reads them.
     pub sources: Vec<Check>,
+    /// Why no knob was tried, if that was asked for.
+    pub trouble: Option<Check>,
+    /// The knobs of every device.
+    pub knobs: Vec<Knob>,
 }
 
 /// Looks at the process, the host and every source.
@@ -97,19 +107,24 @@ pub fn doctor(config: &Config, flags: &Doctor) -> Report {
     let process = host::checks(config, &facts);
     let patience = Duration::from_secs(flags.patience);
     let sources = probe::checks(config, &facts, &options, (BUILT_IN, patience));
+    let asked = knobs::Asked { probe: flags.probe, patience };
+    let (knobs, trouble) = knobs::knobs(config, &facts, &options, (BUILT_IN, asked));
     let host = std::fs::read_to_string(options.roots.proc.join("sys/kernel/hostname")).unwrap_or_default();
-    Report { host: host.trim().to_owned(), process, sources }
+    Report { host: host.trim().to_owned(), process, sources, trouble, knobs }
 }
 
 impl Report {
     fn denied(&self) -> usize {
         let all = self.process.iter().chain(&self.sources);
-        all.filter(|check| check.verdict == Verdict::Denied).count()
+        let turned = self.knobs.iter().filter(|knob| knob.denied()).count();
+        all.filter(|check| check.verdict == Verdict::Denied).count() + turned
     }
 
-    /// The exit code: 0 when there is nothing to grant, 1 when something is lost for want of a right.
+    /// The exit code: 0 when there is nothing to grant, 1 when something is lost for want of a right, or the knobs were to be
+    /// tried and were not, or one of them could not be given back.
     pub fn exit_code(&self) -> u8 {
-        u8::from(self.denied() > 0)
+        let stuck = self.knobs.iter().any(|knob| knob.outcome == Outcome::Stuck);
+        u8::from(self.denied() > 0 || self.trouble.is_some() || stuck)
     }
 
     /// What is printed.
@@ -121,6 +136,7 @@ impl Report {
     pub fn json(&self) -> serde_json::Value {
         serde_json::json!({
             "host": self.host, "denied": self.denied(), "process": self.process, "sources": self.sources,
+            "trouble": self.trouble, "knobs": self.knobs,
         })
     }
 
@@ -132,7 +148,10 @@ impl Report {
             many => format!("{many} things are lost for want of a right"),
         };
         let mut text = format!("{}: {told}\n", self.host);
-        for (title, checks) in [("this process", &self.process), ("sources", &self.sources)] {
+        let mut knobs: Vec<Check> = self.knobs.iter().map(Knob::check).collect();
+        knobs.splice(0..0, self.trouble.clone());
+        let parts = [("this process", &self.process), ("sources", &self.sources), ("knobs", &knobs)];
+        for (title, checks) in parts.into_iter().filter(|(_, checks)| !checks.is_empty()) {
             let _ = writeln!(text, "\n{title}");
             checks.iter().for_each(|check| write(&mut text, check));
         }

@@ -145,7 +145,7 @@ fn read(collector: &mut dyn Collector, reads: &mut Reads) {
 }
 
 /// An error with what lies beneath it.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -227,7 +227,7 @@ fn lacking(entry: &Entry, found: String, facts: &Facts) -> Check {
     check
 }
 
-fn is_for_enforcement(need: &collectors::Need) -> bool {
+pub(super) fn is_for_enforcement(need: &collectors::Need) -> bool {
     need.what.contains("power.enforce")
 }
 
