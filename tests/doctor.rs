@@ -141,6 +141,57 @@ fn nothing_is_tried_while_an_agent_enforces() {
     drop(agent);
 }
 
+/// Starts a probe of a board that works at its limit, and comes back when the limit is turned down.
+fn under_probe(file: &std::path::Path, state: &std::path::Path, control: &Control) -> std::process::Child {
+    control.load(0, "prefill").unwrap();
+    control.advance(std::time::Duration::from_secs(5));
+    let (library, state) = (library(), format!("state.directory=\"{}\"", state.display()));
+    let child = std::process::Command::new(tests::binary())
+        .args(["doctor", "--probe", "--set", ONLY_NVML, "--set", &library, "--set", &state])
+        .env("WATTKEEPER_FAKE_NVML", file)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    tests::eventually("the limit is turned down", || control.power_limit(0).unwrap() < 700.0);
+    child
+}
+
+#[test]
+fn a_probe_that_is_stopped_gives_back_and_one_that_is_killed_has_it_given_back_by_the_next_agent() {
+    let home = tempfile::tempdir().unwrap();
+    let (file, state) = (home.path().join("node"), home.path().join("state"));
+    let control = Control::open_as(&file, &sim::profile::H100, 1, 1).unwrap();
+    let mut child = under_probe(&file, &state, &control);
+    // SAFETY: a signal to a child of ours that was not waited for.
+    unsafe { libc::kill(child.id().cast_signed(), libc::SIGTERM) };
+    child.wait().unwrap();
+    assert!(untouched(&control));
+    let mut child = under_probe(&file, &state, &control);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(control.power_limit(0).unwrap() < 700.0, "nobody was left to give it back");
+    let (_, report) = doctor(&file, &state, &["--probe"]);
+    assert_eq!(knobs(&report)[0], ("gpu0", "power_limit", "untried"));
+    let state = format!("state.directory={}", state.display());
+    let _agent = tests::Agent::start(
+        &["--set", &library(), "--set", &state],
+        &[("WATTKEEPER_FAKE_NVML", file.as_path())],
+    );
+    tests::eventually("it is given back", || control.power_limit(0).unwrap() == 700.0);
+}
+
+#[test]
+fn a_driver_that_hangs_in_a_write_ends_the_probe_and_leaves_the_original_in_the_journal() {
+    let home = tempfile::tempdir().unwrap();
+    let (file, state) = (home.path().join("node"), home.path().join("state"));
+    let control = Control::open_as(&file, &sim::profile::H100, 1, 1).unwrap();
+    control.hang_group(fake_nvml::Group::Write, true).unwrap();
+    let (code, report) = doctor(&file, &state, &["--probe", "--patience", "1"]);
+    assert_eq!((code, knobs(&report)), (1, vec![("nvml", "power_limit", "stuck")]));
+    let journal = std::fs::read_to_string(state.join("limits.journal")).unwrap();
+    assert!(journal.contains("\"original\":700.0"), "{journal}");
+}
+
 /// A copy of a capture, which the processor's own zones and groups are turned in.
 fn copy(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir_all(to).unwrap();

@@ -15,7 +15,7 @@ pub use rights::table;
 
 use crate::cli::Doctor;
 use crate::config::Config;
-use collectors::{BUILT_IN, Options};
+use collectors::{BUILT_IN, Entry, Options};
 use dashboards::format::wrap;
 use model::Calls;
 use serde::Serialize;
@@ -67,11 +67,15 @@ pub struct Check {
     /// What to grant, a line each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grant: Vec<String>,
+    /// Whether a call of it has not returned.
+    #[serde(skip)]
+    hung: bool,
 }
 
 impl Check {
     fn new(name: &str, verdict: Verdict, found: impl Into<String>) -> Self {
-        Self { name: name.to_owned(), verdict, found: found.into(), lost: Vec::new(), grant: Vec::new() }
+        let (name, found) = (name.to_owned(), found.into());
+        Self { name, verdict, found, lost: Vec::new(), grant: Vec::new(), hung: false }
     }
 
     fn denied(name: &str, found: impl Into<String>, lost: &str, grant: Vec<String>) -> Self {
@@ -108,7 +112,10 @@ pub fn doctor(config: &Config, flags: &Doctor) -> Report {
     let patience = Duration::from_secs(flags.patience);
     let sources = probe::checks(config, &facts, &options, (BUILT_IN, patience));
     let asked = knobs::Asked { probe: flags.probe, patience };
-    let (knobs, trouble) = knobs::knobs(config, &facts, &options, (BUILT_IN, asked));
+    // What hangs already is not called again.
+    let answers = |entry: &&Entry| !sources.iter().any(|check| check.name == entry.name && check.hung);
+    let there: Vec<Entry> = BUILT_IN.iter().filter(answers).copied().collect();
+    let (knobs, trouble) = knobs::knobs(config, &facts, &options, (&there, asked));
     let host = std::fs::read_to_string(options.roots.proc.join("sys/kernel/hostname")).unwrap_or_default();
     Report { host: host.trim().to_owned(), process, sources, trouble, knobs }
 }

@@ -243,7 +243,8 @@ pub(super) fn knobs(
         if hung {
             // The thread keeps the journal, and with it the original of what it was about; nothing more is tried.
             let info = DeviceInfo::new(DeviceKind::Node, entry.name);
-            let why = "the driver's call has not returned; what was turned stands in the journal";
+            let why =
+                "the driver's call has not returned; what was turned, if anything, stands in the journal";
             let outcome = if probe { Outcome::Stuck } else { Outcome::Refused };
             let line =
                 Knob { reason: Some(Reason::Late), ..Knob::new(&info, Turn::PowerLimit).with(outcome, why) };

@@ -165,7 +165,7 @@ pub(super) fn judge(entry: &Entry, probe: Probe, facts: &Facts, sys: &Path) -> C
             let call =
                 call.map_or("the driver's call".to_owned(), |call| format!("the driver's call {call}"));
             let found = format!("{call} has not returned for {} s", time.as_secs());
-            Check::new(entry.name, Verdict::Failed, found)
+            Check { hung: true, ..Check::new(entry.name, Verdict::Failed, found) }
         }
         Probe::Read(reads) if reads.refused > 0 => {
             let names: Vec<_> = reads.denied.iter().take(NAMES_MAX).map(Metric::to_string).collect();
