@@ -177,7 +177,8 @@ pub struct Doctor {
     #[arg(long)]
     pub json: bool,
     /// Tries each knob: its original goes to the journal, it is turned one small step down, read back, compared with power, and
-    /// given back. Writes to devices, for seconds each; refused while an agent enforces
+    /// given back. Writes to devices, for seconds each; refused while an agent enforces. A clock that somebody else locked is free
+    /// afterwards, as NVML does not show such a lock
     #[arg(long)]
     pub probe: bool,
     /// How long sources may take to open and to be read once, in seconds, 1 to 600

@@ -4,6 +4,7 @@
 //! a library that was loaded anew, a board that had to be looked for anew, and a clock that was seen above its lock twice each
 //! end the belief, and the board then counts as free, which is the assumption that never hides a loose knob. Locks are lost
 //! when the driver is reloaded and are not known after a restart of this process (`nvml.h`, nvmlDeviceSetGpuLockedClocks).
+//! For the same reason a lock that somebody else set before us is not seen, and is gone once ours was set and freed.
 use super::codes::Fault;
 use super::session::Gpu;
 use model::{Knob, Span};
