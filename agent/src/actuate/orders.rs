@@ -34,7 +34,7 @@ impl Keeper {
             .collect();
         let kept = self.keep(&plans);
         let mut failed = false;
-        let mut settle = |plan: Plan<'_>| {
+        let mut settle = |plan: &Plan<'_>| {
             let outcome = match (&plan.order, kept) {
                 (Ok(_), Err(reason)) if plan.original.is_some() => refused(plan.decision, reason, now),
                 (Ok(_), _) if failed && plan.decision.why == Why::Headroom => {
@@ -47,10 +47,12 @@ impl Keeper {
                 (Err(reason), _) => refused(plan.decision, *reason, now),
             };
             failed |= outcome.verdict == Verdict::Failed;
-            self.log(&plan, &outcome);
             outcome
         };
-        plans.into_iter().map(&mut settle).collect()
+        let outcomes: Vec<Outcome> = plans.iter().map(&mut settle).collect();
+        // Only now: the log must not come between two writes.
+        plans.iter().zip(&outcomes).for_each(|(plan, outcome)| self.log(plan, outcome));
+        outcomes
     }
 
     /// Tells the audit log, which belongs to whoever has the journal.
