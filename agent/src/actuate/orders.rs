@@ -94,7 +94,11 @@ impl Keeper {
         plan.original = match entry {
             Some(entry) if journalled(&entry) => None,
             Some(entry) => Some(Original { value: entry.original, keep: decision.keep }),
-            None => enforced.map(|value| Original { value, keep: decision.keep }),
+            None if plan.order.is_ok() => {
+                let value = self.requested(&known.key, knob);
+                value.map(|value| Original { value, keep: decision.keep })
+            }
+            None => None,
         };
         plan
     }
@@ -210,6 +214,14 @@ impl Keeper {
             .find_map(|owner| Some((owner, hands.actuators[owner].enforced(key, knob).ok()?)))?;
         owners.insert(name, owner);
         Some(value)
+    }
+
+    /// The position that was asked of a knob before us. Where that cannot be told it is the one in force.
+    fn requested(&mut self, key: &str, knob: Knob) -> Option<f64> {
+        let name = (key.to_owned(), knob);
+        let enforced = self.enforced(key, knob)?;
+        let owner = *self.owners.get(&name)?;
+        Some(self.hands.actuators[owner].requested(key, knob).unwrap_or(enforced).max(enforced))
     }
 
     /// Writes through the actuator that turns the knob, or the first that takes the order; gives what is read back.

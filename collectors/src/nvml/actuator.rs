@@ -72,6 +72,12 @@ fn read(gpu: &Gpu<'_>) -> Result<Watts, Fault> {
     Ok(Watts::from_milliwatts(limit))
 }
 
+/// The limit that was asked for in band: as field 192 of `nvml.h`.
+fn requested(gpu: &Gpu<'_>) -> Result<Watts, Fault> {
+    let limit = gpu.call("nvmlDeviceGetPowerManagementLimit", |device| device.power_management_limit())?;
+    Ok(Watts::from_milliwatts(limit))
+}
+
 fn failed(what: &str, knob: Knob, key: &str) -> impl FnOnce((Reason, Cause)) -> ActuateError {
     move |(reason, cause)| {
         ActuateError::new(format!("{what} the {} of {key}", knob.as_str()), reason).because(cause)
@@ -123,6 +129,13 @@ impl Actuator for NvmlActuator {
             }
             Knob::CpuQuota => Err(none_of(knob, key)),
         }
+    }
+
+    fn requested(&mut self, key: &str, knob: Knob) -> Result<f64, ActuateError> {
+        if knob != Knob::PowerLimit {
+            return self.enforced(key, knob);
+        }
+        self.with(key, requested).map(|limit| limit.0).map_err(failed("read", knob, key))
     }
 
     fn apply(&mut self, order: &Order) -> Result<f64, ActuateError> {
