@@ -102,7 +102,7 @@ impl Beat {
     pub fn think(&mut self) {
         self.watch.judge(&mut self.frame);
         self.watch.observe(&self.frame, &self.history, &self.kin);
-        let priorities = self.priorities.of(&self.frame);
+        let priorities = self.priorities.of(&self.frame, self.attribution.holdings());
         self.govern.decide(&self.frame, &self.history, self.watch.active(), priorities);
     }
 

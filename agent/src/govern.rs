@@ -160,7 +160,9 @@ impl Govern {
             mode: self.mode,
         };
         self.policy.decide(&view, &mut self.sink);
-        self.power = self.sink.power.take();
+        if let Some(old) = std::mem::replace(&mut self.power, self.sink.power.take()) {
+            self.sink.recycle(old);
+        }
         let pressure = self.power.as_ref().is_some_and(|power| power.stage != PowerStage::Free);
         self.tuner.turn(&view, pressure, &mut self.sink.proposals);
         self.note_refusal();

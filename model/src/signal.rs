@@ -22,6 +22,10 @@ pub const SIGNALS: &[(&str, &str)] = &[
     ("headroom_ratio", "One minus the demand, 0 to 1."),
     ("memory_used_ratio", "Device memory in use over the devices that can take work, 0 to 1."),
     ("power_headroom_watts", "Budget minus node power as the budget counts it; negative when over."),
+    (
+        "power_feasible",
+        "Whether the power budget can be held at all: 0 when it is below the sum of all floors.",
+    ),
     ("power_limited_ratio", "Share of the devices whose enforced limit is below their default."),
     ("health_ratio", "Share of the pool's devices that are healthy, 0 to 1; unknown is not healthy."),
 ];

@@ -107,8 +107,20 @@ impl PowerTrouble {
     }
 }
 
+/// What our caps on one device cost, as far as that can be estimated.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Which device.
+    pub device: DeviceId,
+    /// How much longer its work takes, estimated from clocks and the kind of work: 0.1 is a tenth; 0 where no cap bites.
+    pub slowdown: f64,
+    /// Energy that the same work would have cost more without our caps, in joules since the start of the agent: an
+    /// estimate, negative where caps made it dearer.
+    pub saved_j: f64,
+}
+
 /// The state of the node's power budget.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct PowerState {
     /// The budget.
     pub budget: Watts,
@@ -130,6 +142,13 @@ pub struct PowerState {
     pub over_budget_seconds: f64,
     /// What stands in the way.
     pub troubles: Vec<PowerTrouble>,
+    /// The worst relative rise over the loop's delay that thresholds are made for; `None` while it is being learnt and the
+    /// configured thresholds are in force.
+    #[serde(default)]
+    pub rise: Option<f64>,
+    /// What caps cost, a device each, for devices that were ever capped; no more than there are devices.
+    #[serde(default)]
+    pub costs: Vec<Cost>,
 }
 
 /// A decision and, once there is one, its outcome.

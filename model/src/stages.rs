@@ -8,7 +8,7 @@ use crate::event::{Event, Finding};
 use crate::frame::Frame;
 use crate::history::History;
 use crate::knob::{Keep, Knob, Order, Span};
-use crate::snapshot::PowerState;
+use crate::snapshot::{Cost, PowerState};
 use crate::source::Batch;
 use crate::standing::Standing;
 use crate::units::{Cores, Hertz, Watts};
@@ -299,12 +299,21 @@ pub struct ProposalSink {
     pub proposals: Vec<Proposal>,
     /// The state of the power budget, from the policy that keeps it.
     pub power: Option<PowerState>,
+    /// Memory of an earlier state's costs, for the next one.
+    pub spare: Vec<Cost>,
 }
 
 impl ProposalSink {
     /// Forgets the last beat.
     pub fn begin(&mut self) {
         self.proposals.clear();
-        self.power = None;
+        if let Some(power) = self.power.take() {
+            self.recycle(power);
+        }
+    }
+
+    /// Takes back a state that nobody needs any more, for its memory.
+    pub fn recycle(&mut self, state: PowerState) {
+        self.spare = state.costs;
     }
 }

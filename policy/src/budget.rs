@@ -1,5 +1,7 @@
 //! The tally: what the node draws, counted so that an error is on the safe side.
+use crate::remainder::Remainder;
 use crate::settings::Settings;
+use model::work::Work;
 use model::{
     Absence, Device, DeviceId, DeviceKind, Frame, History, Metric, Range, Reading, Timestamp, View, Watts,
 };
@@ -7,6 +9,9 @@ use model::{
 /// A reading above this multiple of the largest limit is a broken sensor's. The worst board in Zeus's published A40
 /// measurements drew 1.2 times its limit.
 const PLAUSIBLE_MAX: f64 = 1.5;
+
+/// How sure a kind of work must be before a device is held in another way for it. Half: more likely than not.
+const SURE: f64 = 0.5;
 
 /// One accelerator as the budget sees it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,6 +22,8 @@ pub struct Load {
     pub power: Option<Watts>,
     /// The highest power of the window, readings from before the present cap left out; `None` as for `power`.
     pub peak: Option<Watts>,
+    /// The highest power of the last minutes, or nearly: what it is likely to draw again.
+    pub reach: Option<Watts>,
     /// What a watt of this device counts: 1 and the sensor's margin, or the larger margin of a device that is blind.
     pub factor: f64,
     /// What it is counted at: the peak with the sensor's margin, or its limit with the larger one.
@@ -25,6 +32,10 @@ pub struct Load {
     pub range: Option<Range>,
     /// The limit that the device enforces now.
     pub enforced: Option<Watts>,
+    /// What it does, where that is sure enough to act on.
+    pub work: Option<Work>,
+    /// The job that it has in common with others: the lowest index of a device that the same workload is on.
+    pub job: Option<usize>,
 }
 
 /// The node's power, part by part.
@@ -54,6 +65,8 @@ struct Memory {
     /// Whether its power was ever read. A device that never had a reading is counted at its limit for good; that is
     /// knowledge, not missing data.
     seen: bool,
+    /// The highest power of late, sinking towards what is drawn.
+    reach: Option<Watts>,
 }
 
 /// Counts the node, beat by beat. Allocates only when a device is new.
@@ -62,6 +75,8 @@ pub struct Meter {
     loads: Vec<Load>,
     /// By device index.
     memory: Vec<Memory>,
+    last: Option<Timestamp>,
+    remainder: Remainder,
     /// What the processor packages last drew.
     packages: Option<Watts>,
 }
@@ -72,13 +87,18 @@ impl Meter {
         self.loads.clear();
         self.memory.resize(view.frame.devices.len(), Memory::default());
         let mut certain = true;
+        let passed_s = self.last.map_or(0.0, |last| view.now.seconds_since(last)).max(0.0);
+        let sinks = (passed_s / settings.reach_memory.as_secs_f64()).min(1.0);
+        self.last = Some(view.now);
         for device in view.frame.devices.accelerators() {
             let memory = &mut self.memory[device.id.index()];
             if memory.generation != device.generation {
                 *memory = Memory { generation: device.generation, ..Memory::default() };
             }
             memory.range = range(view.frame, device.id).or(memory.range);
-            let load = load(view, settings, device, memory.range);
+            let mut load = load(view, settings, device, memory.range);
+            load.reach = reach(memory.reach, load.peak, sinks);
+            memory.reach = load.reach;
             certain &= load.power.is_some() || !memory.seen;
             memory.seen |= load.power.is_some();
             self.loads.push(load);
@@ -87,14 +107,18 @@ impl Meter {
         certain &= packages.is_some() || self.packages.is_none();
         self.packages = packages.or(self.packages);
         let unread = settings.packages.max(self.packages.unwrap_or(Watts::ZERO));
-        let rest = settings.rest + packages.unwrap_or(unread);
+        let accelerators = self.loads.iter().filter_map(|load| load.power).sum::<Watts>();
+        let blind = self.loads.iter().any(|load| load.power.is_none());
+        let parts = accelerators + packages.unwrap_or(unread);
+        self.remainder.see(view.frame, packages.filter(|_| !blind).map(|_| parts), passed_s);
+        let rest = self.remainder.of(parts).unwrap_or(settings.rest) + packages.unwrap_or(unread);
         Tally {
             budget,
-            accelerators: self.loads.iter().filter_map(|load| load.power).sum(),
+            accelerators,
             rest,
             rest_measured: packages.is_some(),
             counted: self.loads.iter().map(|load| load.counted).sum::<Watts>() + rest,
-            blind: self.loads.iter().any(|load| load.power.is_none()),
+            blind,
             certain,
         }
     }
@@ -128,7 +152,29 @@ fn load(view: &View<'_>, settings: &Settings, device: &Device, range: Option<Ran
         (None, None, Some(range)) => range.max() * factor,
         (None, None, None) => settings.unknown_device,
     };
-    Load { device, power, peak, factor, counted, range, enforced }
+    let (work, job) = (work(view.frame, device), job(view.frame, device));
+    Load { device, power, peak, reach: None, factor, counted, range, enforced, work, job }
+}
+
+/// The higher of what is drawn and what was, which sinks by a part of the difference. A missing reading changes nothing.
+fn reach(before: Option<Watts>, peak: Option<Watts>, sinks: f64) -> Option<Watts> {
+    match (before, peak) {
+        (Some(before), Some(peak)) => Some(peak.max(before - (before - peak) * sinks)),
+        (before, peak) => before.or(peak),
+    }
+}
+
+fn work(frame: &Frame, device: DeviceId) -> Option<Work> {
+    let state = frame.works.iter().find(|state| state.device == device)?;
+    (state.confidence >= SURE).then_some(state.work)
+}
+
+/// The lowest index of a device that the first workload of this one is on.
+fn job(frame: &Frame, device: DeviceId) -> Option<usize> {
+    let own =
+        frame.processes.iter().find(|process| process.device == device && process.workload.is_some())?;
+    let same = frame.processes.iter().filter(|process| process.workload == own.workload);
+    same.map(|process| process.device.index()).min()
 }
 
 /// How many of the newest readings count: a peak from before the present cap says nothing about what follows.

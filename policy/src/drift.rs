@@ -2,7 +2,7 @@
 use crate::budget::Load;
 use crate::scene::propose;
 use crate::settings::Settings;
-use model::{Action, DeviceId, ProposalSink, Timestamp, View, Watts, Why};
+use model::{Action, DeviceId, Knob, ProposalSink, Timestamp, View, Watts, Why};
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Writer {
@@ -55,7 +55,9 @@ impl Drift {
             let writer = &mut self.writers[load.device.index()];
             let Some(cap) = writer.raised.filter(|_| writer.tries < self.tries_max) else { continue };
             writer.tries += 1;
-            if sink.proposals.iter().all(|proposal| proposal.device != load.device) {
+            let about =
+                |one: &model::Proposal| (one.device, one.action.knob()) == (load.device, Knob::PowerLimit);
+            if !sink.proposals.iter().any(about) {
                 sink.proposals.push(propose(load.device, Action::Limit(cap), Why::Drift));
             }
         }

@@ -7,6 +7,8 @@
 
 pub mod attribution;
 pub mod budget;
+mod clocks;
+mod cost;
 pub mod drift;
 pub mod efficiency;
 pub mod fallback;
@@ -15,6 +17,8 @@ pub mod ledger;
 mod loosen;
 pub mod powercap;
 pub mod reflex;
+mod remainder;
+pub mod rise;
 pub mod scale;
 mod scene;
 pub mod settings;

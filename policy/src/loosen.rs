@@ -1,8 +1,10 @@
 //! Loosening: one class a hold, the most important first, and never more than fits if all of it is drawn at once.
 use crate::budget::Load;
+use crate::clocks;
 use crate::scene::{Scene, propose};
 use model::stages::Cap;
-use model::{Action, Knob, Priority, ProposalSink, Range, Watts, Why};
+use model::work::Work;
+use model::{Action, Keep, Knob, Priority, ProposalSink, Range, Watts, Why};
 
 /// The order in which classes get power back.
 const RELEASE_ORDER: [Priority; 3] = [Priority::High, Priority::Normal, Priority::Low];
@@ -17,7 +19,7 @@ pub(crate) fn line(scene: &Scene<'_>, class: Priority) -> Watts {
 
 /// Whether a device of a class is capped by us.
 pub(crate) fn capped(scene: &Scene<'_>, class: Priority) -> bool {
-    caps(scene, class).next().is_some()
+    caps(scene, class).next().is_some() || locked(scene, class).next().is_some()
 }
 
 /// Whether everything is known and power is low enough to loosen something.
@@ -46,31 +48,88 @@ fn caps<'a>(scene: &'a Scene<'_>, class: Priority) -> impl Iterator<Item = Cappe
         let load = scene.loads.iter().find(|load| load.device == cap.device)?;
         Some((cap, load, load.range?))
     };
-    scene.view.caps.power.iter().filter(move |cap| scene.view.priority(cap.device) == class).filter_map(known)
+    // A cap that tunes is not the budget's to give back.
+    let ours = move |cap: &&Cap| cap.keep == Keep::Safety && scene.view.priority(cap.device) == class;
+    scene.view.caps.power.iter().filter(ours).filter_map(known)
+}
+
+/// The devices of a class whose clock is locked by us.
+fn locked<'a>(scene: &'a Scene<'_>, class: Priority) -> impl Iterator<Item = &'a Load> {
+    let of_class = move |load: &&Load| scene.view.priority(load.device) == class;
+    scene.loads.iter().filter(of_class).filter(move |load| clocks::held(scene, load.device).is_some())
 }
 
 /// Raises the caps of one class into the room; says whether anything was proposed. Devices that want more go first.
 fn raise(scene: &Scene<'_>, class: Priority, room: Watts, sink: &mut ProposalSink) -> bool {
-    let deadband = scene.settings.deadband;
     // A limit below our cap is somebody else's: raising ours over it would be a fight.
-    let ours = |(cap, load, _): &Capped<'_>| load.enforced.is_none_or(|now| now + deadband >= cap.limit);
-    let hungry = |(cap, load, _): &Capped<'_>| load.peak.is_none_or(|peak| peak >= cap.limit * HUNGRY);
+    let ours = |(cap, load, _): &Capped<'_>| {
+        load.enforced.is_none_or(|now| now + scene.settings.deadband >= cap.limit)
+    };
+    // A locked clock keeps a device from drawing what it would.
+    let hungry = |(cap, load, _): &Capped<'_>| {
+        clocks::held(scene, load.device).is_some() || load.peak.is_none_or(|peak| peak >= cap.limit * HUNGRY)
+    };
     let wanting = caps(scene, class).filter(ours).filter(hungry).count();
     let count = if wanting > 0 { wanting } else { caps(scene, class).filter(ours).count() };
+    let loose = locked(scene, class).filter(|load| scene.view.cap(load.device).is_none()).count();
     let before = sink.proposals.len();
-    for (cap, load, range) in caps(scene, class).filter(ours).filter(|it| wanting == 0 || hungry(it)) {
-        let drawn = load.counted * (1.0 / load.factor);
-        let fits = drawn + room * (1.0 / (count as f64 * load.factor));
-        let stride = (range.max() - range.min()) * scene.settings.step;
-        let limit = fits.min(cap.limit + stride).min(cap.original);
-        let action = if limit + deadband >= cap.original && fits >= cap.original {
+    let step = Step { scene, room: room * (1.0 / (count + loose).max(1) as f64) };
+    let chosen = || caps(scene, class).filter(ours).filter(|it| wanting == 0 || hungry(it));
+    for one in chosen() {
+        let (cap, load, _) = one;
+        let own = trains(load).map(|job| (job, cap.device));
+        let of_job = |other: &Capped<'_>| own.is_some_and(|(job, _)| trains(other.1) == Some(job));
+        let mates = chosen().filter(of_job).map(|mate| step.limit(&mate));
+        // Boards that compute in step are as fast as the slowest, so all of them get what fits each.
+        let limit = mates.fold(step.limit(&one), Watts::min);
+        step.power(cap, load, limit, sink);
+        step.clock(load, Some(limit.max(cap.limit)), sink);
+    }
+    for load in locked(scene, class).filter(|load| scene.view.cap(load.device).is_none()) {
+        step.clock(load, None, sink);
+    }
+    sink.proposals.len() > before
+}
+
+/// One step of one class.
+#[derive(Debug, Clone, Copy)]
+struct Step<'a> {
+    scene: &'a Scene<'a>,
+    /// Counted watts for each device.
+    room: Watts,
+}
+
+impl Step<'_> {
+    /// What a device may draw after the step.
+    fn fits(&self, load: &Load) -> Watts {
+        (load.counted + self.room) * (1.0 / load.factor)
+    }
+
+    fn limit(&self, (cap, load, range): &Capped<'_>) -> Watts {
+        let stride = (range.max() - range.min()) * self.scene.settings.step;
+        self.fits(load).min(cap.limit + stride).min(cap.original)
+    }
+
+    fn power(&self, cap: &Cap, load: &Load, limit: Watts, sink: &mut ProposalSink) {
+        let deadband = self.scene.settings.deadband;
+        let action = if limit + deadband >= cap.original && self.fits(load) >= cap.original {
             Action::Release(Knob::PowerLimit)
         } else if limit > cap.limit + deadband {
             Action::Limit(limit)
         } else {
-            continue;
+            return;
         };
         sink.proposals.push(propose(cap.device, action, Why::Headroom));
     }
-    sink.proposals.len() > before
+
+    /// Frees a locked clock; `capped` is the cap after this step.
+    fn clock(&self, load: &Load, capped: Option<Watts>, sink: &mut ProposalSink) {
+        if let Some(action) = clocks::freer(self.scene, load, self.fits(load), capped) {
+            sink.proposals.push(propose(load.device, action, Why::Headroom));
+        }
+    }
+}
+
+fn trains(load: &Load) -> Option<usize> {
+    load.job.filter(|_| load.work == Some(Work::Training))
 }

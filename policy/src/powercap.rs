@@ -1,13 +1,15 @@
 //! The power policy: two thresholds and a brake on the node's counted power, tightened at once and loosened one step a hold.
 use crate::budget::{Meter, Tally};
+use crate::cost::Costs;
 use crate::drift::Drift;
 use crate::loosen;
+use crate::rise::{Rises, Thresholds};
 use crate::scene::{Scene, propose};
 use crate::settings::Settings;
 use crate::share::Giver;
 use crate::tighten::{brake, trim_all, trim_low};
 use model::snapshot::{PowerStage, PowerState, PowerTrouble};
-use model::{Action, Knob, Policy, Priority, ProposalSink, Timestamp, View, Watts, Why};
+use model::{Action, Keep, Knob, Policy, Priority, ProposalSink, Timestamp, View, Watts, Why};
 use std::time::Duration;
 
 /// Keeps a node inside its budget.
@@ -23,6 +25,8 @@ pub struct PowerCap {
     givers: Vec<Giver>,
     last: Option<Timestamp>,
     over_budget_s: f64,
+    rises: Rises,
+    costs: Costs,
 }
 
 impl PowerCap {
@@ -38,6 +42,8 @@ impl PowerCap {
             givers: Vec::new(),
             last: None,
             over_budget_s: 0.0,
+            rises: Rises::default(),
+            costs: Costs::default(),
         }
     }
 
@@ -57,49 +63,75 @@ impl PowerCap {
         self.set(Settings { budget, ..self.settings });
     }
 
+    /// What was learnt of this node's rises, to be kept over a restart. May allocate.
+    pub fn learnt(&self) -> Vec<u8> {
+        self.rises.learnt()
+    }
+
+    /// Takes back what an earlier run had learnt.
+    ///
+    /// # Errors
+    /// When the bytes are of another version or make no sense, in words; it then learns anew.
+    pub fn recall(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
+        self.rises.recall(bytes)
+    }
+
     /// Is told that the reflex has braked, so that only a beat releases the brake.
     pub fn braked(&mut self) {
+        self.rises.braked(&self.settings);
         self.stage = PowerStage::Brake;
         self.good_beats = 0;
         self.hold.since = None;
     }
 
-    fn account(&mut self, now: Timestamp, tally: &Tally) {
-        let passed_s = self.last.map_or(0.0, |last| now.seconds_since(last));
+    /// Takes the time since the last beat, in seconds, and what it means for the sums.
+    fn account(&mut self, now: Timestamp, tally: &Tally) -> f64 {
+        let passed_s = self.last.map_or(0.0, |last| now.seconds_since(last)).max(0.0);
         self.last = Some(now);
         if tally.accelerators + tally.rest > tally.budget {
             self.over_budget_s += passed_s;
         }
+        passed_s
     }
 
-    fn scene<'a>(&'a self, view: &'a View<'a>, tally: &'a Tally) -> Scene<'a> {
-        Scene { view, settings: &self.settings, tally, loads: self.meter.loads(), drift: &self.drift }
+    /// The settings with the thresholds that this node's rises ask for.
+    fn learn(&mut self, tally: &Tally, passed_s: f64) -> Settings {
+        let share = tally.certain.then_some(tally.counted.0 / tally.budget.0);
+        self.rises.see(share, passed_s, &self.settings);
+        let Thresholds { low, high } = self.rises.thresholds(&self.settings);
+        Settings { low, high, ..self.settings }
     }
 
     /// Weighs one beat: the stage first, then what tightens, and only if nothing does, what loosens.
     fn weigh(&mut self, view: &View<'_>, budget: Watts, sink: &mut ProposalSink) {
         let tally = self.meter.read(view, &self.settings, budget);
-        self.account(view.now, &tally);
-        self.drift.look(view, self.meter.loads(), &self.settings);
-        let mut givers = std::mem::take(&mut self.givers);
-        let scene = self.scene(view, &tally);
+        let passed_s = self.account(view.now, &tally);
+        let settings = self.learn(&tally, passed_s);
+        self.drift.look(view, self.meter.loads(), &settings);
+        let Self { meter, drift, givers, costs, .. } = self;
+        let scene = Scene { view, settings: &settings, tally: &tally, loads: meter.loads(), drift };
+        costs.look(&scene, passed_s);
         let (stage, good_beats) = next_stage(&scene, self.stage, self.good_beats);
         match scene.share() {
             _ if stage == PowerStage::Brake => brake(&scene, sink),
-            share if share > self.settings.high => trim_all(&scene, &mut givers, sink),
-            share if share > self.settings.low => trim_low(&scene, &mut givers, sink),
+            share if share > settings.high => trim_all(&scene, givers, sink),
+            share if share > settings.low => trim_low(&scene, givers, sink),
             _ => {}
         }
-        sink.power = Some(state(&scene, stage, self.over_budget_s));
-        (self.stage, self.good_beats, self.givers) = (stage, good_beats, givers);
-        self.drift.reassert(self.meter.loads(), sink);
-        let mut hold = self.hold;
-        let scene = self.scene(view, &tally);
+        let mut state = state(&scene, stage, self.over_budget_s);
+        state.rise = self.rises.worst(&settings);
+        state.costs = std::mem::take(&mut sink.spare);
+        costs.tell(&scene, &mut state.costs);
+        sink.power = Some(state);
+        (self.stage, self.good_beats) = (stage, good_beats);
+        drift.reassert(meter.loads(), sink);
+        let scene = Scene { view, settings: &settings, tally: &tally, loads: meter.loads(), drift };
         let calm = sink.proposals.is_empty() && stage != PowerStage::Brake && loosen::calm(&scene);
-        if hold.over(calm, view.now, &self.settings) {
+        if self.hold.over(calm, view.now, &settings) {
             loosen::step(&scene, sink);
+            // What is drawn of that is no rise of the load's own.
+            self.rises.forget();
         }
-        self.hold = hold;
     }
 }
 
@@ -114,12 +146,14 @@ impl Policy for PowerCap {
         }
         (self.stage, self.hold.since, self.last) = (PowerStage::Free, None, None);
         let model::stages::Caps { power, clocks, quotas } = view.caps;
-        let power = power.iter().map(|cap| (cap.device, Knob::PowerLimit));
-        let clocks = clocks.iter().map(|cap| (cap.device, Knob::ClockMax));
-        let quotas = quotas.iter().map(|cap| (cap.device, Knob::CpuQuota));
-        let there =
-            power.chain(clocks).chain(quotas).filter(|(device, _)| !view.frame.devices.get(*device).gone);
-        sink.proposals.extend(there.map(|(device, knob)| propose(device, Action::Release(knob), Why::Stop)));
+        let of_budget = |(_, _, keep): &(_, _, Keep)| *keep == Keep::Safety;
+        let power = power.iter().map(|cap| (cap.device, Knob::PowerLimit, cap.keep));
+        let clocks = clocks.iter().map(|cap| (cap.device, Knob::ClockMax, cap.keep));
+        let quotas = quotas.iter().map(|cap| (cap.device, Knob::CpuQuota, cap.keep));
+        let all = power.chain(clocks).chain(quotas).filter(of_budget);
+        let there = all.filter(|(device, ..)| !view.frame.devices.get(*device).gone);
+        let free = |(device, knob, _)| propose(device, Action::Release(knob), Why::Stop);
+        sink.proposals.extend(there.map(free));
     }
 }
 
@@ -196,6 +230,8 @@ fn state(scene: &Scene<'_>, stage: PowerStage, over_budget_seconds: f64) -> Powe
         stage,
         over_budget_seconds,
         troubles: troubles.into_iter().filter(|(holds, _)| *holds).map(|(_, trouble)| trouble).collect(),
+        rise: None,
+        costs: Vec::new(),
     }
 }
 

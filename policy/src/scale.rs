@@ -1,5 +1,6 @@
 //! Signals for autoscalers, made from a snapshot. What is not known is left out; nothing is ever zero for want of data.
 use model::event::Health;
+use model::snapshot::{PowerState, PowerTrouble};
 use model::{DeviceId, DeviceKind, Metric, Severity, Signal, Snapshot};
 use std::collections::BTreeMap;
 
@@ -42,11 +43,16 @@ fn pool(snapshot: &Snapshot, kind: DeviceKind) -> Option<Signal> {
         ("memory_used_ratio", mean(&memory)),
         ("power_headroom_watts", snapshot.power.as_ref().map(|power| power.budget.0 - power.counted.0)),
         ("power_limited_ratio", mean(&limited)),
+        ("power_feasible", snapshot.power.as_ref().map(feasible)),
         ("health_ratio", Some(healthy as f64 / ever as f64)),
     ];
     let known = values.into_iter().filter_map(|(name, value)| value.map(|value| (name.to_owned(), value)));
     let values: BTreeMap<_, _> = known.filter(|(_, value)| value.is_finite()).collect();
     Some(Signal { pool: kind.as_str().to_owned(), values })
+}
+
+fn feasible(power: &PowerState) -> f64 {
+    f64::from(u8::from(!power.troubles.contains(&PowerTrouble::Infeasible)))
 }
 
 #[cfg(test)]
@@ -112,7 +118,7 @@ mod tests {
         let table = Arc::make_mut(&mut snapshot.frame.devices);
         table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, "GPU-a"))).unwrap();
         snapshot.frame.begin(Timestamp::default());
-        snapshot.power = Some(model::snapshot::PowerState {
+        snapshot.power = Some(PowerState {
             budget: model::Watts(5000.0),
             accelerators: model::Watts(4000.0),
             rest: model::Watts(1000.0),
@@ -121,10 +127,22 @@ mod tests {
             low: 0.8,
             high: 0.89,
             stage: model::snapshot::PowerStage::Brake,
-            over_budget_seconds: 0.0,
-            troubles: Vec::new(),
+            ..Default::default()
         });
         assert_eq!(signals(&snapshot)[0].values["power_headroom_watts"], -200.0);
+    }
+
+    #[test]
+    fn an_autoscaler_is_told_of_a_budget_that_no_cap_can_hold_and_nothing_where_there_is_none() {
+        let mut snapshot = Snapshot::default();
+        let table = Arc::make_mut(&mut snapshot.frame.devices);
+        table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, "GPU-a"))).unwrap();
+        snapshot.frame.begin(Timestamp::default());
+        assert_eq!(signals(&snapshot)[0].values.get("power_feasible"), None);
+        for (troubles, expected) in [(vec![], 1.0), (vec![PowerTrouble::Infeasible], 0.0)] {
+            snapshot.power = Some(PowerState { troubles, ..PowerState::default() });
+            assert_eq!(signals(&snapshot)[0].values["power_feasible"], expected);
+        }
     }
 
     #[test]

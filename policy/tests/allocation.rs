@@ -1,9 +1,10 @@
 //! Allocations of the policy and of the reflex: none once every device is known, whether caps are in force or not.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
-use model::stages::{Cap, Caps};
+use model::stages::{Cap, Caps, Reach};
+use model::work::{Work, WorkState};
 use model::{
-    DeviceId, DeviceInfo, DeviceKind, Frame, History, Keep, Metric, Mode, Policy as _, Priority,
-    ProposalSink, Reading, Timestamp, View, Watts,
+    DeviceId, DeviceInfo, DeviceKind, Frame, Hertz, History, Keep, Knob, Metric, Mode, Policy as _, Priority,
+    ProposalSink, Reading, Span, Timestamp, View, Watts,
 };
 use policy::reflex::{Footing, Reflex};
 use policy::{PowerCap, Settings};
@@ -47,6 +48,7 @@ struct Node {
     history: History,
     boards: Vec<DeviceId>,
     zone: DeviceId,
+    reaches: Vec<Reach>,
     now: Timestamp,
 }
 
@@ -55,9 +57,12 @@ impl Node {
         let mut frame = Frame::default();
         let table = Arc::make_mut(&mut frame.devices);
         let mut add = |kind, key: String| table.register(&Arc::new(DeviceInfo::new(kind, key))).unwrap();
-        let boards = (0..8).map(|n| add(DeviceKind::Gpu, format!("GPU-{n}"))).collect();
+        let boards: Vec<_> = (0..8).map(|n| add(DeviceKind::Gpu, format!("GPU-{n}"))).collect();
+        let span = Span::new(345e6, 1980e6).unwrap();
+        let reach = |device: &DeviceId| Reach { device: *device, knob: Knob::ClockMax, span };
+        let reaches = boards.iter().map(reach).collect();
         let zone = add(DeviceKind::Zone, "package-0".to_owned());
-        Self { frame, history: History::new(60), boards, zone, now: Timestamp::default() }
+        Self { frame, history: History::new(60), boards, zone, reaches, now: Timestamp::default() }
     }
 
     fn sense(&mut self, power: f64, limit: f64) {
@@ -73,6 +78,12 @@ impl Node {
             ];
             values.iter().for_each(|(metric, value)| self.frame.put(*board, *metric, Reading::Value(*value)));
         }
+        for board in &self.boards {
+            let (device, work, since) = (*board, Work::Decode, Timestamp::default());
+            self.frame.works.push(WorkState { device, work, confidence: 0.9, since });
+            self.frame.put(device, Metric::ClockSm, Reading::Value(1500e6));
+            self.frame.put(device, Metric::ClockSmMax, Reading::Value(1980e6));
+        }
         let joules = 400.0 * self.now.mono_ns as f64 / 1e9;
         self.frame.put(self.zone, Metric::ZoneEnergy, Reading::Value(joules));
         self.history.append(&self.frame);
@@ -80,7 +91,7 @@ impl Node {
 
     fn view<'a>(&'a self, caps: &'a Caps, priorities: &'a [Priority]) -> View<'a> {
         let (frame, history) = (&self.frame, &self.history);
-        let (events, outcomes, reaches) = (&[][..], &[][..], &[][..]);
+        let (events, outcomes, reaches) = (&[][..], &[][..], &self.reaches[..]);
         let (now, mode) = (self.now, Mode::Enforce);
         View { now, frame, history, events, caps, reaches, priorities, outcomes, mode }
     }
@@ -95,7 +106,16 @@ fn allocations(power: f64, cap: Option<f64>) -> u64 {
     let of = |device: &DeviceId| {
         Some(Cap { device: *device, limit: Watts(cap?), original, since, keep: Keep::Safety })
     };
-    let caps = Caps { power: node.boards.iter().filter_map(of).collect(), ..Caps::default() };
+    let locked = |device: &DeviceId| {
+        let (limit, original) = (Hertz(1500e6), Hertz(1980e6));
+        cap.map(|_| Cap { device: *device, limit, original, since, keep: Keep::Safety })
+    };
+    let power_caps = node.boards.iter().filter_map(of).collect();
+    let caps = Caps {
+        power: power_caps,
+        clocks: node.boards.iter().take(4).filter_map(locked).collect(),
+        ..Caps::default()
+    };
     let priorities = [Priority::High, Priority::Low, Priority::Normal];
     let mut proposals = 0;
     let allocations = (0..200).map(|beat| {

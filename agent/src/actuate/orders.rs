@@ -2,7 +2,10 @@
 use super::journal::Original;
 use super::{Keeper, Known};
 use model::snapshot::Settled;
-use model::{Action, Decision, Keep, Knob, Mode, Order, Outcome, Reason, Span, Timestamp, Verdict, Why};
+use model::{
+    Action, Decision, DeviceId, Hertz, Keep, Knob, Mode, Order, Outcome, Reason, Span, Timestamp, Verdict,
+    Why,
+};
 use policy::guard::Subject;
 use policy::ledger::Written;
 use std::sync::Arc;
@@ -173,11 +176,11 @@ impl Keeper {
     /// Brings every device to its floor, at once, and remembers it as the reflex's own doing.
     pub(super) fn brake(&mut self, now: Timestamp) {
         self.report.brakes += 1;
-        let floor = |known: &Known| Decision {
+        let decide = |device: DeviceId, action: Action| Decision {
             id: 0,
             at: now,
-            device: known.device,
-            action: Action::Brake,
+            device,
+            action,
             why: Why::OverBudget,
             event: None,
             expires: None,
@@ -185,7 +188,10 @@ impl Keeper {
             mode: Mode::Enforce,
         };
         let capable = self.brief.devices.iter().filter(|known| known.range.is_some());
-        let decisions: Vec<Decision> = capable.map(floor).collect();
+        let floors = capable.map(|known| decide(known.device, Action::Brake));
+        let clocks = self.reaches.list.iter().filter(|reach| reach.knob == Knob::ClockMax);
+        let lowest = clocks.map(|reach| decide(reach.device, Action::Clock(Hertz(reach.span.min()))));
+        let decisions: Vec<Decision> = floors.chain(lowest).collect();
         let outcomes = self.settle(&decisions, now);
         self.note(decisions, &outcomes);
     }

@@ -115,7 +115,8 @@ keys! {
     /// What a clean stop of the agent does under enforcement: "restore" gives back what limits were before, "hold" leaves them
     /// to the guardian, which keeps the node within power.fallback until an agent is back.
     "power.on_stop" = r#""restore""# => power.on_stop: word(&["restore", "hold"]);
-    /// Whose work is capped last and released first: devices ("gpu0", a UUID) and processes ("process:NAME").
+    /// Whose work is capped last and released first: devices ("gpu0", a UUID), processes ("process:NAME"), and whom a device
+    /// is given to or worked on by ("namespace:NAME", "pod:START-OF-NAME", "workload:NAME"). Labels of pods are not read.
     "power.priority.high" = "[]" => power.priority_high: texts;
     /// Whose work is capped first.
     "power.priority.low" = "[]" => power.priority_low: texts;

@@ -203,6 +203,14 @@ fn check_together(config: &Config, faults: &mut Vec<Fault>) {
     if config.power.enforce && config.power.budget_w.is_none() {
         refuse("power.enforce", "true".into(), "has nothing to enforce", "set power.budget too");
     }
+    if let Some(budget) = config.power.budget_w.filter(|budget| *budget <= config.power.rest_w) {
+        refuse(
+            "power.budget",
+            format!("{budget} W"),
+            "leaves accelerators nothing: power.rest alone is as much",
+            "write the budget of the whole node, above power.rest",
+        );
+    }
     if let (Some(fallback), Some(budget)) = (config.power.fallback_w, config.power.budget_w)
         && fallback > budget
     {

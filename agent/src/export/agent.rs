@@ -117,6 +117,15 @@ fn power(snapshot: &Snapshot, page: &mut Page) {
     }
     page.add("power_stage", &[], f64::from(power.stage as u8));
     page.add("power_over_budget_seconds_total", &[], power.over_budget_seconds);
+    page.add("power_learning", &[], flag(power.rise.is_none()));
+    if let Some(rise) = power.rise {
+        page.add("power_rise_ratio", &[], rise);
+    }
+    for cost in &power.costs {
+        let key = snapshot.frame.devices.get(cost.device).info.key.as_str();
+        page.add("power_cap_slowdown_ratio", &[key], cost.slowdown);
+        page.add("power_cap_saved_joules", &[key], cost.saved_j);
+    }
 }
 
 fn vitals(snapshot: &Snapshot, page: &mut Page) {

@@ -64,8 +64,7 @@ fn node() -> Snapshot {
         low: 0.8,
         high: 0.89,
         stage: PowerStage::Free,
-        over_budget_seconds: 0.0,
-        troubles: Vec::new(),
+        ..PowerState::default()
     });
     snapshot
 }

@@ -84,6 +84,9 @@ fn power(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
     let used: usize = spans.iter().map(Span::width).sum();
     spans.extend((used + parts.len() <= width).then(|| Span::styled(parts, app.theme.dim())));
     let used: usize = spans.iter().map(Span::width).sum();
+    let costs = costs(power);
+    spans.extend((used + costs.len() <= width).then(|| Span::styled(costs, app.theme.dim())));
+    let used: usize = spans.iter().map(Span::width).sum();
     let points = width.saturating_sub(used + 4).min(40);
     if points >= 10 {
         let line =
@@ -91,6 +94,22 @@ fn power(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
         spans.push(Span::styled(format!("   {line}"), app.theme.accent()));
     }
     Line::from(spans)
+}
+
+/// What caps cost, in words; nothing where none bites and none has saved anything.
+fn costs(power: &PowerState) -> String {
+    let slowed = power.costs.iter().filter(|cost| cost.slowdown > 0.0).count();
+    let most = power.costs.iter().map(|cost| cost.slowdown).fold(0.0, f64::max);
+    let saved = power.costs.iter().map(|cost| cost.saved_j).sum::<f64>();
+    match (slowed, saved) {
+        (0, 0.0) => String::new(),
+        (0, _) => format!("   saved ~{}", value(saved, Unit::Joules)),
+        _ => format!(
+            "   slows {slowed} by up to ~{}, saved ~{}",
+            value(most, Unit::Ratio),
+            value(saved, Unit::Joules)
+        ),
+    }
 }
 
 /// The bar of counted power with marks at the low and the high threshold and at the budget, where the brake comes on.

@@ -1,4 +1,5 @@
 //! Tests of the power policy against a small closed loop.
+mod knobs;
 mod plant;
 
 use super::*;
@@ -50,7 +51,7 @@ fn above_the_high_threshold_the_low_class_gives_all_before_the_high_class_gives_
     assert_eq!(plant.limits()[6..], [200.0; 2], "the low class is at its floor");
     let normal = plant.limits()[2];
     assert!((200.0..560.0).contains(&normal) && plant.limits()[2..6] == [normal; 4], "{:?}", plant.limits());
-    assert_eq!(plant.limits()[..2], [560.0; 2], "the high class keeps what it draws");
+    assert_eq!(plant.limits()[..2], [700.0; 2], "the high class keeps its limit, which the others pay for");
 }
 
 #[test]
@@ -148,6 +149,8 @@ fn a_cap_on_a_device_that_is_gone_does_not_keep_the_others_capped() {
 #[test]
 fn high_priority_is_released_first_and_low_priority_waits_for_the_low_threshold() {
     let mut plant = squeezed();
+    plant.policy.braked();
+    plant.beats(3);
     // With all but the low class free, power is 0.78 of the budget: below the high line, above the low one.
     plant.want(&[650.0, 650.0, 575.0, 575.0, 575.0, 575.0, 650.0, 650.0]);
     let mut classes = Vec::new();

@@ -2,10 +2,12 @@
 use crate::powercap::PowerCap;
 use crate::settings::Settings;
 use model::snapshot::{PowerStage, PowerState, PowerTrouble};
-use model::stages::{Cap, Caps};
+use model::stages::{Cap, Caps, Reach};
+use model::work::{Work, WorkState};
 use model::{
-    Absence, Action, DeviceId, DeviceInfo, DeviceKind, Frame, History, Metric, Mode, Policy as _, Priority,
-    Proposal, ProposalSink, Reading, Timestamp, View, Watts,
+    Absence, Action, DeviceId, DeviceInfo, DeviceKind, Frame, Hertz, History, Knob, Metric, Mode,
+    Policy as _, Priority, ProcessUse, Proposal, ProposalSink, Reading, Span, Timestamp, View, Watts,
+    Workload, WorkloadKind,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +34,17 @@ pub(crate) struct Board {
     /// What the sensor shows instead of the truth.
     pub(crate) lie: Option<f64>,
     pub(crate) gone: bool,
+    /// What it is seen to do; `None`: nobody can tell.
+    pub(crate) work: Option<Work>,
+    /// The job whose process is on it.
+    pub(crate) job: Option<&'static str>,
+    /// Whether its clock can be locked, and where it is.
+    pub(crate) lockable: bool,
+    pub(crate) clock: f64,
 }
+
+/// Clocks of a board that can be locked, in hertz.
+pub(crate) const CLOCKS: (f64, f64) = (345e6, 1980e6);
 
 impl Board {
     pub(crate) fn enforced(&self) -> f64 {
@@ -40,7 +52,9 @@ impl Board {
     }
 
     pub(crate) fn power(&self) -> f64 {
-        if self.gone { 0.0 } else { self.wants.min(self.enforced() * self.overdraw) }
+        // The exponent is the one on dynamic power of the simulator's boards, not the policy's.
+        let wants = self.wants * (self.clock / CLOCKS.1).powf(1.2);
+        if self.gone { 0.0 } else { wants.min(self.enforced() * self.overdraw) }
     }
 }
 
@@ -74,6 +88,10 @@ impl Plant {
             readable: true,
             lie: None,
             gone: false,
+            work: None,
+            job: None,
+            lockable: false,
+            clock: CLOCKS.1,
         };
         Self {
             boards: wants.iter().zip(priorities).enumerate().map(board).collect(),
@@ -149,13 +167,17 @@ impl Plant {
         let mut priorities = vec![Priority::Normal; self.frame.devices.len()];
         self.boards.iter().for_each(|board| priorities[board.id.index()] = board.priority);
         self.sink.begin();
+        let lockable = self.boards.iter().filter(|board| board.lockable);
+        let span = Span::new(CLOCKS.0, CLOCKS.1).unwrap();
+        let reaches: Vec<_> =
+            lockable.map(|board| Reach { device: board.id, knob: Knob::ClockMax, span }).collect();
         let view = View {
             now: self.now,
             frame: &self.frame,
             history: &self.history,
             events: &[],
             caps: &self.caps,
-            reaches: &[],
+            reaches: &reaches,
             priorities: &priorities,
             outcomes: &[],
             mode: self.mode,
@@ -172,6 +194,22 @@ impl Plant {
             let late = Reading::Absent(Absence::Late);
             self.frame.put(board.id, Metric::PowerInstant, if board.readable { shown } else { late });
             self.frame.put(board.id, Metric::PowerLimitEnforced, Reading::Value(board.enforced()));
+            self.frame.put(board.id, Metric::ClockSm, Reading::Value(board.clock));
+            self.frame.put(board.id, Metric::ClockSmMax, Reading::Value(CLOCKS.1));
+            if let Some(work) = board.work {
+                let (device, since) = (board.id, Timestamp::default());
+                self.frame.works.push(WorkState { device, work, confidence: 0.9, since });
+            }
+            if let Some(job) = board.job {
+                self.frame.processes.push(ProcessUse {
+                    device: board.id,
+                    pid: 1,
+                    name: "python".into(),
+                    memory_bytes: None,
+                    utilization: None,
+                    workload: Some(Arc::new(Workload::new(WorkloadKind::Slurm, job))),
+                });
+            }
             let Some((min, max)) = board.range else { continue };
             self.frame.put(board.id, Metric::PowerLimitMin, Reading::Value(min));
             self.frame.put(board.id, Metric::PowerLimitMax, Reading::Value(max));
@@ -185,6 +223,9 @@ impl Plant {
     }
 
     fn carry_out(&mut self, proposal: &Proposal) {
+        if proposal.action.knob() == Knob::ClockMax {
+            return self.lock(proposal);
+        }
         let board = self.boards.iter_mut().find(|board| board.id == proposal.device).unwrap();
         let (min, max) = board.range.unwrap();
         assert!(!board.gone, "an order for a device that is gone");
@@ -201,6 +242,19 @@ impl Plant {
             let limit = Watts(board.limit);
             let (device, since, keep) = (proposal.device, self.now, proposal.keep);
             self.caps.power.push(Cap { device, limit, original, since, keep });
+        }
+    }
+
+    fn lock(&mut self, proposal: &Proposal) {
+        let board = self.boards.iter_mut().find(|board| board.id == proposal.device).unwrap();
+        assert!(board.lockable && !board.gone, "an order for a clock that cannot be locked");
+        self.caps.clocks.retain(|cap| cap.device != proposal.device);
+        board.clock = proposal.action.value().unwrap_or(CLOCKS.1);
+        assert!((CLOCKS.0..=CLOCKS.1).contains(&board.clock));
+        if !matches!(proposal.action, Action::Release(_)) {
+            let (limit, original) = (Hertz(board.clock), Hertz(CLOCKS.1));
+            let (device, since, keep) = (proposal.device, self.now, proposal.keep);
+            self.caps.clocks.push(Cap { device, limit, original, since, keep });
         }
     }
 }
