@@ -1,10 +1,13 @@
 //! Energy through the program: an engine's page becomes joules a token, and `wattkeeper energy` tells it with and without an agent.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot be set up has failed")]
+use agent::config::{Override, load};
+use agent::rig::Pace;
 use fake_nvml::Control;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tests::{Agent, PATIENCE, eventually, fake_library, run};
 
 /// An engine that generates 100 tokens from one asking to the next, and 300 of prompts; its thread ends with the test.
@@ -98,6 +101,57 @@ fn an_engines_tokens_become_joules_a_token_on_the_page_and_in_the_report() {
     assert_eq!(json["total"]["saved_j"], serde_json::Value::Null);
     assert!(json["engines"][0]["generated_tokens"].as_f64().unwrap() >= 100.0, "{json}");
     assert_eq!(json["days"][0]["partial"], true);
+}
+
+/// Runs a simulated node of two boards that generate tokens for so many seconds, with this slowdown allowed; gives the curves.
+fn tuned(percent: &str, seconds: u32) -> serde_json::Value {
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().display().to_string();
+    let list = [
+        ("rig.kind", "sim"),
+        ("rig.sim.boards", "2"),
+        ("history.span", "2min"),
+        ("power.budget", "20 kW"),
+        ("power.enforce", "true"),
+        ("power.efficiency.slowdown_max", percent),
+        ("state.directory", &state),
+    ];
+    let set = |(key, value): &(&str, &str)| Override {
+        origin: "test".into(),
+        key: (*key).into(),
+        value: (*value).into(),
+    };
+    let config = load(None, &list.iter().map(set).collect::<Vec<_>>()).unwrap();
+    let assembly = agent::rig::idle(&config);
+    let (clock, node) = (assembly.clock.clone(), assembly.sim.clone().unwrap());
+    let Pace::Stepped(steps) = assembly.pace.clone() else { panic!("the simulator has its own time") };
+    (0..2).for_each(|board| node.lock().set_workload(board, sim::Workload::Decode));
+    let mut beat = agent::engine::build(&config, assembly).unwrap();
+    for _ in 0..seconds {
+        let now = clock.now();
+        beat.collect(now);
+        beat.think();
+        beat.govern().tick(now);
+        steps.advance(Duration::from_secs(1));
+    }
+    let frame = beat.frame().clone();
+    beat.govern().curves(&frame)
+}
+
+#[test]
+fn on_the_simulated_node_lower_clocks_are_tried_through_the_keeper_and_the_best_is_known() {
+    let off = tuned("0", 300);
+    assert!(
+        off.as_array().unwrap().iter().all(|setting| setting["share"] == 1.0 && setting["best"] == false)
+    );
+    let on = tuned("10", 1500);
+    let best: Vec<_> = on.as_array().unwrap().iter().filter(|setting| setting["best"] == true).collect();
+    assert_eq!(best.len(), 2, "one a board: {on:#}");
+    for setting in best {
+        assert_eq!((&setting["knob"], &setting["work"]), (&"clock_max".into(), &"decode".into()));
+        let number = |name: &str| setting[name].as_f64().unwrap();
+        assert!(number("slowdown") <= 0.10 && number("energy_per_work") < 0.97, "{setting:#}");
+    }
 }
 
 #[test]

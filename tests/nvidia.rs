@@ -422,6 +422,103 @@ fn after_a_driver_upgrade_the_library_is_loaded_anew_without_a_restart() {
     assert_eq!(powers.readings().len(), 8);
 }
 
+/// An order for the highest clock of a board, inside what its actuator says.
+fn clock_order(hands: &mut dyn model::Actuator, key: &str, hertz: f64) -> model::Order {
+    let span = hands.span(key, model::Knob::ClockMax).unwrap();
+    let mut table = model::DeviceTable::default();
+    let device = table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, key))).unwrap();
+    model::Order::new(device, Arc::from(key), (model::Knob::ClockMax, hertz), span)
+}
+
+fn hands() -> Box<dyn model::Actuator> {
+    nvml::open_actuator(&options()).unwrap().unwrap()
+}
+
+#[test]
+fn a_locked_clock_lowers_power_where_a_cap_does_nothing_and_is_freed_at_the_highest() {
+    let (control, _alone) = node();
+    control.load(3, "decode").unwrap();
+    control.advance(Duration::from_secs(5));
+    let (mut hands, key) = (hands(), control.node().uuid(3));
+    let span = hands.span(&key, model::Knob::ClockMax).unwrap();
+    assert_eq!((span.min(), span.max()), (345e6, 1980e6));
+    assert_eq!(hands.enforced(&key, model::Knob::ClockMax).unwrap(), 1980e6, "never locked by us");
+    let free_w = control.true_power(3).unwrap();
+    // Between two whole megahertz the lower one is set.
+    let order = clock_order(hands.as_mut(), &key, 1_100_900_000.0);
+    assert_eq!(hands.apply(&order).unwrap(), 1100e6);
+    control.advance(Duration::from_secs(2));
+    assert!(control.true_power(3).unwrap() < 0.85 * free_w);
+    assert_eq!(hands.enforced(&key, model::Knob::ClockMax).unwrap(), 1100e6);
+    let order = clock_order(hands.as_mut(), &key, 1980e6);
+    assert_eq!(hands.apply(&order).unwrap(), 1980e6);
+    assert_eq!(control.node().boards()[3].locked_hz, 0.0, "reset, and not locked at the highest");
+    assert_eq!(hands.enforced(&key, model::Knob::ClockMax).unwrap(), 1980e6);
+    assert!(control.node().boards()[2].locked_hz == 0.0, "other boards are left alone");
+}
+
+#[test]
+fn a_clock_can_be_locked_anywhere_from_anywhere() {
+    let (control, _alone) = node();
+    let (mut hands, key) = (hands(), control.node().uuid(0));
+    let wanted = [345e6, 1980e6, 345e6, 1500e6, 900e6, 1965e6, 360e6];
+    for hertz in wanted {
+        let order = clock_order(hands.as_mut(), &key, hertz);
+        assert_eq!(hands.apply(&order).unwrap(), hertz);
+        let locked = control.node().boards()[0].locked_hz;
+        assert_eq!(locked, if hertz < 1980e6 { hertz } else { 0.0 });
+    }
+}
+
+#[test]
+fn a_lock_that_another_program_takes_off_is_not_believed_for_long() {
+    let (control, _alone) = node();
+    control.load(1, "training").unwrap();
+    let (mut hands, key) = (hands(), control.node().uuid(1));
+    let order = clock_order(hands.as_mut(), &key, 990e6);
+    hands.apply(&order).unwrap();
+    control.advance(Duration::from_secs(2));
+    assert_eq!(hands.enforced(&key, model::Knob::ClockMax).unwrap(), 990e6);
+    control.unlock(1).unwrap();
+    control.advance(Duration::from_secs(2));
+    assert_eq!(hands.enforced(&key, model::Knob::ClockMax).unwrap(), 990e6, "one look proves nothing");
+    assert_eq!(hands.enforced(&key, model::Knob::ClockMax).unwrap(), 1980e6);
+}
+
+#[test]
+fn a_clock_that_may_not_or_cannot_be_locked_says_why_and_nothing_is_believed() {
+    let (control, _alone) = node();
+    let (mut hands, key) = (hands(), control.node().uuid(2));
+    let order = clock_order(hands.as_mut(), &key, 990e6);
+    control.read_only(true).unwrap();
+    assert_eq!(hands.apply(&order).unwrap_err().reason, Reason::Denied);
+    control.read_only(false).unwrap();
+    control.fail_board(2, "nvmlDeviceSetGpuLockedClocks", 3).unwrap();
+    assert_eq!(hands.apply(&order).unwrap_err().reason, Reason::Unsupported);
+    assert_eq!(hands.enforced(&key, model::Knob::ClockMax).unwrap(), 1980e6);
+    control.fail_board(2, "nvmlDeviceSetGpuLockedClocks", 0).unwrap();
+    control.fail_board(2, "nvmlDeviceGetMinMaxClockOfPState", 3).unwrap();
+    let span = hands.span(&key, model::Knob::ClockMax).unwrap();
+    assert_eq!((span.min(), span.max()), (345e6, 1980e6), "from the list of clocks");
+    control.fail_board(2, "nvmlDeviceGetSupportedMemoryClocks", 3).unwrap();
+    assert_eq!(hands.span(&key, model::Knob::ClockMax).unwrap_err().reason, Reason::Unsupported);
+    assert_eq!(hands.enforced(&key, model::Knob::CpuQuota).unwrap_err().reason, Reason::Unsupported);
+    control.lose(2).unwrap();
+    assert_eq!(hands.apply(&order).unwrap_err().reason, Reason::Lost);
+}
+
+#[test]
+fn a_driver_that_was_loaded_anew_has_forgotten_its_locks_and_so_have_we() {
+    let (control, _alone) = node();
+    let (mut hands, key) = (hands(), control.node().uuid(4));
+    let order = clock_order(hands.as_mut(), &key, 990e6);
+    hands.apply(&order).unwrap();
+    control.driver(580, 95);
+    assert!(hands.enforced(&key, model::Knob::ClockMax).is_err(), "the library was made for the old driver");
+    assert_eq!(hands.enforced(&key, model::Knob::ClockMax).unwrap(), 1980e6);
+    assert_eq!(hands.apply(&order).unwrap(), 990e6, "and it can be locked again");
+}
+
 #[test]
 fn one_function_that_says_that_the_driver_is_gone_proves_nothing() {
     let (control, _alone) = node();

@@ -265,6 +265,27 @@ fn an_amd_card_that_clips_or_ignores_a_cap_is_reported_with_what_it_does() {
 }
 
 #[test]
+fn a_cap_that_lets_an_amd_card_go_reads_back_and_only_power_tells() {
+    let mut bench = Bench::amd(1, &[Quirk::LetsGo(500)]);
+    bench.load(Workload::Training);
+    bench.run(3);
+    let key = bench.tree.node().uuid(0);
+    let mut actuator = bench.actuator();
+    for (limit_w, holds) in [(550.0, true), (400.0, false), (550.0, true)] {
+        assert_eq!(actuator.apply(&order(&bench.children[0], limit_w)).unwrap(), limit_w);
+        bench.run(1);
+        assert_eq!(actuator.enforced(&key, Knob::PowerLimit).unwrap(), limit_w);
+        // Beats fall beside the dips of training, which come each 2.5 s.
+        let powers = [(); 5].map(|()| {
+            bench.run(1);
+            bench.children[0].value(Metric::PowerInstant)
+        });
+        let most = powers.into_iter().fold(0.0, f64::max);
+        assert_eq!(most <= 1.05 * limit_w, holds, "{limit_w} W: {powers:?}");
+    }
+}
+
+#[test]
 fn intel_cards_are_read_through_xe_and_through_i915() {
     for quirks in [&[][..], &[Quirk::I915]] {
         let mut bench = Bench::intel(2, quirks);

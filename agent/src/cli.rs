@@ -215,6 +215,11 @@ pub struct Doctor {
     /// JSON instead of text
     #[arg(long)]
     pub json: bool,
+    /// Tries each knob: its original goes to the journal, it is turned one small step down, read back, compared with power, and
+    /// given back. Writes to devices, for seconds each; refused while an agent enforces. A clock that somebody else locked is free
+    /// afterwards, as NVML does not show such a lock
+    #[arg(long)]
+    pub probe: bool,
     /// How long sources may take to open and to be read once, in seconds, 1 to 600
     #[arg(long, default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=600))]
     pub patience: u64,

@@ -1,15 +1,21 @@
-//! `wattkeeper doctor`: what this process can read on this host, what is refused, and what to grant. It changes nothing.
+//! `wattkeeper doctor`: what this process can read on this host, what is refused, and what to grant. It changes nothing, unless
+//! it is told to try the knobs, each of which is then given back.
+mod bench;
 mod facts;
 mod host;
+mod interrupt;
+mod knobs;
 mod probe;
 mod rights;
+mod trial;
 
 pub use facts::Facts;
+pub use knobs::{Knob, Outcome};
 pub use rights::table;
 
 use crate::cli::Doctor;
 use crate::config::Config;
-use collectors::{BUILT_IN, Options};
+use collectors::{BUILT_IN, Entry, Options};
 use dashboards::format::wrap;
 use model::Calls;
 use serde::Serialize;
@@ -61,11 +67,15 @@ pub struct Check {
     /// What to grant, a line each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grant: Vec<String>,
+    /// Whether a call of it has not returned.
+    #[serde(skip)]
+    hung: bool,
 }
 
 impl Check {
     fn new(name: &str, verdict: Verdict, found: impl Into<String>) -> Self {
-        Self { name: name.to_owned(), verdict, found: found.into(), lost: Vec::new(), grant: Vec::new() }
+        let (name, found) = (name.to_owned(), found.into());
+        Self { name, verdict, found, lost: Vec::new(), grant: Vec::new(), hung: false }
     }
 
     fn denied(name: &str, found: impl Into<String>, lost: &str, grant: Vec<String>) -> Self {
@@ -74,7 +84,7 @@ impl Check {
 }
 
 /// Everything that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// The host.
     pub host: String,
@@ -82,6 +92,10 @@ pub struct Report {
     pub process: Vec<Check>,
     /// Every source, in the order in which a beat reads them.
     pub sources: Vec<Check>,
+    /// Why no knob was tried, if that was asked for.
+    pub trouble: Option<Check>,
+    /// The knobs of every device.
+    pub knobs: Vec<Knob>,
 }
 
 /// Looks at the process, the host and every source.
@@ -99,19 +113,27 @@ pub fn doctor(config: &Config, flags: &Doctor) -> Report {
     let process = host::checks(config, &facts);
     let patience = Duration::from_secs(flags.patience);
     let sources = probe::checks(config, &facts, &options, (BUILT_IN, patience));
+    let asked = knobs::Asked { probe: flags.probe, patience };
+    // What hangs already is not called again.
+    let answers = |entry: &&Entry| !sources.iter().any(|check| check.name == entry.name && check.hung);
+    let there: Vec<Entry> = BUILT_IN.iter().filter(answers).copied().collect();
+    let (knobs, trouble) = knobs::knobs(config, &facts, &options, (&there, asked));
     let host = std::fs::read_to_string(options.roots.proc.join("sys/kernel/hostname")).unwrap_or_default();
-    Report { host: host.trim().to_owned(), process, sources }
+    Report { host: host.trim().to_owned(), process, sources, trouble, knobs }
 }
 
 impl Report {
     fn denied(&self) -> usize {
         let all = self.process.iter().chain(&self.sources);
-        all.filter(|check| check.verdict == Verdict::Denied).count()
+        let turned = self.knobs.iter().filter(|knob| knob.denied()).count();
+        all.filter(|check| check.verdict == Verdict::Denied).count() + turned
     }
 
-    /// The exit code: 0 when there is nothing to grant, 1 when something is lost for want of a right.
+    /// The exit code: 0 when there is nothing to grant, 1 when something is lost for want of a right, or the knobs were to be
+    /// tried and were not, or one of them could not be given back.
     pub fn exit_code(&self) -> u8 {
-        u8::from(self.denied() > 0)
+        let stuck = self.knobs.iter().any(|knob| knob.outcome == Outcome::Stuck);
+        u8::from(self.denied() > 0 || self.trouble.is_some() || stuck)
     }
 
     /// What is printed.
@@ -123,6 +145,7 @@ impl Report {
     pub fn json(&self) -> serde_json::Value {
         serde_json::json!({
             "host": self.host, "denied": self.denied(), "process": self.process, "sources": self.sources,
+            "trouble": self.trouble, "knobs": self.knobs,
         })
     }
 
@@ -134,7 +157,10 @@ impl Report {
             many => format!("{many} things are lost for want of a right"),
         };
         let mut text = format!("{}: {told}\n", self.host);
-        for (title, checks) in [("this process", &self.process), ("sources", &self.sources)] {
+        let mut knobs: Vec<Check> = self.knobs.iter().map(Knob::check).collect();
+        knobs.splice(0..0, self.trouble.clone());
+        let parts = [("this process", &self.process), ("sources", &self.sources), ("knobs", &knobs)];
+        for (title, checks) in parts.into_iter().filter(|(_, checks)| !checks.is_empty()) {
             let _ = writeln!(text, "\n{title}");
             checks.iter().for_each(|check| write(&mut text, check));
         }

@@ -7,7 +7,7 @@ use crate::clock::MachineClock;
 use crate::config::Config;
 use crate::guardian::wire::{self, Answer, Ask, Status};
 use dashboards::format::moment;
-use model::{Clock as _, Snapshot, Timestamp};
+use model::{Clock as _, Knob, Snapshot, Timestamp};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// How long a guardian may take to say what is in force: a driver call a device.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Letters of a device in the table.
-const DEVICE_WIDTH: usize = 14;
+const DEVICE_WIDTH: usize = 11;
 
 /// What is known of a node's power, each part by itself: one that is not there does not hide the others.
 #[derive(Debug)]
@@ -62,6 +62,15 @@ pub fn power(config: &Config, flags: &Flags) -> Result<Picture, ClientError> {
         guardian,
         journal: Journal::look(&config.state_directory),
     })
+}
+
+/// A knob in one word.
+fn word(knob: Knob) -> &'static str {
+    match knob {
+        Knob::PowerLimit => "power",
+        Knob::ClockMax => "clock",
+        Knob::CpuQuota => "quota",
+    }
 }
 
 impl Picture {
@@ -152,7 +161,7 @@ impl Picture {
         }
         let _ = writeln!(
             text,
-            "\n{:<DEVICE_WIDTH$} {:<11} {:>9} {:>9} {:>9} {:<8} {:<6} why",
+            "\n{:<DEVICE_WIDTH$} {:<5} {:>8} {:>8} {:>8} {:<8} {:<6} why",
             "device", "knob", "original", "ours", "enforced", "since", "keep"
         );
         for row in rows {
@@ -161,9 +170,9 @@ impl Picture {
             let (original, set, enforced) = (value(Some(row.original)), value(row.set), value(row.enforced));
             let _ = writeln!(
                 text,
-                "{:<DEVICE_WIDTH$} {:<11} {original:>9} {set:>9} {enforced:>9} {since:<8} {:<6} {}",
+                "{:<DEVICE_WIDTH$} {:<5} {original:>8} {set:>8} {enforced:>8} {since:<8} {:<6} {}",
                 self.name(&row.device),
-                row.knob.as_str(),
+                word(row.knob),
                 row.keep.map_or("-", model::Keep::as_str),
                 row.why.map_or("-", model::Why::as_str)
             );
@@ -175,7 +184,7 @@ impl Picture {
         if let Ok(Some(status)) = &self.guardian {
             return status.rows.clone();
         }
-        let row = |((device, knob), original): (&(String, model::Knob), &Original)| Row {
+        let row = |((device, knob), original): (&(String, Knob), &Original)| Row {
             device: device.clone(),
             knob: *knob,
             original: original.value,
@@ -211,7 +220,7 @@ impl Picture {
     pub fn json(&self) -> serde_json::Value {
         let snapshot = self.agent.as_ref().ok();
         let guardian = self.guardian.as_ref().ok().and_then(Option::as_ref);
-        let line = |((device, knob), original): (&(String, model::Knob), &Original)| json!({"device": device, "knob": knob.as_str(), "original": original.value, "keep": original.keep});
+        let line = |((device, knob), original): (&(String, Knob), &Original)| json!({"device": device, "knob": knob.as_str(), "original": original.value, "keep": original.keep});
         let journal = self.journal.as_ref().map(|originals| originals.iter().map(line).collect::<Vec<_>>());
         json!({
             "at_ms": self.now.wall_ms,

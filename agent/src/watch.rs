@@ -5,9 +5,6 @@ use model::stages::{Detector, EventSink, Fit, Fitted};
 use model::{Event, Frame, History, Incident, Standing, Timestamp};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-/// A detector that looks on.
-type Installed = Box<dyn Detector>;
-
 /// Fits that wait or run at once, over all detectors; one more is asked for again on a later beat.
 const FITS_MAX: usize = 16;
 
@@ -26,7 +23,7 @@ enum Fitter {
 /// Detectors and what they have found.
 pub struct Watch {
     phases: Phases,
-    detectors: Vec<Installed>,
+    detectors: Vec<Box<dyn Detector>>,
     /// Whether a fit of each detector is under way.
     busy: Vec<bool>,
     sink: EventSink,
@@ -120,12 +117,12 @@ impl Watch {
     pub fn keep_learnt(&mut self, frame: &Frame) {
         let Some(shelf) = &mut self.shelf else { return };
         let due = shelf.due(frame.at);
-        let presses = |(detector, written): (&Installed, &u64)| detector.pressing() != *written;
-        if !due && !self.detectors.iter().zip(&self.pressed).any(presses) {
+        let presses = |place: usize| self.detectors[place].pressing() != self.pressed[place];
+        if !due && !(0..self.pressed.len()).any(presses) {
             return;
         }
         let directory = shelf.directory().to_owned();
-        let files = self.files(frame, |pair| due || presses(pair));
+        let files = self.files(frame, |place| due || presses(place));
         let clerk = self.clerk.clone();
         let work: Fit = Box::new(move || {
             clerk.write(&directory, &files);
@@ -152,15 +149,11 @@ impl Watch {
         }
     }
 
-    /// The files of those detectors that are chosen by themselves and by what of them that must not wait is written.
-    fn files(
-        &self,
-        frame: &Frame,
-        chosen: impl Fn((&Box<dyn Detector>, &u64)) -> bool,
-    ) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    /// The files of the detectors at the chosen places.
+    fn files(&self, frame: &Frame, chosen: impl Fn(usize) -> bool) -> Vec<(std::path::PathBuf, Vec<u8>)> {
         let Some(shelf) = &self.shelf else { return Vec::new() };
-        let chosen = self.detectors.iter().zip(&self.pressed).filter(|pair| chosen(*pair));
-        let kept = chosen.filter_map(|(detector, _)| Some((detector.name(), detector.learnt(frame)?)));
+        let chosen = self.detectors.iter().enumerate().filter(|(place, _)| chosen(*place));
+        let kept = chosen.filter_map(|(_, detector)| Some((detector.name(), detector.learnt(frame)?)));
         kept.map(|(name, learnt)| (shelf.path(name), learnt)).collect()
     }
 

@@ -143,6 +143,16 @@ pub trait Actuator: Send {
     /// `Unsupported` when the device has no such knob; else when it cannot be read.
     fn enforced(&mut self, key: &str, knob: Knob) -> Result<f64, ActuateError>;
 
+    /// The position that was asked of a knob, whatever other limiters make of it: what giving back must set. A limit that
+    /// somebody holds down out of band for a while is not to be taken for it. The enforced one, where the device keeps no
+    /// other.
+    ///
+    /// # Errors
+    /// As for [`Actuator::enforced`].
+    fn requested(&mut self, key: &str, knob: Knob) -> Result<f64, ActuateError> {
+        self.enforced(key, knob)
+    }
+
     /// Sets the knob and gives the enforced position read back afterwards, in the knob's unit. The caller compares.
     ///
     /// # Errors

@@ -37,7 +37,7 @@ impl Keeper {
             .collect();
         let kept = self.keep(&plans);
         let mut failed = false;
-        let mut settle = |plan: Plan<'_>| {
+        let mut settle = |plan: &Plan<'_>| {
             let outcome = match (&plan.order, kept) {
                 (Ok(_), Err(reason)) if plan.original.is_some() => refused(plan.decision, reason, now),
                 (Ok(_), _) if failed && plan.decision.why == Why::Headroom => {
@@ -50,10 +50,12 @@ impl Keeper {
                 (Err(reason), _) => refused(plan.decision, *reason, now),
             };
             failed |= outcome.verdict == Verdict::Failed;
-            self.log(&plan, &outcome);
             outcome
         };
-        plans.into_iter().map(&mut settle).collect()
+        let outcomes: Vec<Outcome> = plans.iter().map(&mut settle).collect();
+        // Only now: the log must not come between two writes.
+        plans.iter().zip(&outcomes).for_each(|(plan, outcome)| self.log(plan, outcome));
+        outcomes
     }
 
     /// Tells the audit log, which belongs to whoever has the journal.
@@ -95,7 +97,11 @@ impl Keeper {
         plan.original = match entry {
             Some(entry) if journalled(&entry) => None,
             Some(entry) => Some(Original { value: entry.original, keep: decision.keep }),
-            None => enforced.map(|value| Original { value, keep: decision.keep }),
+            None if plan.order.is_ok() => {
+                let value = self.requested(&known.key, knob);
+                value.map(|value| Original { value, keep: decision.keep })
+            }
+            None => None,
         };
         plan
     }
@@ -214,6 +220,14 @@ impl Keeper {
             .find_map(|owner| Some((owner, hands.actuators[owner].enforced(key, knob).ok()?)))?;
         owners.insert(name, owner);
         Some(value)
+    }
+
+    /// The position that was asked of a knob before us. Where that cannot be told it is the one in force.
+    fn requested(&mut self, key: &str, knob: Knob) -> Option<f64> {
+        let name = (key.to_owned(), knob);
+        let enforced = self.enforced(key, knob)?;
+        let owner = *self.owners.get(&name)?;
+        Some(self.hands.actuators[owner].requested(key, knob).unwrap_or(enforced).max(enforced))
     }
 
     /// Writes through the actuator that turns the knob, or the first that takes the order; gives what is read back.

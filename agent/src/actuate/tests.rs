@@ -456,3 +456,16 @@ fn after_a_death_a_cap_that_was_there_to_tune_is_given_back_and_one_that_keeps_a
     assert_eq!(node.limits(), [700.0, 300.0, 400.0, 555.5], "what came to be held stays held");
     assert_eq!(report.caps.power.len(), 2);
 }
+
+#[test]
+fn a_limit_that_somebody_holds_down_for_a_while_is_not_taken_for_the_original() {
+    let bench = Bench::new();
+    bench.node.lock().boards[3].out_of_band_w = 500.0;
+    let mut keeper = bench.keeper();
+    let decisions = vec![bench.limit(3, 350.0, Mode::Enforce)];
+    keeper.brief(&mut bench.brief(decisions, Mode::Enforce, Some(20_000.0)));
+    keeper.tick(bench.now);
+    assert_eq!(bench.limits()[3], 350.0);
+    assert!(keeper.stop(bench.now));
+    assert_eq!(bench.limits()[3], 700.0);
+}

@@ -145,7 +145,7 @@ fn read(collector: &mut dyn Collector, reads: &mut Reads) {
 }
 
 /// An error with what lies beneath it.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -165,7 +165,7 @@ pub(super) fn judge(entry: &Entry, probe: Probe, facts: &Facts, sys: &Path) -> C
             let call =
                 call.map_or("the driver's call".to_owned(), |call| format!("the driver's call {call}"));
             let found = format!("{call} has not returned for {} s", time.as_secs());
-            Check::new(entry.name, Verdict::Failed, found)
+            Check { hung: true, ..Check::new(entry.name, Verdict::Failed, found) }
         }
         Probe::Read(reads) if reads.refused > 0 => {
             let names: Vec<_> = reads.denied.iter().take(NAMES_MAX).map(Metric::to_string).collect();
@@ -227,7 +227,7 @@ fn lacking(entry: &Entry, found: String, facts: &Facts) -> Check {
     check
 }
 
-fn is_for_enforcement(need: &collectors::Need) -> bool {
+pub(super) fn is_for_enforcement(need: &collectors::Need) -> bool {
     need.what.contains("power.enforce")
 }
 

@@ -161,6 +161,8 @@ fn the_exit_code_asks_only_whether_something_can_be_granted() {
         host: "n".into(),
         process: Vec::new(),
         sources: vec![Check::new("x", verdict, "found")],
+        trouble: None,
+        knobs: Vec::new(),
     };
     for (verdict, code) in [(Verdict::Ok, 0), (Verdict::None, 0), (Verdict::Failed, 0), (Verdict::Denied, 1)]
     {
@@ -171,6 +173,12 @@ fn the_exit_code_asks_only_whether_something_can_be_granted() {
 #[test]
 fn no_line_is_wider_than_a_terminal() {
     let check = judge(&RAPL, refused(), &facts(0), Path::new("/nonexistent"));
-    let report = Report { host: "node".into(), process: Vec::new(), sources: vec![check] };
+    let report = Report {
+        host: "node".into(),
+        process: Vec::new(),
+        sources: vec![check],
+        trouble: None,
+        knobs: Vec::new(),
+    };
     assert!(report.text().lines().all(|line| line.chars().count() <= COLUMNS), "{}", report.text());
 }

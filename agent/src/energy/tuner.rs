@@ -1,6 +1,6 @@
 //! The tuner: learns what settings cost and save on the beat, and proposes them where the operator allows a slowdown.
 use crate::config::Power;
-use model::{Frame, Proposal, View, Why};
+use model::{Frame, Proposal, View};
 use policy::efficiency::{Dial, Efficiency, Eye, Settings, propose};
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ impl Tuner {
         }
         let seen = self.eye.look(view);
         let wishes = self.learner.turn(seconds(view.frame), pressure, seen);
-        propose(wishes, view, Why::Efficiency, proposals);
+        propose(wishes, view, pressure, proposals);
     }
 
     /// What was learnt, one object a setting: shares of the highest setting, slowdown and energy per work against it, null

@@ -1,9 +1,12 @@
 //! RAPL energy of packages and memory with wraps undone, and their limits, Documentation/power/powercap/powercap.rst.
+mod limit;
+
 use super::file::{Gauge, Kept, absence, names, numbered, word};
-use crate::{Need, Options};
+use crate::{Entry, Need, Options, Roots};
 use model::error::OpenError;
 use model::{
-    Absence, Batch, CollectError, Collector, DeviceInfo, DeviceKind, Metric, Odometer, Slot, Timestamp,
+    Absence, Actuator, Batch, CollectError, Collector, DeviceInfo, DeviceKind, Metric, Odometer, Slot,
+    Timestamp,
 };
 use std::path::{Path, PathBuf};
 
@@ -11,19 +14,49 @@ const MICRO: f64 = 1e-6;
 /// Zones followed at most.
 const ZONES_MAX: usize = 64;
 
-/// What reading energy needs.
-pub const NEEDS: &[Need] = &[Need {
-    what: "RAPL energy",
-    right: "root, or CAP_DAC_READ_SEARCH",
-    without: "power of the processor packages and their memory; the budget counts power.packages instead",
-}];
+/// RAPL's line in the table of sources.
+pub const ENTRY: Entry = Entry {
+    actuator: Some(open_actuator),
+    ..Entry::inline(
+        "rapl",
+        open,
+        &[
+            Need {
+                what: "RAPL energy",
+                right: "root, or CAP_DAC_READ_SEARCH",
+                without: "power of the processor packages and their memory; the budget counts power.packages instead",
+            },
+            Need {
+                what: "RAPL power limits of packages (only with power.enforce = true)",
+                right: "root, or CAP_DAC_OVERRIDE",
+                without: "limits of processor packages; quotas of control groups take their place",
+            },
+        ],
+    )
+};
 
 /// Opens the source; a host without RAPL has none.
 ///
 /// # Errors
 /// None at present.
 pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> {
-    let class = options.roots.sys.join("class/powercap");
+    let found = zones(&options.roots);
+    Ok((!found.is_empty()).then(|| Box::new(Rapl { found, zones: Vec::new() }) as Box<dyn Collector>))
+}
+
+/// Opens the actuator; a host without RAPL has none. AMD's packages have energy and no limits.
+///
+/// # Errors
+/// None at present.
+pub fn open_actuator(options: &Options) -> Result<Option<Box<dyn Actuator>>, OpenError> {
+    let here = !zones(&options.roots).is_empty();
+    Ok(here.then(|| Box::new(limit::RaplActuator::new(options.roots.clone())) as Box<dyn Actuator>))
+}
+
+/// The zones of a host by their keys: a package's is its name, such as `package-0`, that of a part has the package's before
+/// it.
+fn zones(roots: &Roots) -> Vec<(String, PathBuf)> {
+    let class = roots.sys.join("class/powercap");
     // `intel-rapl:0` is a package, `intel-rapl:0:1` a part of it; AMD's zones have the same names.
     let mut found: Vec<(String, PathBuf)> = Vec::new();
     for name in names(&class, |name| name.starts_with("intel-rapl:")) {
@@ -38,7 +71,7 @@ pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> 
         found.extend(free.map(|key| (key, class.join(name))));
     }
     found.truncate(ZONES_MAX);
-    Ok((!found.is_empty()).then(|| Box::new(Rapl { found, zones: Vec::new() }) as Box<dyn Collector>))
+    found
 }
 
 struct Zone {

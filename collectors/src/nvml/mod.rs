@@ -9,11 +9,12 @@
 //! Of the other files, `session` opens the library and lets go of it, `bus` meets devices and hands each over to a source of its
 //! own, `roster` knows which answer, `board` reads one of them, `identity` says who it is, `post` is what passes between bus and
 //! board, `parts` reads instances, `processes` says who uses it, `events` waits for XID errors, `reflex` reads power alone, and
-//! `actuator` sets limits.
+//! `actuator` sets limits and, with `clocks`, locks clocks.
 mod actuator;
 mod board;
 mod bus;
 mod calls;
+mod clocks;
 pub mod codes;
 mod events;
 mod fields;
@@ -57,7 +58,7 @@ pub const ENTRY: Entry = Entry {
                 without: "which instance a process is on",
             },
             Need {
-                what: "NVML power limits (only with power.enforce = true)",
+                what: "NVML power limits and locked clocks (only with power.enforce = true)",
                 right: "root, or CAP_SYS_ADMIN",
                 without: "enforcement; caps stay advice",
             },

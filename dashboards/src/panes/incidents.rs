@@ -95,8 +95,19 @@ fn row(
     let room = width.saturating_sub(severity.chars().count());
     Line::from(vec![
         Span::styled(severity, colour),
-        Span::styled(fit(&text, room).trim_end().to_owned(), style),
+        Span::styled(naming(&text, room).trim_end().to_owned(), style),
     ])
+}
+
+/// A text cut to a width; what is cut stands before the device at its end, for that is what is looked for.
+fn naming(text: &str, width: usize) -> String {
+    let long = text.chars().count() > width;
+    match text.rfind(" on ").map(|place| text.split_at(place)).filter(|_| long) {
+        Some((what, whom)) if whom.chars().count() < width / 2 => {
+            fit(what, width - whom.chars().count()) + whom
+        }
+        _ => fit(text, width),
+    }
 }
 
 /// Columns before what stands below a leading line.
@@ -142,7 +153,8 @@ fn told_moment(
     let at = moment(told.at.wall_ms, snapshot.frame.at.wall_ms);
     let word = if number == 0 { "first sign" } else { told.turn.as_str() };
     let name = incident.name(told.device);
-    super::cut(&format!("{:indent$}{at}  {word:<10}  {} on {name}", "", told.what), width, style)
+    let text = format!("{:indent$}{at}  {word:<10}  {} on {name}", "", told.what);
+    Line::styled(naming(&text, width).trim_end().to_owned(), style)
 }
 
 /// The page of one incident, as long as it is.

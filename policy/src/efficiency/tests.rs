@@ -379,7 +379,7 @@ fn wishes_become_tuning_proposals_and_safety_caps_are_left_alone() {
     let wish = |dial, share| Wish { device: board, dial, share, purpose: Purpose::Best };
     let say = |scene: &Scene, wishes: &[Wish]| {
         let mut proposals = Vec::new();
-        propose(wishes, &scene.view(), Why::Headroom, &mut proposals);
+        propose(wishes, &scene.view(), false, &mut proposals);
         assert!(proposals.iter().all(|proposal| proposal.keep == Keep::Tuning));
         proposals.into_iter().map(|proposal| proposal.action).collect::<Vec<_>>()
     };
@@ -392,6 +392,22 @@ fn wishes_become_tuning_proposals_and_safety_caps_are_left_alone() {
     let other = [Action::Limit(Watts(400.0)), Action::Release(Knob::ClockMax)];
     assert_eq!(say(&scene, &[wish(Dial::PowerLimit, 0.8)]), other);
     assert_eq!(say(&scene, &[]), [Action::Release(Knob::ClockMax)]);
+    for (share, pressure, whys) in [
+        (0.70, false, &[Why::Efficiency][..]),
+        (0.70, true, &[Why::Efficiency]),
+        (0.80, false, &[Why::Headroom]),
+        (0.80, true, &[]),
+        (1.0, true, &[]),
+    ] {
+        let mut proposals = Vec::new();
+        let wishes = [wish(Dial::Clock, share)];
+        propose(&wishes[..usize::from(share < 1.0)], &scene.view(), pressure, &mut proposals);
+        assert_eq!(
+            proposals.iter().map(|proposal| proposal.why).collect::<Vec<_>>(),
+            whys,
+            "{share} {pressure}"
+        );
+    }
     scene.caps.clocks.clear();
     scene.caps.power.push(scene.cap(Watts(450.0), Watts(500.0), Keep::Safety));
     assert_eq!(say(&scene, &[wish(Dial::PowerLimit, 0.8)]), []);
@@ -406,7 +422,7 @@ fn wishes_become_tuning_proposals_and_safety_caps_are_left_alone() {
     };
     scene.caps.clear();
     let mut proposals = vec![theirs];
-    propose(&[wish(Dial::Clock, 0.75)], &scene.view(), Why::Headroom, &mut proposals);
+    propose(&[wish(Dial::Clock, 0.75)], &scene.view(), false, &mut proposals);
     assert_eq!(proposals, [theirs]);
 }
 

@@ -8,6 +8,7 @@
 //! crate that depends on this one; `cargo build` also links that file to `target/<profile>/libfake_nvml.so`, which a later
 //! `cargo test` alone leaves as it was.
 pub mod abi;
+pub mod clocks;
 mod control;
 pub mod device;
 pub mod engines;

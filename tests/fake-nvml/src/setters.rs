@@ -27,7 +27,8 @@ pub extern "C" fn nvmlDeviceSetPowerManagementLimit(device: nvmlDevice_t, limit:
 /// From this number on a bound is no clock but a symbol: the clock at full power, or none (`nvml.h`).
 const SYMBOLS_FROM: c_uint = 0xffff_ff00;
 
-/// Locks the SM clock, in megahertz; only the upper bound acts. Bounds are both numbers or both symbols.
+/// Locks the SM clock, in megahertz; only the upper bound acts. Bounds are both numbers or both symbols, and one pair
+/// replaces the other whole, so that none is refused for what was locked before.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceSetGpuLockedClocks(device: nvmlDevice_t, min: c_uint, max: c_uint) -> c_uint {
     change("nvmlDeviceSetGpuLockedClocks", device, |board| {

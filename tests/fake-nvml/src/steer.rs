@@ -94,8 +94,24 @@ impl Control {
         Ok(())
     }
 
-    /// Puts another driver in: libraries that are loaded were made for the old one and say so.
+    /// Puts another driver in: libraries that are loaded were made for the old one and say so. As with a real one, locked
+    /// clocks and power limits are lost with the old one.
     pub fn driver(&self, major: u32, minor: u16) {
-        self.world().enter().extra.driver = u64::from(major) << 16 | u64::from(minor);
+        let mut shared = self.world().enter();
+        shared.extra.driver = u64::from(major) << 16 | u64::from(minor);
+        let count = shared.node.boards().len();
+        for board in &mut shared.node.boards[..count] {
+            board.locked_hz = 0.0;
+            let limit = board.profile().limit_max;
+            board.set_power_limit(limit);
+        }
+    }
+
+    /// Unlocks the clock of a board as another program would.
+    ///
+    /// # Errors
+    /// When there is no such board.
+    pub fn unlock(&self, board: usize) -> Result<()> {
+        self.shared(board, |shared| shared.node.boards[board].locked_hz = 0.0)
     }
 }

@@ -27,6 +27,12 @@ pub(crate) fn take_over(card: &mut Card, board: &mut Board, quirks: &[Quirk]) ->
         _ => None,
     });
     let limit_w = (asked as f64 / 1e6).max(floor.unwrap_or(0.0));
+    let lets_go = |quirk: &Quirk| matches!(quirk, Quirk::LetsGo(below) if limit_w < f64::from(*below));
+    if quirks.iter().any(lets_go) {
+        board.set_power_limit(board.profile().limit_max);
+        card.limit = asked;
+        return Ok(());
+    }
     if !quirks.contains(&Quirk::Ignores) && board.set_power_limit(Watts(limit_w)) {
         card.limit = (limit_w * 1e6) as u64;
     }

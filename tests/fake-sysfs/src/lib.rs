@@ -24,6 +24,8 @@ pub enum Quirk {
     Clips(u32),
     /// AMD: a written limit is taken without an error and nothing changes.
     Ignores,
+    /// AMD: a limit below this many watts stands in the file as written, and nothing is limited any more (LACT#207).
+    LetsGo(u32),
     /// AMD: the card gives its average power and a table of the older kind, as products before MI300 do.
     Classic,
     /// Intel: i915 drives the cards, not xe.

@@ -110,6 +110,14 @@ impl Actuator for SimActuator {
         }
     }
 
+    fn requested(&mut self, key: &str, knob: Knob) -> Result<f64, ActuateError> {
+        if knob != Knob::PowerLimit {
+            return self.enforced(key, knob);
+        }
+        let node = self.node.lock();
+        Ok(node.boards()[Self::find(&node, key, "read the limit")?].requested_w)
+    }
+
     fn apply(&mut self, order: &Order) -> Result<f64, ActuateError> {
         if order.knob() != Knob::PowerLimit {
             return self.lock(order);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const FOLDERS_MAX: usize = 4096;
 /// How deep groups are looked for: a pod's container lies four or five deep, and two deeper on a node that is itself a
 /// container.
-const DEPTH_MAX: usize = 7;
+pub(super) const DEPTH_MAX: usize = 7;
 /// Version 1's trees, the one with the most groups first.
 const TREES: [&str; 4] = ["cpuacct", "cpu,cpuacct", "cpu", "memory"];
 
@@ -84,7 +84,7 @@ fn walk(root: &Path) -> Vec<String> {
 }
 
 /// The folders in a folder. Links are left alone, so that there is no way round in a circle.
-fn folders(folder: &Path) -> Vec<String> {
+pub(super) fn folders(folder: &Path) -> Vec<String> {
     // A folder without folders has two links, its name and its own dot; most groups are such, and each has dozens of
     // files that need not be listed. Where links are not counted there are fewer than two.
     if fs::metadata(folder).is_ok_and(|metadata| metadata.nlink() == 2) {

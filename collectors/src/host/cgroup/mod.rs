@@ -2,17 +2,45 @@
 mod discover;
 mod files;
 pub(crate) mod path;
+mod quota;
 
-use crate::Options;
+use crate::{Entry, Need, Options};
 use discover::{Hierarchy, discover};
 use files::Files;
 use model::error::OpenError;
-use model::{Batch, CollectError, Collector, DeviceInfo, DeviceKind, Slot, Timestamp};
+use model::{Actuator, Batch, CollectError, Collector, DeviceInfo, DeviceKind, Slot, Timestamp};
 use path::Group;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// From one look for new and vanished groups to the next, in seconds.
 const SCAN_S: f64 = 10.0;
+
+/// The line of control groups in the table of sources.
+pub const ENTRY: Entry = Entry {
+    actuator: Some(open_actuator),
+    ..Entry::inline(
+        "cgroup",
+        open,
+        &[
+            Need::none("containers, services and slices"),
+            Need {
+                what: "quotas of processor time of control groups (only with power.enforce = true)",
+                right: "root, or CAP_DAC_OVERRIDE; /sys/fs/cgroup mounted to be written",
+                without: "the way to lower the processors' power where RAPL is locked",
+            },
+        ],
+    )
+};
+
+/// Opens the actuator; a host without control groups has none.
+///
+/// # Errors
+/// None at present.
+pub fn open_actuator(options: &Options) -> Result<Option<Box<dyn Actuator>>, OpenError> {
+    let roots = options.roots.clone();
+    let quotas = |hierarchy| Box::new(quota::Quotas::new(hierarchy, roots)) as Box<dyn Actuator>;
+    Ok(Hierarchy::find(&options.roots).map(quotas))
+}
 
 /// Opens the source; a host without control groups, or a limit of 0 groups, has none.
 ///
