@@ -105,6 +105,18 @@ fn chips_of_one_name_never_share_a_key_and_sensors_never_share_a_name() {
     assert_eq!(names.len(), all, "{names:?}");
 }
 
+/// `policy` knows the meter of the whole node by the beginning of this key.
+#[test]
+fn a_power_meter_of_acpi_is_known_by_its_key() {
+    let home = copy("intel-2s");
+    let chip = "sys/class/hwmon/hwmon9";
+    write(home.path(), &format!("{chip}/name"), "power_meter\n");
+    write(home.path(), &format!("{chip}/power1_average"), "4321000000\n");
+    std::os::unix::fs::symlink("../../../ACPI000D:00", home.path().join(chip).join("device")).unwrap();
+    let host = host(home.path());
+    host.check(DeviceKind::Sensor, "power_meter-ACPI000D:00/power1", &[(Metric::SensorPower, 4321.0)]);
+}
+
 #[test]
 fn the_average_of_a_power_channel_comes_before_its_instant() {
     let home = copy("intel-2s");
