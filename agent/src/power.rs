@@ -7,7 +7,9 @@ use crate::clock::MachineClock;
 use crate::config::Config;
 use crate::guardian::wire::{self, Answer, Ask, Status};
 use dashboards::format::moment;
-use model::{Clock as _, Knob, Snapshot, Timestamp};
+use model::snapshot::Settled;
+use model::stages::Caps;
+use model::{Clock as _, Knob, Metric, Snapshot, Timestamp};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -179,10 +181,43 @@ impl Picture {
         }
     }
 
-    /// Knobs of ours: from the guardian, else as far as the journal knows them.
+    /// The caps that an agent has in force.
+    fn rows_of(snapshot: &Snapshot, caps: &Caps) -> Vec<Row> {
+        let row = |device, knob: Knob, (original, set): (f64, f64), (since, keep)| {
+            let metric = (knob == Knob::PowerLimit).then_some(Metric::PowerLimitEnforced);
+            let asked = |settled: &&Settled| {
+                settled.decision.device == device && settled.decision.action.knob() == knob
+            };
+            Row {
+                device: snapshot.frame.devices.get(device).info.key.clone(),
+                knob,
+                original,
+                set: Some(set),
+                enforced: metric.and_then(|metric| snapshot.frame.value(device, metric)),
+                since: Some(since),
+                keep: Some(keep),
+                why: snapshot.decisions.iter().find(asked).map(|settled| settled.decision.why),
+            }
+        };
+        let power = caps.power.iter().map(|cap| {
+            row(cap.device, Knob::PowerLimit, (cap.original.0, cap.limit.0), (cap.since, cap.keep))
+        });
+        let clocks = caps
+            .clocks
+            .iter()
+            .map(|cap| row(cap.device, Knob::ClockMax, (cap.original.0, cap.limit.0), (cap.since, cap.keep)));
+        power.chain(clocks).collect()
+    }
+
+    /// Knobs of ours: from the guardian, else from an agent that keeps them itself, else as far as the journal knows them.
     fn rows(&self) -> Vec<Row> {
         if let Ok(Some(status)) = &self.guardian {
             return status.rows.clone();
+        }
+        if let Ok(snapshot) = &self.agent
+            && let Some(power) = &snapshot.power
+        {
+            return Self::rows_of(snapshot, &power.caps);
         }
         let row = |((device, knob), original): (&(String, Knob), &Original)| Row {
             device: device.clone(),

@@ -29,6 +29,8 @@ pub enum Page {
     Device,
     /// Incidents, each a story.
     Incidents,
+    /// What holds accelerators down and what that costs.
+    Power,
     /// Decisions with their outcomes.
     Decisions,
     /// Sources and the agent itself.
@@ -39,8 +41,15 @@ pub enum Page {
 
 impl Page {
     /// Every page, in the order of its number.
-    pub const ALL: [Self; 6] =
-        [Self::Overview, Self::Device, Self::Incidents, Self::Decisions, Self::Sources, Self::Help];
+    pub const ALL: [Self; 7] = [
+        Self::Overview,
+        Self::Device,
+        Self::Incidents,
+        Self::Power,
+        Self::Decisions,
+        Self::Sources,
+        Self::Help,
+    ];
 
     /// The name in the footer.
     pub const fn name(self) -> &'static str {
@@ -48,6 +57,7 @@ impl Page {
             Self::Overview => "overview",
             Self::Device => "device",
             Self::Incidents => "incidents",
+            Self::Power => "power",
             Self::Decisions => "decisions",
             Self::Sources => "sources",
             Self::Help => "help",
@@ -174,7 +184,7 @@ impl App {
     fn last_line(&self) -> usize {
         let count = |list: fn(&Snapshot) -> usize| self.snapshot().map_or(0, |s| list(s)).saturating_sub(1);
         match self.page {
-            Page::Overview => 0,
+            Page::Overview | Page::Power => 0,
             Page::Incidents if self.story.is_none() => count(|snapshot| snapshot.incidents.len()),
             Page::Decisions => count(|snapshot| snapshot.decisions.len()),
             Page::Device | Page::Sources | Page::Help | Page::Incidents => panes::hidden_lines(self),

@@ -40,7 +40,7 @@ pub fn ask(key: KeyEvent) -> Option<Ask> {
         KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Ask::Quit,
         KeyCode::Char('q') => Ask::Quit,
         KeyCode::Char('?' | 'h') => Ask::Page(6),
-        KeyCode::Char(digit @ '1'..='6') => Ask::Page(digit as usize - '0' as usize),
+        KeyCode::Char(digit @ '1'..='7') => Ask::Page(digit as usize - '0' as usize),
         KeyCode::Esc => Ask::Back,
         KeyCode::Tab => Ask::Next,
         KeyCode::BackTab => Ask::Previous,

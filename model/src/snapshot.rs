@@ -8,6 +8,7 @@ use crate::event::{Event, FaultKind, Health, Severity};
 use crate::frame::{Absence, Frame, Notice, ProcessUse, Reading};
 use crate::incident::{CLEARED_SHOWN, Incident};
 use crate::signal::Signal;
+use crate::stages::Caps;
 use crate::standing::Standing;
 use crate::units::Watts;
 use crate::work::WorkState;
@@ -149,6 +150,9 @@ pub struct PowerState {
     /// What caps cost, a device each, for devices that were ever capped; no more than there are devices.
     #[serde(default)]
     pub costs: Vec<Cost>,
+    /// Our caps in force.
+    #[serde(default)]
+    pub caps: Caps,
 }
 
 /// A decision and, once there is one, its outcome.

@@ -228,6 +228,13 @@ pub struct Caps {
 }
 
 impl Caps {
+    /// Takes over others, reusing this one's memory.
+    pub fn copy_from(&mut self, others: &Self) {
+        self.power.clone_from(&others.power);
+        self.clocks.clone_from(&others.clocks);
+        self.quotas.clone_from(&others.quotas);
+    }
+
     /// Forgets all of them.
     pub fn clear(&mut self) {
         self.power.clear();
@@ -300,7 +307,7 @@ pub struct ProposalSink {
     /// The state of the power budget, from the policy that keeps it.
     pub power: Option<PowerState>,
     /// Memory of an earlier state's costs, for the next one.
-    pub spare: Vec<Cost>,
+    pub spare: (Vec<Cost>, Caps),
 }
 
 impl ProposalSink {
@@ -314,6 +321,6 @@ impl ProposalSink {
 
     /// Takes back a state that nobody needs any more, for its memory.
     pub fn recycle(&mut self, state: PowerState) {
-        self.spare = state.costs;
+        self.spare = (state.costs, state.caps);
     }
 }

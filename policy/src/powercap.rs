@@ -120,7 +120,8 @@ impl PowerCap {
         }
         let mut state = state(&scene, stage, self.over_budget_s);
         state.rise = self.rises.worst(&settings);
-        state.costs = std::mem::take(&mut sink.spare);
+        (state.costs, state.caps) = std::mem::take(&mut sink.spare);
+        state.caps.copy_from(view.caps);
         costs.tell(&scene, &mut state.costs);
         sink.power = Some(state);
         (self.stage, self.good_beats) = (stage, good_beats);
@@ -232,6 +233,7 @@ fn state(scene: &Scene<'_>, stage: PowerStage, over_budget_seconds: f64) -> Powe
         troubles: troubles.into_iter().filter(|(holds, _)| *holds).map(|(_, trouble)| trouble).collect(),
         rise: None,
         costs: Vec::new(),
+        caps: model::stages::Caps::default(),
     }
 }
 

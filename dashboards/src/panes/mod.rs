@@ -7,6 +7,7 @@ mod incidents;
 mod late;
 mod overview;
 mod parts;
+mod power;
 mod readings;
 mod sources;
 
@@ -39,6 +40,7 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
         _ if app.snapshot().is_none() && app.page != Page::Help => nothing(app, middle),
         Page::Overview => overview::lines(app, middle),
         Page::Incidents if app.story.is_none() => incidents::lines(app, middle),
+        Page::Power => power::lines(app, middle),
         Page::Decisions => decisions::lines(app, middle),
         Page::Device | Page::Sources | Page::Help | Page::Incidents => {
             long(app, middle).into_iter().skip(app.line).take(usize::from(middle.height)).collect()

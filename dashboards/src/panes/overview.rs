@@ -50,7 +50,7 @@ pub(super) fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
         lines.extend([Line::raw(""), super::cut(&heading(widths), widths.all, app.theme.dim())]);
     }
     if devices.is_empty() {
-        lines.push(Line::raw(" no accelerator was found; page 5 shows what each source says"));
+        lines.push(Line::raw(" no accelerator was found; page 6 shows what each source says"));
     }
     // A row for each device, but two lines stay for what is wrong.
     let most = room.saturating_sub(lines.len() + 3).max(1);
