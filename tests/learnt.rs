@@ -121,8 +121,9 @@ fn a_second_agent_on_the_same_state_directory_leaves_what_the_first_has_learnt_a
     let kept = fs::read(host.kept()).unwrap();
     end(host.agent(&["--set", "power.enforce=false"]));
     assert_eq!(fs::read(host.kept()).unwrap(), kept, "the second wrote nothing at its end");
+    fs::remove_file(host.kept()).unwrap();
     end(agent);
-    assert_ne!(fs::read(host.kept()).unwrap(), kept, "the first did");
+    assert!(host.kept().exists(), "the first did");
 }
 
 #[test]
