@@ -2,6 +2,10 @@
 use model::{Clock, Timestamp};
 use rustix::thread::{ClockId as WaitClock, clock_nanosleep_absolute};
 use rustix::time::{ClockId, Timespec, clock_gettime};
+use std::thread::JoinHandle;
+
+/// From one look at a thread that is to end to the next, in nanoseconds.
+const JOIN_STEP_NS: u64 = 2_000_000;
 
 /// `CLOCK_MONOTONIC` and `CLOCK_REALTIME`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,4 +30,16 @@ pub fn wait_until(mono_ns: u64) {
     // Both parts fit: u64 nanoseconds are 584 years.
     let until = Timespec { tv_sec: seconds.cast_signed(), tv_nsec: rest.cast_signed() };
     while clock_nanosleep_absolute(WaitClock::Monotonic, &until).is_err() {}
+}
+
+/// Waits for a thread to end, no longer than until `deadline`; says whether it ended by itself and well.
+pub fn join_by(thread: JoinHandle<()>, deadline: Timestamp) -> bool {
+    while !thread.is_finished() {
+        let now = MachineClock.now().mono_ns;
+        if now >= deadline.mono_ns {
+            return false;
+        }
+        wait_until(deadline.mono_ns.min(now + JOIN_STEP_NS));
+    }
+    thread.join().is_ok()
 }

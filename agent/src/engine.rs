@@ -1,6 +1,6 @@
 //! The engine: runs beats on their schedule on the thread `wk-beat`, and takes commands between them.
 use crate::beat::{Beat, Parts};
-use crate::clock::{MachineClock, wait_until};
+use crate::clock::{MachineClock, join_by, wait_until};
 use crate::config::Config;
 use crate::govern::{Govern, Keeping};
 use crate::publish::Board;
@@ -111,16 +111,8 @@ impl Engine {
     /// Ends the engine and waits until originals are restored, at most `patience`. Says whether it ended in time.
     pub fn stop(mut self, patience: Duration) -> bool {
         self.tell(Command::Stop);
-        let deadline = MachineClock.now().after(patience).mono_ns;
-        let Some(thread) = self.thread.take() else { return true };
-        while !thread.is_finished() {
-            let now = MachineClock.now().mono_ns;
-            if now >= deadline {
-                return false;
-            }
-            wait_until(deadline.min(now + 5_000_000));
-        }
-        thread.join().is_ok()
+        let deadline = MachineClock.now().after(patience);
+        self.thread.take().is_none_or(|thread| join_by(thread, deadline))
     }
 }
 

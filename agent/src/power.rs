@@ -206,7 +206,11 @@ impl Picture {
             .clocks
             .iter()
             .map(|cap| row(cap.device, Knob::ClockMax, (cap.original.0, cap.limit.0), (cap.since, cap.keep)));
-        power.chain(clocks).collect()
+        let quotas = caps
+            .quotas
+            .iter()
+            .map(|cap| row(cap.device, Knob::CpuQuota, (cap.original.0, cap.limit.0), (cap.since, cap.keep)));
+        power.chain(clocks).chain(quotas).collect()
     }
 
     /// Knobs of ours: from the guardian, else from an agent that keeps them itself, else as far as the journal knows them.

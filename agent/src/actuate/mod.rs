@@ -26,6 +26,8 @@ pub use orders::refuse_all;
 pub use orphan::{Row, Terms};
 pub use thread::{Errand, KeeperThread};
 
+/// Decisions that wait for a hung keeper or guardian; older ones are dropped, since a beat repeats what still holds.
+pub const PENDING_MAX: usize = 64;
 /// Outcomes that wait for a beat; older ones are dropped.
 const OUTCOMES_MAX: usize = 512;
 

@@ -1,8 +1,8 @@
 //! The keeper on a thread of its own: a hung actuator holds up nobody but the keeper. In the agent it serves the beat, in
 //! the guardian its sessions.
 use super::journal::Journal;
-use super::{Brief, Keeper, Report};
-use crate::clock::{MachineClock, wait_until};
+use super::{Brief, Keeper, PENDING_MAX, Report};
+use crate::clock::{MachineClock, join_by};
 use crate::engine::TICK;
 use crate::rig::OpenHands;
 use model::{Clock as _, Reason, Timestamp};
@@ -12,9 +12,6 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-
-/// Decisions that wait for a hung keeper; older ones are dropped, since a beat repeats what still holds.
-const PENDING_MAX: usize = 64;
 
 /// Errands that wait for a hung keeper; further ones are dropped with whatever waits for their answer.
 const ERRANDS_MAX: usize = 32;
@@ -167,13 +164,7 @@ impl KeeperThread {
         self.shared.lock().stop = Some(restore);
         self.shared.rung.notify_one();
         let Some(thread) = self.thread.take() else { return };
-        let deadline = now.after(patience);
-        while !thread.is_finished() && MachineClock.now() < deadline {
-            wait_until(MachineClock.now().after(Duration::from_millis(2)).mono_ns);
-        }
-        if thread.is_finished() {
-            let _ = thread.join();
-        } else {
+        if !join_by(thread, now.after(patience)) {
             tracing::error!("the keeper does not answer; the journal restores limits at the next start");
         }
     }

@@ -3,8 +3,8 @@
 use super::release::{self, RESTORE_PATIENCE};
 use super::spawn::Spawner;
 use super::wire::{self, Answer, Ask, Hello, Lines, PROTOCOL};
-use crate::actuate::{Brief, Report, refuse_all};
-use crate::clock::{MachineClock, wait_until};
+use crate::actuate::{Brief, PENDING_MAX, Report, refuse_all};
+use crate::clock::{MachineClock, join_by, wait_until};
 use crate::config::Config;
 use crate::rig::OpenHands;
 use model::{Clock as _, Reason, Timestamp};
@@ -15,8 +15,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Decisions that wait for the guardian; older ones are dropped, since a beat repeats what still holds.
-const PENDING_MAX: usize = 64;
 /// How long a guardian may take to listen once it is started.
 const START_PATIENCE: Duration = Duration::from_secs(5);
 /// How long it may take to answer a hello, or to make room for another version.
@@ -130,13 +128,7 @@ impl GuardianLink {
         self.shared.lock().stop = Some(hold);
         self.shared.rung.notify_one();
         let Some(thread) = self.thread.take() else { return };
-        let deadline = now.after(patience);
-        while !thread.is_finished() && MachineClock.now() < deadline {
-            wait_until(MachineClock.now().after(Duration::from_millis(2)).mono_ns);
-        }
-        if thread.is_finished() {
-            let _ = thread.join();
-        } else {
+        if !join_by(thread, now.after(patience)) {
             tracing::error!("the guardian does not answer; it holds what is in force");
         }
     }

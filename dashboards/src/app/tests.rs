@@ -4,7 +4,7 @@ use crate::past::Track;
 use crossterm::event::{KeyCode, KeyModifiers};
 use model::event::{Event, Phase};
 use model::incident::{Cause, Confidence, Moment, Proof, Subject, Turn};
-use model::snapshot::{PowerStage, PowerState, Rig, Settled};
+use model::snapshot::{Cost, PowerStage, PowerState, Rig, Settled};
 use model::{
     Absence, Action, Decision, DeviceId, DeviceInfo, DeviceKind, EventId, Evidence, FaultKind, Incident,
     IncidentId, Metric, Mode, Outcome, Reading, Severity, Timestamp, Verdict, Watts, Why,
@@ -75,6 +75,7 @@ fn capped() -> Snapshot {
     snapshot.mode = Mode::Enforce;
     snapshot.vitals.beats = 3600;
     snapshot.priorities = vec![model::Priority::Normal; snapshot.frame.devices.len()];
+    let (mut caps, mut costs) = (model::stages::Caps::default(), Vec::new());
     for (number, watts) in [(0, 310.0), (1, 310.0), (2, 350.0)] {
         let device = snapshot.frame.devices.find(DeviceKind::Gpu, &format!("GPU-{number}")).unwrap();
         snapshot.priorities[device.index()] = model::Priority::Low;
@@ -99,10 +100,21 @@ fn capped() -> Snapshot {
         let outcome =
             Outcome { decision: number, at, verdict, reason, ordered: Some(watts), read_back: back };
         snapshot.decisions.insert(0, Settled { decision, outcome: Some(outcome) });
+        if number < 2 {
+            caps.power.push(model::stages::Cap {
+                device,
+                limit,
+                original: Watts(700.0),
+                since: at,
+                keep: model::Keep::Safety,
+            });
+            costs.push(Cost { device, slowdown: 0.12, saved_j: 9000.0 });
+        }
     }
     let high = snapshot.frame.devices.find(DeviceKind::Gpu, "GPU-7").unwrap();
     snapshot.priorities[high.index()] = model::Priority::High;
     if let Some(power) = &mut snapshot.power {
+        (power.caps, power.costs) = (caps, costs);
         (power.counted, power.stage) = (Watts(5500.0), PowerStage::Low);
         power.troubles = vec![model::snapshot::PowerTrouble::CapNotHeld];
     }
@@ -342,7 +354,7 @@ fn the_other_pages_look_as_they_were_approved() {
     healthy.on(key(KeyCode::Char('2')));
     golden("device-healthy-80x24.txt", &screen(&healthy, 80, 24));
     let mut capped = app(Some(capped()), FULL);
-    for (page, name) in [('2', "device"), ('3', "incidents"), ('6', "help")] {
+    for (page, name) in [('2', "device"), ('3', "incidents"), ('7', "help")] {
         lost.on(key(KeyCode::Char(page)));
         golden(&format!("{name}-80x24.txt"), &screen(&lost, 80, 24));
         golden(&format!("{name}-200x50.txt"), &screen(&lost, 200, 50));
@@ -355,8 +367,12 @@ fn the_other_pages_look_as_they_were_approved() {
         golden(&format!("incident-{width}x{height}.txt"), &screen(&lost, width, height));
     }
     capped.on(key(KeyCode::Char('4')));
+    golden("power-80x24.txt", &screen(&capped, 80, 24));
+    golden("power-100x30.txt", &screen(&capped, 100, 30));
+    golden("power-60x24.txt", &screen(&capped, 60, 24));
+    capped.on(key(KeyCode::Char('5')));
     golden("decisions-80x24.txt", &screen(&capped, 80, 24));
-    for (page, name) in [('2', "device-absent"), ('5', "sources")] {
+    for (page, name) in [('2', "device-absent"), ('6', "sources")] {
         let mut app = app(Some(absent()), FULL);
         app.on(key(KeyCode::Char(page)));
         golden(&format!("{name}-80x24.txt"), &screen(&app, 80, 24));
@@ -370,7 +386,7 @@ fn no_size_and_no_page_panics() {
     let mut draw = |which: usize, width: u16, height: u16| {
         let count = apps.len();
         let app = &mut apps[which % count];
-        let page = char::from_digit((which / count % 6) as u32 + 1, 10).unwrap();
+        let page = char::from_digit((which / count % Page::ALL.len()) as u32 + 1, 10).unwrap();
         app.on(key(KeyCode::Char(page)));
         app.resize(Size::new(width, height));
         app.on(key(KeyCode::PageDown));

@@ -32,11 +32,7 @@ pub(super) fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
     lines.extend(app.accelerators().iter().map(|device| row(app, (snapshot, power), device, width)));
     lines.push(Line::raw(""));
     lines.push(super::cut(&sum(snapshot, power), width, app.theme.title()));
-    lines.push(super::cut(
-        " slower and saved are estimates from clocks, caps and the kind of work, since the agent's start",
-        width,
-        app.theme.dim(),
-    ));
+    lines.push(super::cut(" estimates: slower now, saved since the agent's start", width, app.theme.dim()));
     lines
 }
 
@@ -46,7 +42,7 @@ fn sentence(snapshot: &Snapshot, power: &PowerState) -> String {
         Mode::Advise => "ADVISE: nothing is written (key power.enforce)",
     };
     format!(
-        " {mode}   stage {}   {:.0} W counted of {:.0} W, over the budget for {:.0} s so far",
+        " {mode}   stage {}   {:.0} of {:.0} W counted, over for {:.0} s so far",
         power.stage.as_str(),
         power.counted.0,
         power.budget.0,
@@ -56,11 +52,11 @@ fn sentence(snapshot: &Snapshot, power: &PowerState) -> String {
 
 fn thresholds(power: &PowerState) -> String {
     let why = match power.rise {
-        Some(rise) => format!("made for rises of {} within the loop's delay", value(rise, Unit::Ratio)),
-        None => "as configured, while rises are being learnt".to_owned(),
+        Some(rise) => format!("made for rises of {} in the loop's delay", value(rise, Unit::Ratio)),
+        None => "as configured, while rises are learnt".to_owned(),
     };
     format!(
-        " low work is trimmed above {}, all work above {} of the budget: {why}",
+        " low work gives above {}, all above {}: {why}",
         value(power.low, Unit::Ratio),
         value(power.high, Unit::Ratio)
     )
@@ -113,7 +109,8 @@ fn row(
 }
 
 fn watt_hours(joules: f64) -> String {
-    format!("{:.1} Wh", joules / WATT_HOUR)
+    // A sum of nothing is -0.
+    format!("{:.1} Wh", joules / WATT_HOUR + 0.0)
 }
 
 fn sum(snapshot: &Snapshot, power: &PowerState) -> String {

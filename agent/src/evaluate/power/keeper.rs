@@ -6,6 +6,7 @@ use model::stages::{Caps, Reach};
 use model::{
     Action, Decision, DeviceId, Keep, Knob, Mode, Order, Outcome, Range, Span, Timestamp, Watts, Why,
 };
+use policy::fallback::{Holdable, limits};
 use policy::guard::Guard;
 use policy::ledger::{Ledger, Written};
 use policy::reflex::{Footing, Reflex};
@@ -130,14 +131,27 @@ impl Keeper {
         done
     }
 
-    /// Brings every board down to these watts, as the guardian does when the agent is gone.
-    pub(super) fn fall_back(&mut self, limit: Watts, bench: &mut Bench<'_>) {
-        self.all(Action::Limit(limit), Why::OverBudget, bench);
+    /// Brings boards down until their limits fit in the budget, as the guardian does when the agent is gone.
+    pub(super) fn fall_back(&mut self, margin: f64, bench: &mut Bench<'_>) {
+        let Some(budget) = self.footing.budget else { return };
+        let board = |known: &Known| {
+            let range = known.range.filter(|_| known.there)?;
+            let limit = bench.enforced(known.device.index(), Knob::PowerLimit).map_or(range.max(), Watts);
+            Some((known.device, Holdable { floor: range.min(), limit }))
+        };
+        let (devices, boards): (Vec<_>, Vec<_>) = self.known.iter().filter_map(board).unzip();
+        let limits = limits((budget - self.footing.rest) * margin.recip(), &boards);
+        let tighter =
+            devices.into_iter().zip(limits).zip(boards).filter(|((_, limit), now)| *limit < now.limit);
+        let orders = tighter.map(|((device, limit), _)| (device, Action::Limit(limit))).collect();
+        self.order(orders, Why::Fallback, bench);
     }
 
     fn brake(&mut self, bench: &mut Bench<'_>) {
         self.brakes += 1;
-        self.all(Action::Brake, Why::OverBudget, bench);
+        let capable = self.known.iter().filter(|known| known.there && known.range.is_some());
+        let orders = capable.map(|known| (known.device, Action::Brake)).collect();
+        self.order(orders, Why::OverBudget, bench);
         if self.dead {
             return;
         }
@@ -153,13 +167,12 @@ impl Keeper {
         }
     }
 
-    fn all(&mut self, action: Action, why: Why, bench: &mut Bench<'_>) {
+    fn order(&mut self, orders: Vec<(DeviceId, Action)>, why: Why, bench: &mut Bench<'_>) {
         let at = bench.now;
-        let capable = self.known.iter().filter(|known| known.there && known.range.is_some());
-        let decide = |known: &Known| Decision {
+        let decide = |(device, action): (DeviceId, Action)| Decision {
             id: 0,
             at,
-            device: known.device,
+            device,
             action,
             why,
             event: None,
@@ -167,7 +180,7 @@ impl Keeper {
             keep: Keep::Safety,
             mode: Mode::Enforce,
         };
-        let decisions: Vec<Decision> = capable.map(decide).collect();
+        let decisions: Vec<Decision> = orders.into_iter().map(decide).collect();
         self.settle(&decisions, bench);
     }
 
@@ -246,5 +259,12 @@ impl Bench<'_> {
             Knob::ClockMax => self.plant.clock_bound(board).ok(),
             Knob::CpuQuota => None,
         }
+    }
+
+    /// The position that was asked of a knob, whatever other limiters make of it.
+    pub(super) fn requested(&self, board: usize, knob: Knob) -> Option<f64> {
+        let enforced = self.enforced(board, knob)?;
+        let asked = (knob == Knob::PowerLimit).then(|| self.plant.boards[board].requested_w);
+        Some(asked.unwrap_or(enforced).max(enforced))
     }
 }

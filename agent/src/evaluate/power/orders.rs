@@ -25,7 +25,8 @@ impl Keeper {
         for (decision, (order, before)) in
             decisions.iter().zip(&plans).filter_map(|(one, plan)| Some((one, plan.as_ref()?)))
         {
-            self.keep(decision, order, *before, bench);
+            let original = before.and_then(|_| bench.requested(order.device().index(), order.knob()));
+            self.keep(decision, order, original, bench);
         }
         let mut failed = false;
         for (decision, plan) in decisions.iter().zip(plans) {
@@ -63,23 +64,23 @@ impl Keeper {
     }
 
     /// Journals the original of a knob that is turned for the first time, and that a cap comes to be held.
-    fn keep(&mut self, decision: &Decision, order: &Order, before: Option<f64>, bench: &mut Bench<'_>) {
+    fn keep(&mut self, decision: &Decision, order: &Order, original: Option<f64>, bench: &mut Bench<'_>) {
         let name = (Arc::from(order.key()), order.knob());
         if let Some(entry) = bench.journal.get_mut(&name) {
             if decision.keep == Keep::Safety {
                 entry.1 = Keep::Safety;
             }
-        } else if let Some(before) = before {
-            bench.journal.insert(name, (before, decision.keep));
+        } else if let Some(original) = original {
+            bench.journal.insert(name, (original, decision.keep));
         }
         if self.ledger.get(order.key(), order.knob()).is_none()
-            && let Some(before) = before
+            && let Some(original) = original
         {
             let board = order.device().index();
             if order.knob() == Knob::PowerLimit {
-                bench.breaches.first_write(board, bench.plant.boards[board].requested_w, Watts(before));
+                bench.breaches.first_write(board, bench.plant.boards[board].requested_w, Watts(original));
             }
-            self.ledger.open(order.key(), order.knob(), before);
+            self.ledger.open(order.key(), order.knob(), original);
         }
     }
 

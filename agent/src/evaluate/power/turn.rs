@@ -108,9 +108,8 @@ impl House {
         keeper.tick(&mut bench);
         if self.fallback_at.is_some_and(|at| step >= at) {
             self.fallback_at = None;
-            if let Some(limit) = fallback(keeper) {
-                keeper.fall_back(limit, &mut bench);
-            }
+            let margin = self.law.as_ref().and_then(|law| law.settings()).map_or(1.0, |law| law.blind_margin);
+            keeper.fall_back(margin, &mut bench);
         }
         let done = keeper.report.outcomes[heard..].iter();
         let well = |verdict: Verdict| matches!(verdict, Verdict::Applied | Verdict::Unchanged);
@@ -138,11 +137,4 @@ fn foot(keeper: &mut Keeper, eyes: &Eyes, settings: &Settings, rest: Watts) {
         let worst = limit.unwrap_or(settings.unknown_device);
         footing.devices.push((known.device, worst * settings.blind_margin));
     }
-}
-
-/// The limit for every board under which a budget holds without an agent: an equal share.
-fn fallback(keeper: &Keeper) -> Option<Watts> {
-    let footing = &keeper.footing;
-    let count = keeper.known.iter().filter(|known| known.there).count().max(1);
-    Some((footing.budget? - footing.rest) * (1.0 / ((1.0 + footing.gain_margin) * count as f64)))
 }
