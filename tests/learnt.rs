@@ -186,3 +186,18 @@ fn an_operators_file_of_faults_changes_what_the_agent_says() {
     let agent = host.agent(&["--set", &set]);
     assert_eq!(host.remedy(&agent), "contact_support");
 }
+
+#[test]
+fn what_the_power_policy_has_learnt_is_taken_over_and_damage_is_put_aside() {
+    let host = Host::new();
+    let budget = ["--set", "power.budget=9000 W"];
+    let file = host.path("state/learnt-powercap.bin");
+    end(host.agent(&budget));
+    let kept = fs::read(&file).unwrap();
+    end(host.agent(&budget));
+    assert!(!host.path("state/learnt-powercap.bin.bad").exists(), "the next run can read it");
+    fs::write(&file, &kept[..kept.len() - 3]).unwrap();
+    end(host.agent(&budget));
+    assert!(host.path("state/learnt-powercap.bin.bad").exists(), "it was read and found damaged");
+    assert_eq!(fs::read(&file).unwrap().len(), kept.len(), "and written anew");
+}

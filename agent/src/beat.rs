@@ -109,7 +109,7 @@ impl Beat {
     /// Gives out the fits that detectors ask for; a fit's input is copied here, off the path that may not allocate.
     pub fn fit(&mut self) {
         self.watch.give_fits(&self.frame, &self.history);
-        self.watch.keep_learnt(&self.frame);
+        self.watch.keep_learnt(&self.frame, self.govern.policy());
     }
 
     fn publish(&mut self, clock: &dyn Clock, board: &Board) {
@@ -185,7 +185,7 @@ impl Beat {
 
     /// Takes over incidents that a state directory holds, and keeps incidents there.
     pub fn keep_incidents_in(&mut self, directory: &Path, now: Timestamp) {
-        self.watch.keep_in(directory, now);
+        self.watch.keep_in(directory, now, self.govern.policy_mut());
         let (archive, past) = Archive::open(directory, now);
         self.archive = archive;
         self.lookback = Lookback { started_ms: now.wall_ms, from_ms: past.from_ms.min(now.wall_ms) };
@@ -227,7 +227,7 @@ impl Beat {
 
 impl Drop for Beat {
     fn drop(&mut self) {
-        self.watch.finish(&self.frame);
+        self.watch.finish(&self.frame, self.govern.policy());
         if let Some(archive) = self.archive.take() {
             archive.finish(self.watch.correlator());
         }

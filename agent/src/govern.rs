@@ -310,6 +310,16 @@ impl Govern {
         self.policy.set(Settings { budget: Some(budget), ..settings });
     }
 
+    /// The policy, for what it has learnt.
+    pub fn policy(&self) -> &PowerCap {
+        &self.policy
+    }
+
+    /// The policy, to take back what an earlier run had learnt.
+    pub fn policy_mut(&mut self) -> &mut PowerCap {
+        &mut self.policy
+    }
+
     /// What was learnt of energy per work at each setting.
     pub fn curves(&self, frame: &Frame) -> serde_json::Value {
         self.tuner.curves(frame)

@@ -99,6 +99,17 @@ impl Shelf {
         }
     }
 
+    /// Lets somebody take back what it had learnt, where there is something; what makes no sense is put aside and said.
+    pub fn recall(&self, name: &str, take: impl FnOnce(&[u8]) -> Result<(), &'static str>) {
+        let recalled = self.read(name).and_then(|bytes| match bytes {
+            Some(bytes) => take(&bytes).map_err(|fault| self.put_aside(name, fault)),
+            None => Ok(()),
+        });
+        if let Err(error) = recalled {
+            tracing::warn!(of = name, %error, "what was learnt is lost: it is learnt anew");
+        }
+    }
+
     /// Puts a file out of the way, so that it can be looked at and is not met again.
     pub fn put_aside(&self, detector: &str, fault: &'static str) -> LearntError {
         let path = self.path(detector);

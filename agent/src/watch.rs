@@ -1,8 +1,9 @@
 //! The watch: detectors, the life cycle of what they find, the incidents it amounts to, and the thread that fits models.
 use crate::learnt::{Clerk, Shelf};
 use detectors::{Correlator, Kin, Lifecycle, Phases, Thresholds};
-use model::stages::{Detector, EventSink, Fit, Fitted};
+use model::stages::{Detector, EventSink, Fit, Fitted, Policy as _};
 use model::{Event, Frame, History, Incident, Standing, Timestamp};
+use policy::PowerCap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Fits that wait or run at once, over all detectors; one more is asked for again on a later beat.
@@ -97,32 +98,28 @@ impl Watch {
     }
 
     /// Gives detectors what an earlier run had learnt, and keeps what they learn in a state directory from now on.
-    pub fn keep_in(&mut self, directory: &std::path::Path, now: Timestamp) {
+    pub fn keep_in(&mut self, directory: &std::path::Path, now: Timestamp, policy: &mut PowerCap) {
         let shelf = Shelf::new(directory, now);
-        let ours = self.clerk.hold(directory);
-        for detector in self.detectors.iter_mut().filter(|_| ours) {
-            let name = detector.name();
-            let recalled = shelf.read(name).and_then(|bytes| match bytes {
-                Some(bytes) => detector.recall(&bytes).map_err(|fault| shelf.put_aside(name, fault)),
-                None => Ok(()),
+        if self.clerk.hold(directory) {
+            self.detectors.iter_mut().for_each(|detector| {
+                shelf.recall(detector.name(), |bytes| detector.recall(bytes));
             });
-            if let Err(error) = recalled {
-                tracing::warn!(detector = name, %error, "what the detector had learnt is lost: it learns anew");
-            }
+            shelf.recall(policy.name(), |bytes| policy.recall(bytes));
         }
         self.shelf = Some(shelf);
     }
 
     /// Writes what was learnt when it is time, and what must not wait at once, off the beat's thread where there is another.
-    pub fn keep_learnt(&mut self, frame: &Frame) {
+    pub fn keep_learnt(&mut self, frame: &Frame, policy: &PowerCap) {
         let Some(shelf) = &mut self.shelf else { return };
         let due = shelf.due(frame.at);
         let presses = |place: usize| self.detectors[place].pressing() != self.pressed[place];
         if !due && !(0..self.pressed.len()).any(presses) {
             return;
         }
-        let directory = shelf.directory().to_owned();
-        let files = self.files(frame, |place| due || presses(place));
+        let (directory, path) = (shelf.directory().to_owned(), shelf.path(policy.name()));
+        let mut files = self.files(frame, |place| due || presses(place));
+        files.extend(due.then(|| (path, policy.learnt())));
         let clerk = self.clerk.clone();
         let work: Fit = Box::new(move || {
             clerk.write(&directory, &files);
@@ -143,9 +140,11 @@ impl Watch {
     }
 
     /// Writes what was learnt now, before the end.
-    pub fn finish(&mut self, frame: &Frame) {
+    pub fn finish(&mut self, frame: &Frame, policy: &PowerCap) {
         if let Some(shelf) = &self.shelf {
-            self.clerk.write(shelf.directory(), &self.files(frame, |_| true));
+            let mut files = self.files(frame, |_| true);
+            files.push((shelf.path(policy.name()), policy.learnt()));
+            self.clerk.write(shelf.directory(), &files);
         }
     }
 
