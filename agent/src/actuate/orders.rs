@@ -161,7 +161,7 @@ impl Keeper {
             self.ledger.doubt(order.key(), knob);
             return outcome;
         }
-        if releases {
+        if releases && self.is_whole(order) {
             self.forget(order.key(), knob);
         } else {
             let (device, limit) = (order.device(), ordered.max(read_back));

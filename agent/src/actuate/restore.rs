@@ -111,6 +111,7 @@ impl Keeper {
         let order = Order::new(device, Arc::from(key), (knob, original), span.ok_or(Reason::Malformed)?);
         let before = self.enforced(key, knob);
         let written = self.write(&order);
+        let written = if self.is_whole(&order) { written } else { written.and(Err(Reason::Refused)) };
         self.audit.write(&Line {
             at_ms: now.wall_ms,
             device: key.to_owned(),
@@ -148,6 +149,13 @@ impl Keeper {
                 Err(reason)
             }
         }
+    }
+
+    /// Whether an order that gives back reaches the original. While a device takes less than it did, it cannot, and the
+    /// original must not be forgotten.
+    pub(super) fn is_whole(&self, order: &Order) -> bool {
+        let entry = self.ledger.get(order.key(), order.knob());
+        entry.is_none_or(|entry| order.value() + order.knob().slack() >= entry.original)
     }
 
     /// Closes ledger and journal for a device whose original limit is back.

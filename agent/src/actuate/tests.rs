@@ -469,3 +469,20 @@ fn a_limit_that_somebody_holds_down_for_a_while_is_not_taken_for_the_original() 
     assert!(keeper.stop(bench.now));
     assert_eq!(bench.limits()[3], 700.0);
 }
+
+#[test]
+fn an_original_that_a_device_does_not_take_now_is_given_back_once_it_does() {
+    let mut node = Node::new();
+    let mut keeper = node.keeper();
+    node.act(&mut keeper, vec![node.limit(0, 300.0)], at(1.0));
+    node.devices[0].range = Range::new(Watts(200.0), Watts(600.0), Watts(600.0));
+    let release = node.decision(0, Action::Release(Knob::PowerLimit), Why::Headroom);
+    let report = node.act(&mut keeper, vec![release], at(2.0));
+    assert_eq!((node.limits()[0], report.caps.power[0].original), (600.0, Watts(700.0)));
+    node.mode = Mode::Advise;
+    node.act(&mut keeper, vec![], at(3.0));
+    assert_eq!(node.limits()[0], 600.0);
+    node.devices[0].range = Range::new(Watts(200.0), Watts(700.0), Watts(700.0));
+    let report = node.act(&mut keeper, vec![], at(14.0));
+    assert_eq!((node.limits()[0], report.caps), (700.0, Caps::default()));
+}

@@ -122,7 +122,10 @@ impl Breaches {
     /// A board that never came back to its original by the end of the day, though it would have obeyed.
     pub(super) fn kept_back(&mut self, plant: &Plant, now: Timestamp) {
         for board in 0..BOARDS {
-            let held = self.originals[board].is_some() || plant.boards[board].locked_hz > 0.0;
+            // While it takes less than it did, its original stays in the journal.
+            let takes = |(requested_w, _): &(f64, f64)| *requested_w <= plant.boards[board].range_w.1;
+            let held =
+                self.originals[board].as_ref().is_some_and(takes) || plant.boards[board].locked_hz > 0.0;
             if held && plant.may_write(board).is_ok() {
                 self.lost += 1;
                 self.note(Breach::Original, now, board);

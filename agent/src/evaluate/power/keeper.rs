@@ -124,11 +124,17 @@ impl Keeper {
         let Some(entry) = self.ledger.get(&known.key, knob) else { return true };
         let Some(span) = span(known, knob) else { return false };
         let order = Order::new(known.device, Arc::clone(&known.key), (knob, entry.original), span);
-        let done = self.write(&order, bench).is_ok();
+        let done = self.write(&order, bench).is_ok() && self.is_whole(&order);
         if done {
             self.forget(known.device.index(), &order, bench);
         }
         done
+    }
+
+    /// Whether an order that gives back reaches the original, as `actuate` asks.
+    pub(super) fn is_whole(&self, order: &Order) -> bool {
+        let entry = self.ledger.get(order.key(), order.knob());
+        entry.is_none_or(|entry| order.value() + order.knob().slack() >= entry.original)
     }
 
     /// Brings boards down until their limits fit in the budget, as the guardian does when the agent is gone.

@@ -108,7 +108,7 @@ impl Keeper {
             self.tell(decision, Verdict::Failed, verdict.err(), bench.now);
             return Verdict::Failed;
         };
-        if releases {
+        if releases && self.is_whole(order) {
             self.forget(order.device().index(), order, bench);
         } else {
             let (device, limit, keep) = (order.device(), ordered.max(limit), decision.keep);
