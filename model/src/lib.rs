@@ -29,6 +29,8 @@
 //! | share | what one workload has of one accelerator; the shares of an accelerator add up to it |
 //! | holding | an accelerator given to a workload, whether or not it works there |
 //! | work | what an accelerator is doing, judged from its counters: idle, load, training, prefill, decode, host-bound |
+//! | interference | how much slower a workload is because of its neighbours, and at which shared resource |
+//! | culprit | the neighbour whose activity explains the slowdown |
 //! | signal | a number an autoscaler reads |
 //! | snapshot | the immutable picture of one beat that every reader sees |
 #![forbid(unsafe_code)]
@@ -45,6 +47,7 @@ pub mod frame;
 mod heard;
 pub mod history;
 pub mod incident;
+pub mod interference;
 pub mod knob;
 pub mod metric;
 pub mod pci;
@@ -69,6 +72,7 @@ pub use event::{Event, EventId, Evidence, FaultKind, Finding, Phase, Severity};
 pub use frame::{Absence, Frame, LateCall, Notice, NoticeKind, ProcessUse, Reading};
 pub use history::History;
 pub use incident::{Incident, IncidentId};
+pub use interference::{Interference, Resource};
 pub use knob::{Keep, Knob, Order, Range, Span};
 pub use pci::PciAddress;
 pub use remedy::Remedy;

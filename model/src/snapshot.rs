@@ -7,6 +7,7 @@ use crate::error::Reason;
 use crate::event::{Event, FaultKind, Health, Severity};
 use crate::frame::{Absence, Frame, Notice, ProcessUse, Reading};
 use crate::incident::{CLEARED_SHOWN, Incident};
+use crate::interference::Interference;
 use crate::signal::Signal;
 use crate::stages::Caps;
 use crate::standing::Standing;
@@ -269,6 +270,9 @@ pub struct Snapshot {
     /// What each detector that learns can say of each device.
     #[serde(default)]
     pub standings: Vec<Standing>,
+    /// How each workload does beside its neighbours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interference: Vec<Interference>,
     /// What each workload has of each accelerator.
     #[serde(default)]
     pub shares: Vec<Share>,

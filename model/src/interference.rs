@@ -1,0 +1,269 @@
+//! Interference: how much slower a workload is because of its neighbours, what it shares with them, and who they are.
+use crate::device::DeviceId;
+use serde::{Deserialize, Serialize};
+
+/// What workloads share and can hold each other up at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resource {
+    /// Runnable tasks wait for a processor.
+    RunQueue,
+    /// The last-level cache.
+    Cache,
+    /// The way to memory.
+    MemoryBandwidth,
+    /// Memory itself: reclaim, refaults, swap.
+    Memory,
+    /// Disks.
+    Io,
+    /// The network, loopback included.
+    Network,
+    /// Power and heat: a clock below what the work had alone.
+    Power,
+    /// The way between host and accelerator.
+    Pcie,
+    /// The computing part of an accelerator.
+    Compute,
+    /// The work is slower, and no counter says why.
+    Unknown,
+}
+
+impl Resource {
+    /// Every resource.
+    pub const ALL: [Self; 10] = [
+        Self::RunQueue,
+        Self::Cache,
+        Self::MemoryBandwidth,
+        Self::Memory,
+        Self::Io,
+        Self::Network,
+        Self::Power,
+        Self::Pcie,
+        Self::Compute,
+        Self::Unknown,
+    ];
+
+    /// The label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RunQueue => "run_queue",
+            Self::Cache => "cache",
+            Self::MemoryBandwidth => "memory_bandwidth",
+            Self::Memory => "memory",
+            Self::Io => "io",
+            Self::Network => "network",
+            Self::Power => "power",
+            Self::Pcie => "pcie",
+            Self::Compute => "compute",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A number for each resource, absent where nothing is known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Vector([Option<f32>; Resource::ALL.len()]);
+
+impl Vector {
+    /// The number for a resource.
+    pub fn get(&self, resource: Resource) -> Option<f64> {
+        self.0[resource as usize].map(f64::from)
+    }
+
+    /// Sets the number for a resource; one that is not finite is left out.
+    pub fn set(&mut self, resource: Resource, value: f64) {
+        self.0[resource as usize] = value.is_finite().then_some(value as f32);
+    }
+
+    /// The resources that have a number, with it.
+    pub fn iter(&self) -> impl Iterator<Item = (Resource, f64)> + '_ {
+        Resource::ALL.into_iter().filter_map(|resource| Some((resource, self.get(resource)?)))
+    }
+}
+
+impl Serialize for Vector {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Vector {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let map = std::collections::BTreeMap::<Resource, f64>::deserialize(deserializer)?;
+        let mut vector = Self::default();
+        map.into_iter().for_each(|(resource, value)| vector.set(resource, value));
+        Ok(vector)
+    }
+}
+
+/// What an estimate rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// Time that tasks ran and waited, or clocks: exact where it applies.
+    Physics,
+    /// The trained model on top of it.
+    Model,
+    /// A metric of the application itself.
+    Metric,
+}
+
+impl Basis {
+    /// The label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Physics => "physics",
+            Self::Model => "model",
+            Self::Metric => "metric",
+        }
+    }
+}
+
+/// A co-runner whose activity explains the slowdown.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Culprit {
+    /// Which.
+    pub device: DeviceId,
+    /// Correlation of its activity with the slowdown over the last windows, 0 to 1.
+    pub correlation: f64,
+}
+
+/// How a workload does beside its neighbours.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Performance now over performance alone, above 0 and at most 1.
+    pub y: f64,
+    /// Lower end of the 90 % interval of `y`.
+    pub low: f64,
+    /// Upper end of the 90 % interval of `y`.
+    pub high: f64,
+    /// What it rests on.
+    pub basis: Basis,
+    /// What is contended; `None` while nothing is, beyond the noise floor.
+    pub resource: Option<Resource>,
+    /// Who is likely to blame; `None` while nothing is contended, or nobody stands out.
+    pub culprit: Option<Culprit>,
+}
+
+/// Why there is no estimate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Abstention {
+    /// It was never seen alone for long enough, so there is nothing to compare with.
+    NoProfile,
+    /// It hardly runs.
+    Idle,
+    /// It began, or came to this group, less than a window ago.
+    Short,
+    /// Its readings are not there, or cover too little of the window.
+    Uncounted,
+    /// It is unlike everything that the model has seen.
+    Unfamiliar,
+    /// Its load is far outside what its profile knows.
+    NovelLoad,
+    /// The trained model is of another version or feature set.
+    NoModel,
+    /// There are more workloads than are followed.
+    Crowded,
+}
+
+impl Abstention {
+    /// Every reason.
+    pub const ALL: [Self; 8] = [
+        Self::NoProfile,
+        Self::Idle,
+        Self::Short,
+        Self::Uncounted,
+        Self::Unfamiliar,
+        Self::NovelLoad,
+        Self::NoModel,
+        Self::Crowded,
+    ];
+
+    /// The label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoProfile => "no_profile",
+            Self::Idle => "idle",
+            Self::Short => "short",
+            Self::Uncounted => "uncounted",
+            Self::Unfamiliar => "unfamiliar",
+            Self::NovelLoad => "novel_load",
+            Self::NoModel => "no_model",
+            Self::Crowded => "crowded",
+        }
+    }
+
+    /// A few words for a screen.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::NoProfile => "never seen alone for long enough",
+            Self::Idle => "hardly runs",
+            Self::Short => "too short for a window",
+            Self::Uncounted => "counters are missing",
+            Self::Unfamiliar => "unlike anything the model knows",
+            Self::NovelLoad => "load outside its profile",
+            Self::NoModel => "the model is of another version",
+            Self::Crowded => "more workloads than are followed",
+        }
+    }
+}
+
+/// An estimate, or why there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judgement {
+    /// The estimate.
+    Estimate(Estimate),
+    /// Why there is none.
+    Abstained(Abstention),
+}
+
+/// What is known of one workload among its neighbours.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Interference {
+    /// The control group, or the accelerator that the workload has.
+    pub device: DeviceId,
+    /// How it does now.
+    pub judgement: Judgement,
+    /// How much it suffers from pressure on each resource: the share of its time alone that it spends there, 0 to 1.
+    pub sensitivity: Vector,
+    /// How much it presses on each resource: the share of the node's that it uses alone, 0 to 1.
+    pub pressure: Vector,
+}
+
+impl Interference {
+    /// The estimate, if there is one.
+    pub const fn estimate(&self) -> Option<&Estimate> {
+        match &self.judgement {
+            Judgement::Estimate(estimate) => Some(estimate),
+            Judgement::Abstained(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vector_is_written_as_the_resources_it_knows() {
+        let mut vector = Vector::default();
+        vector.set(Resource::Io, 0.25);
+        vector.set(Resource::RunQueue, f64::NAN);
+        let text = serde_json::to_string(&vector).unwrap();
+        assert_eq!(text, r#"{"io":0.25}"#, "what is not known is not there");
+        assert_eq!(serde_json::from_str::<Vector>(&text).unwrap(), vector);
+        assert!(serde_json::from_str::<Vector>(r#"{"magic":1}"#).is_err(), "unknown resources are refused");
+    }
+
+    #[test]
+    fn labels_are_what_is_written() {
+        for resource in Resource::ALL {
+            assert_eq!(serde_json::to_string(&resource).unwrap(), format!("\"{}\"", resource.as_str()));
+        }
+        for reason in Abstention::ALL {
+            assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{}\"", reason.as_str()));
+        }
+    }
+}
