@@ -238,6 +238,15 @@ catalogue! {
     "cgroup_pids" Count Gauge 0.0..1e7 CGROUP "Processes and threads in the group." { CgroupPids; }
     "cgroup_pressure_stall_seconds_total" Seconds Counter 0.0..COUNTER_MAX CGROUP "Time in which some tasks of the group stalled for want of a resource." {
         CgroupPressureCpu resource = "cpu"; CgroupPressureMemory resource = "memory"; CgroupPressureIo resource = "io"; }
+    "cgroup_run_seconds_total" Seconds Counter 0.0..COUNTER_MAX CGROUP "Time in which tasks of the group ran, since the group was met; absent for a group with too many tasks or with groups below it." { CgroupRun; }
+    "cgroup_run_delay_seconds_total" Seconds Counter 0.0..COUNTER_MAX CGROUP "Time in which the same tasks could have run and waited for a processor." { CgroupRunDelay; }
+    "cgroup_timeslices_total" Count Counter 0.0..COUNTER_MAX CGROUP "Times that the same tasks were given a processor." { CgroupTimeslices; }
+    "cgroup_storage_bytes_total" Bytes Counter 0.0..COUNTER_MAX CGROUP "Data that the group moved from and to block devices." { CgroupStorageRead direction = "read"; CgroupStorageWritten direction = "write"; }
+    "cgroup_storage_operations_total" Count Counter 0.0..COUNTER_MAX CGROUP "Requests of the group to block devices." { CgroupStorageReads direction = "read"; CgroupStorageWrites direction = "write"; }
+    "cgroup_calls_total" Count Counter 0.0..COUNTER_MAX CGROUP "System calls of the group's processes that read or write, since the group was met; absent for a group with too many processes or with groups below it." {
+        CgroupReadCalls direction = "read"; CgroupWriteCalls direction = "write"; }
+    "cgroup_call_bytes_total" Bytes Counter 0.0..COUNTER_MAX CGROUP "Data moved by the same calls, whether or not a device was needed." { CgroupReadCallBytes direction = "read"; CgroupWriteCallBytes direction = "write"; }
+    "cgroup_page_faults_total" Count Counter 0.0..COUNTER_MAX CGROUP "Page faults of the group; a major one had to read from a device." { CgroupFaultsMinor type = "minor"; CgroupFaultsMajor type = "major"; }
 
     // Energy and sensors of the host
     "zone_energy_joules_total" Joules Counter 0.0..COUNTER_MAX ZONE "Energy used by a RAPL domain, with wraps undone." { ZoneEnergy; }

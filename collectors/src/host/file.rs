@@ -38,6 +38,12 @@ impl Kept {
             .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
     }
 
+    /// The whole text of a file that has to be opened for every reading.
+    pub(in crate::host) fn anew(&mut self) -> io::Result<&str> {
+        self.file = None;
+        self.text()
+    }
+
     fn fill(&mut self) -> io::Result<usize> {
         if self.file.is_none() {
             self.file = Some(File::open(&self.path).map_err(|error| self.vanished(error))?);

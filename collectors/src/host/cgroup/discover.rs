@@ -39,7 +39,7 @@ impl Hierarchy {
     }
 
     /// The tree in which groups are looked for.
-    fn tree(&self) -> PathBuf {
+    pub(super) fn tree(&self) -> PathBuf {
         match self {
             Self::Unified(mount) => mount.clone(),
             Self::Split(mount) => {

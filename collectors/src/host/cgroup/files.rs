@@ -21,6 +21,12 @@ enum Form {
     Ticks(&'static [(&'static str, Metric)]),
     /// Pressure; only the total of `some`.
     Pressure(Metric),
+    /// Lines of a device and words `name=number`, version 2; sums over the devices.
+    Devices(&'static [(&'static str, Metric)]),
+    /// Lines of a device, `Read` or `Write`, and a number, version 1; sums over the devices.
+    Throttle(&'static [(&'static str, Metric)]),
+    /// Page faults among `memory.stat`.
+    Faults,
 }
 
 const MICRO: f64 = 1e-6;
@@ -46,6 +52,16 @@ const UNIFIED: &[(&str, Form)] = &[
     ("cpu.pressure", Form::Pressure(Metric::CgroupPressureCpu)),
     ("memory.pressure", Form::Pressure(Metric::CgroupPressureMemory)),
     ("io.pressure", Form::Pressure(Metric::CgroupPressureIo)),
+    (
+        "io.stat",
+        Form::Devices(&[
+            ("rbytes", Metric::CgroupStorageRead),
+            ("wbytes", Metric::CgroupStorageWritten),
+            ("rios", Metric::CgroupStorageReads),
+            ("wios", Metric::CgroupStorageWrites),
+        ]),
+    ),
+    ("memory.stat", Form::Faults),
 ];
 
 /// Controllers (the first that is mounted), file, form; version 1.
@@ -69,6 +85,17 @@ const SPLIT: &[(&[&str], &str, Form)] = &[
     (&["memory"], "memory.limit_in_bytes", Form::Number(Metric::CgroupMemoryLimit, 1.0)),
     (&["memory"], "memory.oom_control", Form::Table(&[("oom_kill", Metric::CgroupOomKills, 1.0)])),
     (&["pids"], "pids.current", Form::Number(Metric::CgroupPids, 1.0)),
+    (
+        &["blkio"],
+        "blkio.throttle.io_service_bytes",
+        Form::Throttle(&[("Read", Metric::CgroupStorageRead), ("Write", Metric::CgroupStorageWritten)]),
+    ),
+    (
+        &["blkio"],
+        "blkio.throttle.io_serviced",
+        Form::Throttle(&[("Read", Metric::CgroupStorageReads), ("Write", Metric::CgroupStorageWrites)]),
+    ),
+    (&["memory"], "memory.stat", Form::Faults),
 ];
 
 /// One file of a group.
@@ -103,7 +130,7 @@ impl State {
     }
 }
 
-/// The open files of a group, each opened once: eight on version 2, seven on version 1.
+/// The open files of a group, each opened once: ten on either version.
 #[derive(Debug)]
 pub(super) struct Files {
     members: Vec<Member>,
@@ -125,10 +152,14 @@ impl Files {
                     let there = names.iter().map(|name| mount.join(name)).find(|tree| tree.is_dir());
                     there.unwrap_or_else(|| mount.join(names[0]))
                 };
-                SPLIT
-                    .iter()
-                    .map(|(trees, file, form)| member(tree(trees).join(path).join(file), *form))
-                    .collect()
+                let path_of = |trees: &[&str], file: &str| {
+                    let tree = tree(trees);
+                    // Older kernels count storage only without the groups below.
+                    let recursive = format!("{file}_recursive");
+                    let file = if tree.join(&recursive).exists() { recursive.as_str() } else { file };
+                    tree.join(path).join(file)
+                };
+                SPLIT.iter().map(|(trees, file, form)| member(path_of(trees, file), *form)).collect()
             }
         };
         Self { members }
@@ -160,7 +191,12 @@ fn absent(form: Form, slot: Slot, why: Absence, batch: &mut Batch) {
     match form {
         Form::Number(metric, _) | Form::Pressure(metric) => batch.absent(slot, metric, why),
         Form::Table(rows) => rows.iter().for_each(|(_, metric, _)| batch.absent(slot, *metric, why)),
-        Form::Ticks(rows) => rows.iter().for_each(|(_, metric)| batch.absent(slot, *metric, why)),
+        Form::Ticks(rows) | Form::Devices(rows) | Form::Throttle(rows) => {
+            rows.iter().for_each(|(_, metric)| batch.absent(slot, *metric, why));
+        }
+        Form::Faults => [Metric::CgroupFaultsMinor, Metric::CgroupFaultsMajor]
+            .into_iter()
+            .for_each(|metric| batch.absent(slot, metric, why)),
     }
 }
 
@@ -209,8 +245,46 @@ fn read(file: &mut Kept, form: Form, slot: Slot, batch: &mut Batch) -> io::Resul
             let (total_s, _) = pressure::parse(line).ok_or_else(malformed)?;
             batch.set(slot, metric, total_s);
         }
+        Form::Devices(rows) => {
+            for (name, metric) in rows {
+                batch.set(slot, *metric, device_words(text, name)?);
+            }
+        }
+        Form::Throttle(rows) => {
+            for (name, metric) in rows {
+                batch.set(slot, *metric, device_lines(text, name)?);
+            }
+        }
+        Form::Faults => {
+            let (all, major) = (faults(text, "pgfault")?, faults(text, "pgmajfault")?);
+            batch.set(slot, Metric::CgroupFaultsMinor, all - major);
+            batch.set(slot, Metric::CgroupFaultsMajor, major);
+        }
     }
     Ok(())
+}
+
+/// `8:16 rbytes=1 wbytes=2`: the sum of one word over the devices. Only whole disks are listed; a group that moved
+/// nothing has no line.
+fn device_words(text: &str, name: &str) -> io::Result<f64> {
+    let value = |word: &str| word.strip_prefix(name)?.strip_prefix('=').map(number);
+    text.split_ascii_whitespace().filter_map(value).try_fold(0.0, |sum, value| Ok(sum + value?))
+}
+
+/// `8:16 Read 1`: the sum of one direction over the devices.
+fn device_lines(text: &str, name: &str) -> io::Result<f64> {
+    let value = |line: &str| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        (words.next() == Some(name)).then(|| words.next().ok_or_else(malformed).and_then(number))
+    };
+    text.lines().filter_map(value).try_fold(0.0, |sum, value| Ok(sum + value?))
+}
+
+/// A row of `memory.stat`; on version 1 the one that counts the groups below as well, where there is one.
+fn faults(text: &str, name: &str) -> io::Result<f64> {
+    let row = |pass: &dyn Fn(&str) -> bool| lines(text).find(|(known, _)| pass(known));
+    let whole = row(&|known| known.strip_prefix("total_") == Some(name));
+    number(whole.or_else(|| row(&|known| known == name)).ok_or_else(malformed)?.1)
 }
 
 /// The lines of a name and a value.

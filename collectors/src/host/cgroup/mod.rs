@@ -1,8 +1,10 @@
-//! Control groups that are containers, services or slices: usage, throttling, memory and pressure, on version 1 and 2.
+//! Control groups that are containers, services or slices: usage, throttling, memory, pressure, storage and tasks, on
+//! version 1 and 2.
 mod discover;
 mod files;
 pub(crate) mod path;
 mod quota;
+mod tasks;
 
 use crate::{Entry, Need, Options};
 use discover::{Hierarchy, discover};
@@ -11,6 +13,7 @@ use model::error::OpenError;
 use model::{Actuator, Batch, CollectError, Collector, DeviceInfo, DeviceKind, Slot, Timestamp};
 use path::Group;
 use std::collections::{BTreeMap, BTreeSet};
+use tasks::{Look, Tasks};
 
 /// From one look for new and vanished groups to the next, in seconds.
 const SCAN_S: f64 = 10.0;
@@ -23,6 +26,11 @@ pub const ENTRY: Entry = Entry {
         open,
         &[
             Need::none("containers, services and slices"),
+            Need {
+                what: "calls of control groups' processes (/proc/<pid>/io)",
+                right: "root, or CAP_SYS_PTRACE; the host's PID namespace",
+                without: "cgroup_calls_total and cgroup_call_bytes_total",
+            },
             Need {
                 what: "quotas of processor time of control groups (only with power.enforce = true)",
                 right: "root, or CAP_DAC_OVERRIDE; /sys/fs/cgroup mounted to be written",
@@ -53,6 +61,7 @@ pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> 
         groups_max: options.cgroups_max,
         followed: Vec::new(),
         scanned: None,
+        look: Look::new(&options.roots.proc),
     };
     Ok(found.map(|hierarchy| Box::new(source(hierarchy)) as Box<dyn Collector>))
 }
@@ -61,6 +70,7 @@ struct Followed {
     group: Group,
     slot: Slot,
     files: Files,
+    tasks: Tasks,
 }
 
 struct Cgroups {
@@ -68,6 +78,7 @@ struct Cgroups {
     groups_max: usize,
     followed: Vec<Followed>,
     scanned: Option<Timestamp>,
+    look: Look,
 }
 
 impl Cgroups {
@@ -83,6 +94,7 @@ impl Cgroups {
             let stays = found.remove(&followed.group.path).is_some();
             if stays {
                 followed.files.look_again();
+                followed.tasks.look_again();
             } else {
                 batch.gone(followed.slot, now);
             }
@@ -91,7 +103,8 @@ impl Cgroups {
         for group in found.into_values() {
             let slot = batch.device(identity(&group));
             let files = Files::new(&self.hierarchy, &group.path);
-            self.followed.push(Followed { group, slot, files });
+            let tasks = Tasks::new(&self.hierarchy, &group.path);
+            self.followed.push(Followed { group, slot, files, tasks });
         }
     }
 }
@@ -115,9 +128,11 @@ impl Collector for Cgroups {
             self.scanned = Some(now);
             self.scan(now, batch);
         }
+        self.look.begin();
         let mut vanished = false;
         for followed in &mut self.followed {
             vanished |= !followed.files.read(followed.slot, batch);
+            followed.tasks.read(&mut self.look, followed.slot, batch);
         }
         if vanished {
             // The next beat looks again, so that a stopped container does not linger and a restarted unit is met anew.

@@ -7,6 +7,8 @@ use std::fs;
 use std::path::{Path as FsPath, PathBuf};
 use std::time::Duration;
 
+mod tasks;
+
 /// The source over a tree and what it said last.
 struct Host {
     source: Box<dyn Collector>,
