@@ -61,6 +61,29 @@ fn a_steady_beat_of_control_groups_allocates_nothing() {
 }
 
 #[test]
+fn a_steady_beat_of_a_group_with_tasks_allocates_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = home.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let group = "sys/fs/cgroup/lab.slice/victim.service";
+    write("sys/fs/cgroup/cgroup.controllers", "cpu io memory\n");
+    write("proc/uptime", "10.00 1.00\n");
+    for list in ["cgroup.threads", "cgroup.procs"] {
+        write(&format!("{group}/{list}"), "7\n8\n");
+    }
+    write(&format!("{group}/io.stat"), "8:0 rbytes=1 wbytes=2 rios=3 wios=4\n");
+    for task in [7, 8] {
+        write(&format!("proc/{task}/schedstat"), "1 2 3\n");
+        write(&format!("proc/{task}/io"), "rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\n");
+    }
+    let mut source = host::cgroup::open(&options(Roots::below(home.path()))).unwrap().unwrap();
+    assert_eq!(allocations(source.as_mut()), 0);
+}
+
+#[test]
 fn a_steady_beat_of_performance_counters_allocates_nothing() {
     match host::perf::open(&options(Roots::default())) {
         Ok(Some(mut source)) => assert_eq!(allocations(source.as_mut()), 0),
