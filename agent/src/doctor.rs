@@ -108,6 +108,7 @@ pub fn doctor(config: &Config, flags: &Doctor) -> Report {
         calls: Calls::default(),
         engines: config.collectors.engines.clone(),
         engine_interval: config.collectors.engine_interval,
+        probe: config.probe,
     };
     let facts = Facts::of_this_process(&options.roots);
     let process = host::checks(config, &facts);

@@ -33,6 +33,8 @@ pub struct Options {
     pub engines: Vec<engine::Target>,
     /// From one reading of an engine's metrics to the next.
     pub engine_interval: Duration,
+    /// Whether memory is probed actively.
+    pub probe: bool,
     /// Where the source accounts for its calls into drivers.
     pub calls: Calls,
 }
@@ -114,6 +116,7 @@ pub const BUILT_IN: &[Entry] = &[
     Entry::inline("memory", host::memory::open, &[Need::none("memory, NUMA and paging")]),
     Entry::inline("pressure", host::pressure::open, &[Need::none("stalls (PSI)")]),
     Entry::inline("perf", host::perf::open, host::perf::NEEDS),
+    host::probe::ENTRY,
     Entry::inline("disk", host::disk::open, &[Need::none("disk requests")]),
     Entry::inline("network", host::network::open, &[Need::none("network counters")]),
     Entry::inline("infiniband", host::infiniband::open, &[Need::none("InfiniBand port counters")]),

@@ -198,6 +198,11 @@ catalogue! {
         CoreSwitches event = "context_switches"; CoreMigrations event = "migrations"; CoreFaults event = "page_faults"; }
     "core_events_scheduled_ratio" Ratio Gauge 0.0..1.0 CORE "Share of time in which a group of performance counters was on the hardware." {
         CoreHardwareScheduled group = "hardware"; CoreSoftwareScheduled group = "software"; }
+    "probe_memory_latency_seconds" Seconds Gauge 0.0..1.0 CORE "Time from a load to its value where each load waits for the one before, as the active probe of the cache domain of which the core is the first found it." { ProbeLatency; }
+    "probe_copy_bytes_per_second" BytesPerSecond Gauge 0.0..1e13 CORE "Bytes that one processor of the cache domain copied a second, as the active probe found it." { ProbeCopy; }
+    "probe_seconds_total" Seconds Counter 0.0..COUNTER_MAX CORE "Processor time that the active probe of the cache domain has taken." { ProbeSeconds; }
+    "probe_skips_total" Count Counter 0.0..COUNTER_MAX CORE "Beats on which the active probe measured nothing: no processor of the cache domain was idle, or something else ran meanwhile." {
+        ProbeSkipsBusy reason = "busy"; ProbeSkipsPreempted reason = "preempted"; }
 
     // Memory
     "numa_memory_size_bytes" Bytes Constant 0.0..1e16 NUMA "Memory of the NUMA node." { NumaMemorySize; }

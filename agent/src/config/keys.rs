@@ -84,6 +84,10 @@ keys! {
     /// From one reading of an engine's metrics to the next: 1s to 1min. Each costs the engine some milliseconds.
     "collectors.engine.interval" = r#""5s""# => collectors.engine_interval: duration(SECOND, 60 * SECOND);
 
+    /// Whether latency and bandwidth of memory are probed actively, for hosts whose hardware counters cannot be read: on each
+    /// beat and cache domain a chase of pointers and a copy of at most 100 us on an idle processor. Takes 8 MiB a domain.
+    "probe.enabled" = "false" => probe: truth;
+
     /// Detectors that are switched off, by name.
     "detectors.disabled" = "[]" => detectors_disabled: names(DETECTORS);
     /// How many false episodes of its statistics the operator puts up with, a day and node: 0.001 to 24. Rules are not bound by it.

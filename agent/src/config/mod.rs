@@ -35,6 +35,8 @@ pub struct Config {
     pub rig: RigConfig,
     /// Sources.
     pub collectors: Collectors,
+    /// Whether memory is probed actively.
+    pub probe: bool,
     /// Names of detectors that are switched off.
     pub detectors_disabled: Vec<String>,
     /// False episodes a day that statistics may have.
@@ -192,6 +194,7 @@ impl Config {
             history_span: Duration::ZERO,
             rig: RigConfig::default(),
             collectors: Collectors::default(),
+            probe: false,
             detectors_disabled: Vec::new(),
             detectors_budget: 0.2,
             detectors_faults: None,
@@ -222,6 +225,7 @@ impl Config {
             ("history.span", self.history_span == other.history_span),
             ("rig.*", self.rig == other.rig),
             ("collectors.*", self.collectors == other.collectors),
+            ("probe.enabled", self.probe == other.probe),
             ("detectors.disabled", self.detectors_disabled == other.detectors_disabled),
             ("detectors.budget", self.detectors_budget == other.detectors_budget),
             (

@@ -158,3 +158,11 @@ fn a_changed_key_that_needs_a_restart_is_named() {
     let new = load(None, &[set("listen", "127.0.0.1:1"), set("power.budget", "5 kW")]).unwrap();
     assert_eq!(old.needs_restart(&new), ["listen"]);
 }
+
+#[test]
+fn memory_is_probed_only_where_the_operator_says_so() {
+    let plain = load(None, &[]).unwrap();
+    let asked = load(None, &[set("probe.enabled", "true")]).unwrap();
+    assert_eq!((plain.probe, asked.probe), (false, true));
+    assert_eq!(plain.needs_restart(&asked), ["probe.enabled"]);
+}

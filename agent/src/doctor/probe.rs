@@ -52,15 +52,16 @@ pub(super) fn checks(
     entries: (&[Entry], Duration),
 ) -> Vec<Check> {
     let (entries, patience) = entries;
-    let disabled = |entry: &Entry| config.collectors.disabled.iter().any(|name| name == entry.name);
+    let off = |entry: &Entry| switched_off(config, entry);
     // All at once, so that several that hang cost the patience only once.
     let begun: Vec<_> =
-        entries.iter().map(|entry| (!disabled(entry)).then(|| begin(entry, options))).collect();
+        entries.iter().map(|entry| off(entry).is_none().then(|| begin(entry, options))).collect();
     let due = MachineClock.now().after(patience);
     let mut checks = Vec::new();
     for (entry, begun) in entries.iter().zip(begun) {
         let Some(begun) = begun else {
-            checks.push(Check::new(entry.name, Verdict::None, "switched off (collectors.disabled)"));
+            let key = off(entry).unwrap_or_default();
+            checks.push(Check::new(entry.name, Verdict::None, format!("switched off ({key})")));
             continue;
         };
         let left = due.seconds_since(MachineClock.now()).max(0.0);
@@ -70,6 +71,13 @@ pub(super) fn checks(
         checks.extend(there.then(|| enforcement(config, entry, facts)).flatten());
     }
     checks
+}
+
+/// The key by which the operator switched a source off, or has not switched it on.
+fn switched_off(config: &Config, entry: &Entry) -> Option<&'static str> {
+    let disabled = config.collectors.disabled.iter().any(|name| name == entry.name);
+    let opted_out = entry.name == collectors::host::probe::ENTRY.name && !config.probe;
+    disabled.then_some("collectors.disabled").or_else(|| opted_out.then_some("probe.enabled"))
 }
 
 /// A source that is being opened.

@@ -19,6 +19,7 @@ fn options(config: &Config) -> Options {
         calls: Calls::default(),
         engines: config.collectors.engines.clone(),
         engine_interval: config.collectors.engine_interval,
+        probe: config.probe,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod memory;
 pub mod network;
 pub mod perf;
 pub mod pressure;
+pub mod probe;
 pub mod rapl;
 pub mod space;
 pub mod thermal;

@@ -74,7 +74,7 @@ fn probe(kernel: &mut dyn Kernel, cpu: usize) -> Result<Option<u64>, OpenError> 
 }
 
 /// The numbers in a list such as `0-3,8`, at most [`CPUS_MAX`].
-fn parse_list(text: &str) -> Vec<usize> {
+pub(in crate::host) fn parse_list(text: &str) -> Vec<usize> {
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         Some(first.trim().parse::<usize>().ok()?..=last.trim().parse::<usize>().ok()?)

@@ -243,6 +243,7 @@ fn elsewhere(metric: Metric) -> bool {
         || name.starts_with("wattkeeper_disk_space")
         || name.starts_with("wattkeeper_kernel_messages")
         || name.starts_with("wattkeeper_node_driver_blocked")
+        || name.starts_with("wattkeeper_probe")
 }
 
 #[test]
