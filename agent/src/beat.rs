@@ -161,7 +161,7 @@ impl Beat {
             priorities: self.priorities.last().to_vec(),
             signals: Vec::new(),
             standings: self.watch.standings(),
-            interference: Vec::new(),
+            interference: self.watch.interference(&self.frame),
             shares: self.attribution.shares().to_vec(),
             holdings: self.attribution.holdings().to_vec(),
             sources: self.feed.health(self.frame.at).into_iter().chain(self.attribution.health()).collect(),

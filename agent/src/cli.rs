@@ -85,6 +85,12 @@ pub enum Command {
     /// Runs detectors and baselines over labelled data sets, or over faults of the simulator; exit code 0, or 1 when a machine could not be
     /// read
     Evaluate(Evaluate),
+    /// Measures on this machine how much work of known kinds slows down beside antagonists, and writes a labelled data set. Loads
+    /// both processors it is given for a quarter of an hour a campaign; needs root for control groups
+    Lab(crate::lab::Flags),
+    /// One process of the lab
+    #[command(hide = true)]
+    LabPart(crate::lab::part::Flags),
 }
 
 /// Flags of `top`.
@@ -277,6 +283,9 @@ pub struct Evaluate {
     /// Leaves this detector out; repeatable
     #[arg(long, value_name = "NAME")]
     pub without: Vec<String>,
+    /// Measures estimates of interference on a data set that `lab` wrote, in the folder of --data
+    #[arg(long, requires = "data", conflicts_with_all = ["simulated", "power"])]
+    pub interference: bool,
     /// Lets policies of power hold the budget of simulated nodes, side by side
     #[arg(long, conflicts_with_all = ["data", "simulated"])]
     pub power: bool,

@@ -130,8 +130,13 @@ struct Desk<'a> {
 pub fn build(config: &Config, assembly: Assembly) -> Result<Beat, EngineError> {
     let threaded = matches!(assembly.pace, Pace::Machine);
     let thresholds = thresholds(config);
-    let watch = Watch::new(&thresholds, &config.detectors_disabled, threaded)
+    let mut watch = Watch::new(&thresholds, &config.detectors_disabled, threaded)
         .map_err(EngineError::of("start the thread that fits models"))?;
+    // A model that does not fit is no reason not to watch: every estimate is then an abstention that says so.
+    match crate::interference::model(config) {
+        Ok(frozen) => watch.judge_with(frozen),
+        Err(error) => tracing::warn!("no interference is estimated (key interference.model): {error}"),
+    }
     let keeping = Keeping::new(config, assembly.hands, threaded, assembly.clock.now())
         .map_err(EngineError::of("start the keeper's thread"))?;
     let recorder = config.record_path.as_deref().map(Recorder::open).transpose();

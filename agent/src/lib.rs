@@ -20,6 +20,8 @@ pub mod export;
 pub mod feed;
 pub mod govern;
 pub mod guardian;
+pub mod interference;
+pub mod lab;
 pub mod learnt;
 pub mod line;
 pub mod otlp;

@@ -92,10 +92,20 @@ fn command(cli: &Cli, config: Config) -> Result<u8, Failed> {
                 say(&report.text(), 0);
                 return Ok(report.exit_code());
             }
+            if flags.interference {
+                say(&agent::evaluate::interference::evaluate(flags)?.text(), 0);
+                return Ok(0);
+            }
             let report = agent::evaluate::evaluate(flags)?;
             say(&report.text(), 0);
             Ok(report.exit_code())
         }
+        Command::Lab(flags) => {
+            log_to_stderr(&config, Some("error"));
+            say(&agent::lab::lab(&config, flags)?, 0);
+            Ok(0)
+        }
+        Command::LabPart(flags) => agent::lab::part::run(flags).map(|()| 0).map_err(Into::into),
         Command::Config(_) => {
             say("the configuration has no fault\n", 0);
             Ok(0)

@@ -1,8 +1,9 @@
 //! The watch: detectors, the life cycle of what they find, the incidents it amounts to, and the thread that fits models.
 use crate::learnt::{Clerk, Shelf};
+use detectors::interference::{Estimator, Frozen};
 use detectors::{Correlator, Kin, Lifecycle, Phases, Thresholds};
 use model::stages::{Detector, EventSink, Fit, Fitted, Policy as _};
-use model::{Event, Frame, History, Incident, Standing, Timestamp};
+use model::{Event, Frame, History, Incident, Interference, Standing, Timestamp};
 use policy::PowerCap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -24,6 +25,7 @@ enum Fitter {
 /// Detectors and what they have found.
 pub struct Watch {
     phases: Phases,
+    estimator: Estimator,
     detectors: Vec<Box<dyn Detector>>,
     /// Whether a fit of each detector is under way.
     busy: Vec<bool>,
@@ -54,6 +56,7 @@ impl Watch {
         let detectors: Vec<_> = enabled.map(|entry| (entry.open)(thresholds)).collect();
         Ok(Self {
             phases: Phases::default(),
+            estimator: Estimator::new(None),
             busy: vec![false; detectors.len()],
             pressed: vec![0; detectors.len()],
             detectors,
@@ -79,6 +82,7 @@ impl Watch {
         for detector in &mut self.detectors {
             detector.observe(frame, history, &mut self.sink);
         }
+        self.estimator.observe(frame, history, &mut self.sink);
         self.lifecycle.step(frame.at, &frame.devices, self.sink.findings());
         self.correlator.step(frame.at, &frame.devices, kin, &self.lifecycle);
     }
@@ -193,9 +197,23 @@ impl Watch {
         list
     }
 
+    /// Judges interference with this model from now on.
+    pub fn judge_with(&mut self, frozen: Frozen) {
+        self.estimator = Estimator::new(Some(frozen));
+    }
+
+    /// How each workload does beside its neighbours.
+    pub fn interference(&self, frame: &Frame) -> Vec<Interference> {
+        let mut list = Vec::new();
+        self.estimator.list(frame, &mut list);
+        list
+    }
+
     /// Bytes of memory that detectors hold.
     pub fn bytes(&self) -> usize {
-        self.detectors.iter().map(|detector| detector.bytes()).sum::<usize>() + self.phases.bytes()
+        self.detectors.iter().map(|detector| detector.bytes()).sum::<usize>()
+            + self.phases.bytes()
+            + self.estimator.bytes()
     }
 }
 

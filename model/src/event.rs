@@ -107,6 +107,8 @@ faults! {
     Straggler "straggler" "Slower than its siblings" RunDiagnostics "Compare the device with its siblings; run the vendor's diagnostics if it stays behind.";
     /// Accelerators wait for processors that others take.
     HostStarved "host_starved" "Accelerators wait for the host" Investigate "Find who takes the processors; pin or move it, or give the accelerators' jobs more.";
+    /// A workload is slower than it is alone, because of others on the node.
+    Interference "interference" "Slowed down by neighbours" Investigate "Look at who is named as culprit and at which resource; move one of both, or give each processors of its own.";
     /// The device runs hotter than its siblings at like power.
     CoolingPoor "cooling_poor" "Cooled worse than its siblings" InspectHardware "Check the cooler's seat, its fans and the air's way.";
     /// Memory in use grows and never levels off.

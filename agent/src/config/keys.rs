@@ -96,6 +96,9 @@ keys! {
     /// be there; empty for none.
     "detectors.faults" = r#""""# => detectors_faults: optional_path;
 
+    /// File with a model of interference that `wattkeeper lab --train` wrote on like hardware; empty for the built-in one.
+    "interference.model" = r#""""# => interference_model: optional_path;
+
     /// The power budget of the node in watts, such as "6500 W"; empty for none.
     "power.budget" = r#""""# => power.budget_w: optional_watts(100.0, 200_000.0);
     /// Whether caps are written to devices (true) or only advised (false).

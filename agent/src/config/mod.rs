@@ -43,6 +43,8 @@ pub struct Config {
     pub detectors_budget: f64,
     /// File with changes to the catalogue of faults, if any.
     pub detectors_faults: Option<PathBuf>,
+    /// File with a model of interference, if not the built-in one.
+    pub interference_model: Option<PathBuf>,
     /// The catalogue with those changes; none where there is no such file.
     pub catalogue: Option<Arc<Catalogue>>,
     /// The power budget.
@@ -198,6 +200,7 @@ impl Config {
             detectors_disabled: Vec::new(),
             detectors_budget: 0.2,
             detectors_faults: None,
+            interference_model: None,
             catalogue: None,
             power: Power::default(),
             cluster: ClusterConfig::default(),
@@ -232,6 +235,7 @@ impl Config {
                 "detectors.faults",
                 (&self.detectors_faults, &self.catalogue) == (&other.detectors_faults, &other.catalogue),
             ),
+            ("interference.model", self.interference_model == other.interference_model),
             ("cluster.*", self.cluster == other.cluster),
             ("dcgm.*", self.dcgm == other.dcgm),
             ("otlp.*", self.otlp == other.otlp),

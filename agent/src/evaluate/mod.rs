@@ -3,6 +3,7 @@
 //! `data` finds and reads machines → a `scorer` (`baselines`) judges each → `metrics` measure what it made → `report` prints it.
 pub mod baselines;
 pub mod data;
+pub mod interference;
 pub mod machine;
 pub mod metrics;
 pub mod power;
@@ -40,6 +41,12 @@ pub enum EvaluateError {
     /// A folder of a set cannot be listed.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The folder has no table of the lab's.
+    #[error("--data {}: no windows.csv.gz there or in `interference` below it; give a folder that `wattkeeper lab` wrote", .0.display())]
+    NoTable(PathBuf),
+    /// The lab's table cannot be read.
+    #[error(transparent)]
+    Table(crate::lab::table::TableError),
     /// A name that a flag gives is none.
     #[error("--{flag} {name}: there is no such {flag}; there are {known}")]
     Unknown {
@@ -62,13 +69,17 @@ pub fn evaluate(flags: &Evaluate) -> Result<Report, EvaluateError> {
     let found = chosen_machines(flags.data.as_deref().unwrap_or(Path::new(".")), &flags.machine)?;
     let json = flags.json.as_deref().map(open).transpose()?;
     let report = Report::new(trial::run(&found, &scorers));
-    if let Some((path, mut file)) = json {
-        // The file keeps what it held until there is something to put in its place.
-        file.set_len(0)
-            .and_then(|()| file.write_all(format!("{:#}\n", report.json()).as_bytes()))
-            .map_err(|error| EvaluateError::Json { path, error })?;
+    if let Some((path, file)) = json {
+        write_json(path, file, &report.json())?;
     }
     Ok(report)
+}
+
+/// Writes what was opened before the run. The file keeps what it held until there is something to put in its place.
+fn write_json(path: PathBuf, mut file: File, json: &serde_json::Value) -> Result<(), EvaluateError> {
+    file.set_len(0)
+        .and_then(|()| file.write_all(format!("{json:#}\n").as_bytes()))
+        .map_err(|error| EvaluateError::Json { path, error })
 }
 
 /// Every scorer, the random score first.

@@ -151,6 +151,15 @@ pub(super) const ROWS: &[Row] = &[
         ..USUAL
     },
     Row {
+        sign: any(F::Interference),
+        rank: 24,
+        statistic: true,
+        explains: &[any(F::Residual)],
+        sentence: "A workload is slower than it is alone: neighbours take what both need.",
+        confirm: "`wattkeeper top`, page of workloads: resource and culprit; the slowdown ends when the culprit is stopped or moved.",
+        ..USUAL
+    },
+    Row {
         sign: any(F::Residual),
         rank: 2,
         statistic: true,

@@ -1,0 +1,258 @@
+//! The estimator: follows every workload, learns it while it is alone, and judges it beside its neighbours, beat by beat.
+use super::blame::{Activity, Blame, Past};
+use super::counter::{Node, Own, Sample};
+use super::features::{QuietLimits, Seen, is_quiet};
+use super::frozen::Frozen;
+use super::profile::{Profile, Quotient, WINDOWS_NEEDED};
+use super::sampler::Sampler;
+use super::span::Adaptive;
+use model::interference::{Abstention, Basis, Culprit, Estimate, Interference, Judgement, Vector};
+use model::{DeviceId, DeviceKind, Frame, Resource};
+
+/// Workloads that are followed at once; further ones are `Crowded`.
+const WORKLOADS_MAX: usize = 512;
+/// A window is judged when it is about as long as a beat: from half to twice what the model's windows were, in seconds.
+const WINDOW_S: (f64, f64) = (0.4, 15.0);
+/// Processor time a second below which a workload is idle. Ours: a hundredth of a processor.
+const IDLE: f64 = 0.01;
+/// Windows in a row below the noise floor before an alarm. Ours: CPI2 takes 3 outliers in 5 minutes at its 10 s.
+const WINDOWS_ALARM: u32 = 3;
+
+/// What is known of one workload: about 3.6 KiB with its profile.
+#[derive(Debug, Clone, Default)]
+struct Followed {
+    generation: u32,
+    /// Windows since it was met.
+    windows: u32,
+    profile: Profile,
+    past: Past,
+    adaptive: Adaptive,
+    /// Windows in a row with the whole interval below the noise floor.
+    slow: u32,
+    latest: Option<Interference>,
+    /// Who was named last, and for what.
+    named: Option<(Resource, Culprit)>,
+}
+
+/// Follows all workloads of a node.
+#[derive(Debug)]
+pub struct Estimator {
+    frozen: Option<Frozen>,
+    blame: Blame,
+    quiet: QuietLimits,
+    sampler: Sampler,
+    /// By device index.
+    followed: Vec<Option<Box<Followed>>>,
+    count: usize,
+    beat: u64,
+}
+
+impl Estimator {
+    /// An estimator with a frozen model; without one it abstains.
+    pub fn new(frozen: Option<Frozen>) -> Self {
+        Self {
+            frozen,
+            blame: Blame::default(),
+            quiet: QuietLimits::default(),
+            sampler: Sampler::default(),
+            followed: Vec::new(),
+            count: 0,
+            beat: 0,
+        }
+    }
+
+    /// Takes a beat.
+    pub fn take(&mut self, frame: &Frame) {
+        self.beat += 1;
+        self.sampler.take(frame);
+        self.followed.resize_with(frame.devices.len(), || None);
+        for device in frame.devices.of_kind(DeviceKind::Cgroup) {
+            let place = device.id.index();
+            if device.gone {
+                self.count -= usize::from(self.followed[place].take().is_some());
+                continue;
+            }
+            if self.followed[place].is_none() && self.count < WORKLOADS_MAX {
+                self.followed[place] = Some(Box::default());
+                self.count += 1;
+            }
+            let Some(mut followed) = self.followed[place].take() else { continue };
+            if followed.generation != device.generation {
+                *followed = Followed { generation: device.generation, ..Followed::default() };
+            }
+            self.follow(frame, device.id, &mut followed);
+            self.followed[place] = Some(followed);
+        }
+        self.name_culprits(frame);
+    }
+
+    fn follow(&mut self, frame: &Frame, device: DeviceId, followed: &mut Followed) {
+        let window = self.sampler.window(frame, device);
+        let judged = match &window {
+            None => Err(Abstention::Short),
+            Some((_, window_s)) if !(WINDOW_S.0..=WINDOW_S.1).contains(window_s) => Err(Abstention::Short),
+            Some((sample, _)) => {
+                followed.windows += 1;
+                self.judge(sample, followed)
+            }
+        };
+        let cores = window.and_then(|(sample, _)| sample.node(Node::Cores));
+        let activity = window.map_or_else(Activity::default, |(sample, _)| Activity::of(&sample));
+        followed.past.push(self.beat, judged.ok().map(|estimate| estimate.y), activity);
+        let below = judged.is_ok_and(|estimate| estimate.high < self.blame.floor);
+        followed.slow = if below { followed.slow.saturating_add(1) } else { 0 };
+        followed.latest = Some(Interference {
+            device,
+            judgement: judged.map_or_else(Judgement::Abstained, Judgement::Estimate),
+            sensitivity: sensitivity(&followed.profile),
+            pressure: pressure(&followed.profile, cores),
+        });
+    }
+
+    /// Judges one window, and learns from it when nobody is in the way.
+    fn judge(&self, sample: &Sample, followed: &mut Followed) -> Result<Estimate, Abstention> {
+        let Some(frozen) = &self.frozen else { return Err(Abstention::NoModel) };
+        if sample.own(Own::Run).is_none_or(|run| run < IDLE) {
+            return Err(Abstention::Idle);
+        }
+        let waits_known = sample.own(Own::Wait).is_some();
+        if is_quiet(sample, &self.quiet) {
+            followed.profile.learn(sample);
+        }
+        if followed.profile.windows() < WINDOWS_NEEDED {
+            return Err(Abstention::NoProfile);
+        }
+        if !waits_known {
+            return Err(Abstention::Uncounted);
+        }
+        let seen = Seen::of(sample, &followed.profile).ok_or(Abstention::NovelLoad)?;
+        let (y, low, high) = frozen.judge(&seen, followed.adaptive.stretch())?;
+        let resource = self.blame.resource(&seen, y);
+        let basis = if resource == Some(Resource::RunQueue) { Basis::Physics } else { Basis::Model };
+        Ok(Estimate { y, low, high, basis, resource, culprit: None })
+    }
+
+    /// Names who is to blame for each slowdown; after all windows of the beat are known.
+    fn name_culprits(&mut self, frame: &Frame) {
+        for victim in 0..self.followed.len() {
+            let Some(followed) = &self.followed[victim] else { continue };
+            let contended = followed.latest.and_then(|latest| latest.estimate()?.resource);
+            let Some(resource) = contended else {
+                if let Some(followed) = &mut self.followed[victim] {
+                    followed.named = None;
+                }
+                continue;
+            };
+            let found = self.culprit(frame, victim, &followed.past, resource);
+            let Some(followed) = &mut self.followed[victim] else { continue };
+            let kept = followed
+                .named
+                .filter(|(named, culprit)| *named == resource && !frame.devices.get(culprit.device).gone);
+            followed.named = found.map(|culprit| (resource, culprit)).or(kept);
+            let named = followed.named.map(|(_, culprit)| culprit);
+            if let Some(Interference { judgement: Judgement::Estimate(estimate), .. }) = &mut followed.latest
+            {
+                estimate.culprit = named;
+            }
+        }
+    }
+
+    /// The co-runner whose activity on a resource goes most with the victim's slowdown, among those that press on it now.
+    fn culprit(&self, frame: &Frame, victim: usize, past: &Past, resource: Resource) -> Option<Culprit> {
+        let mut best: Option<(f64, Culprit)> = None;
+        for device in frame.devices.of_kind(DeviceKind::Cgroup) {
+            let Some(suspect) = self.followed.get(device.id.index()).and_then(Option::as_deref) else {
+                continue;
+            };
+            let presses = suspect.past.presses(resource);
+            if device.id.index() == victim || suspect.past.newest() != self.beat || presses <= 0.0 {
+                continue;
+            }
+            let Some(correlation) = past.correlation(&suspect.past, resource) else { continue };
+            // Of two that go with it alike, the one that presses harder.
+            let weight = correlation * (1.0 + presses).ln();
+            if correlation >= self.blame.correlation && best.is_none_or(|(other, _)| weight > other) {
+                best = Some((weight, Culprit { device: device.id, correlation: correlation.min(1.0) }));
+            }
+        }
+        best.map(|(_, culprit)| culprit)
+    }
+
+    /// Hears how a workload really does, from a metric of its own: y of the last window. Its intervals adapt.
+    pub fn hear(&mut self, device: DeviceId, y: f64) {
+        let Some(Some(followed)) = self.followed.get_mut(device.index()) else { return };
+        let Some(Judgement::Estimate(estimate)) = followed.latest.map(|latest| latest.judgement) else {
+            return;
+        };
+        followed.adaptive.hear((estimate.low..=estimate.high).contains(&y));
+    }
+
+    /// Adds what is known of every workload.
+    pub fn list(&self, frame: &Frame, list: &mut Vec<Interference>) {
+        for device in frame.devices.of_kind(DeviceKind::Cgroup).filter(|device| !device.gone) {
+            let followed = self.followed.get(device.id.index()).and_then(Option::as_ref);
+            list.extend(match followed {
+                Some(followed) => followed.latest,
+                None => Some(Interference {
+                    device: device.id,
+                    judgement: Judgement::Abstained(Abstention::Crowded),
+                    sensitivity: Vector::default(),
+                    pressure: Vector::default(),
+                }),
+            });
+        }
+    }
+
+    /// Workloads whose whole interval has been below the noise floor for long enough to tell of.
+    pub(super) fn alarms(&self) -> impl Iterator<Item = (DeviceId, Estimate)> + '_ {
+        let slow = self.followed.iter().flatten().filter(|followed| followed.slow >= WINDOWS_ALARM);
+        slow.filter_map(|followed| {
+            let latest = followed.latest?;
+            Some((latest.device, *latest.estimate()?))
+        })
+    }
+
+    /// The noise floor.
+    pub(super) fn floor(&self) -> f64 {
+        self.blame.floor
+    }
+
+    /// Bytes of memory it holds.
+    pub(super) fn held_bytes(&self) -> usize {
+        let workload = size_of::<Followed>() + Profile::default().bytes() - size_of::<Profile>();
+        self.sampler.bytes()
+            + self.followed.capacity() * size_of::<Option<Box<Followed>>>()
+            + self.count * workload
+    }
+}
+
+/// The share of time that a workload's disk requests take while it is alone.
+fn disk_share(profile: &Profile) -> Option<f64> {
+    let run = profile.typical(Quotient::Run)?;
+    let requests = profile.typical(Quotient::StoragePerRun)? * run;
+    Some((requests * profile.typical(Quotient::DiskLatency)?).min(1.0))
+}
+
+/// The share of its time alone that a workload spends at each resource.
+fn sensitivity(profile: &Profile) -> Vector {
+    let mut vector = Vector::default();
+    if let Some(run) = profile.typical(Quotient::Run) {
+        vector.set(Resource::RunQueue, run.min(1.0));
+    }
+    if let Some(share) = disk_share(profile) {
+        vector.set(Resource::Io, share);
+    }
+    vector
+}
+
+/// The share of each of the node's resources that a workload uses alone.
+fn pressure(profile: &Profile, cores: Option<f64>) -> Vector {
+    let mut vector = Vector::default();
+    if let Some((run, cores)) = profile.typical(Quotient::Run).zip(cores.filter(|cores| *cores >= 1.0)) {
+        vector.set(Resource::RunQueue, run / cores);
+    }
+    if let Some(share) = disk_share(profile) {
+        vector.set(Resource::Io, share);
+    }
+    vector
+}

@@ -1,0 +1,160 @@
+//! Features: what a model sees of one window, all of it relative to the workload's own quiet profile or to the whole node.
+use super::counter::{Node, Own, Sample};
+use super::profile::{Profile, Quotient, wait};
+
+/// Name, and the sign that the answer must follow: the answer is how much slower a workload is.
+type Feature = (&'static str, i8);
+
+/// What neighbours do, and what the workload is by nature.
+const AROUND: &[Feature] = &[
+    ("others_busy", 1),
+    ("others_storage_bytes", 1),
+    ("disk_busy", 0),
+    ("softirq", 0),
+    ("others_faults", 1),
+    ("stall_cpu", 0),
+    ("steal", 1),
+    ("quiet_run", 0),
+    ("quiet_sleep_per_slice", 0),
+    ("quiet_calls_per_run", 0),
+    ("quiet_storage_per_run", 0),
+    ("quiet_system_share", 0),
+];
+
+/// How many features there are.
+pub const COUNT: usize = Quotient::COUNT + AROUND.len();
+
+/// The signs of quotients' ratios.
+const fn sign(quotient: Quotient) -> i8 {
+    match quotient {
+        Quotient::WaitPerRun
+        | Quotient::DiskLatency
+        | Quotient::StallMemory
+        | Quotient::StallIo
+        | Quotient::ProbeLatency => 1,
+        Quotient::Clock | Quotient::ProbeCopy => -1,
+        Quotient::SlicesPerRun
+        | Quotient::SleepPerSlice
+        | Quotient::CallsPerRun
+        | Quotient::StoragePerRun
+        | Quotient::FaultsPerRun
+        | Quotient::SystemShare
+        | Quotient::Run
+        | Quotient::TrafficPerRun => 0,
+    }
+}
+
+/// The signs of all features, in their order.
+pub fn signs() -> Vec<i8> {
+    Quotient::ALL.iter().map(|quotient| sign(*quotient)).chain(AROUND.iter().map(|(_, sign)| *sign)).collect()
+}
+
+/// The names of all features, in their order: the feature set that a frozen model belongs to.
+pub fn names() -> Vec<String> {
+    let ratios = Quotient::ALL.iter().map(|quotient| format!("{quotient:?}"));
+    ratios.chain(AROUND.iter().map(|(name, _)| (*name).to_owned())).collect()
+}
+
+/// What is seen of one window.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Seen {
+    /// The features, NaN for what is not known.
+    pub features: [f32; COUNT],
+    /// What the physics of waiting says: time to run over time to run and wait, both against the quiet profile; 1 where
+    /// waiting is not known.
+    pub physics: f64,
+}
+
+impl Seen {
+    /// A window against a profile; `None` when the profile knows nothing near its load.
+    pub fn of(sample: &Sample, profile: &Profile) -> Option<Self> {
+        let (ratios, quiet) = profile.ratios(sample)?;
+        let mut features = [f32::NAN; COUNT];
+        features[..Quotient::COUNT].copy_from_slice(&ratios);
+        let around = around(sample, &quiet);
+        for (place, value) in around.into_iter().enumerate() {
+            features[Quotient::COUNT + place] = value.map_or(f32::NAN, |value| value as f32);
+        }
+        Some(Self { features, physics: physics(sample, &quiet) })
+    }
+
+    /// The logarithm of a quotient's ratio to the quiet one, 0 where it is not known.
+    pub(super) fn ratio(&self, quotient: Quotient) -> f64 {
+        let ratio = self.features[quotient as usize];
+        if ratio.is_nan() { 0.0 } else { f64::from(ratio) }
+    }
+
+    /// One of the features around the workload by its name; `None` where it is not known.
+    pub(super) fn around(&self, name: &str) -> Option<f64> {
+        let place = AROUND.iter().position(|(known, _)| *known == name)?;
+        Some(f64::from(self.features[Quotient::COUNT + place])).filter(|value| !value.is_nan())
+    }
+}
+
+/// `(run + wait) / run`, quiet over now, at most 1.
+fn physics(sample: &Sample, quiet: &[f32; Quotient::COUNT]) -> f64 {
+    let Some(now) = Quotient::WaitPerRun.of(sample) else { return 1.0 };
+    let quiet = f64::from(quiet[Quotient::WaitPerRun as usize]);
+    let quiet = if quiet.is_nan() { 0.0 } else { (quiet.exp() - 0.02).max(0.0) };
+    ((1.0 + quiet) / (1.0 + now)).min(1.0)
+}
+
+/// Values of [`AROUND`].
+fn around(sample: &Sample, quiet: &[f32; Quotient::COUNT]) -> [Option<f64>; AROUND.len()] {
+    let cores = sample.node(Node::Cores).filter(|cores| *cores >= 1.0);
+    let others = |node: Node, own: Own| {
+        let own = sample.own(own).unwrap_or(0.0);
+        sample.node(node).map(|node| (node - own).max(0.0))
+    };
+    let of_cores = |value: Option<f64>| Some(value? / cores?);
+    let quiet =
+        |quotient: Quotient| Some(f64::from(quiet[quotient as usize])).filter(|value| !value.is_nan());
+    [
+        of_cores(others(Node::Busy, Own::Run)),
+        others(Node::DiskBytes, Own::StorageBytes).map(|bytes| (1.0 + bytes / 1e6).ln()),
+        sample.node(Node::DiskBusy),
+        of_cores(sample.node(Node::Softirq)),
+        others(Node::FaultsMinor, Own::FaultsMinor).map(|faults| (1.0 + faults / 1e3).ln()),
+        sample.node(Node::StallCpu),
+        of_cores(sample.node(Node::Steal)),
+        quiet(Quotient::Run),
+        quiet(Quotient::SleepPerSlice),
+        quiet(Quotient::CallsPerRun),
+        quiet(Quotient::StoragePerRun),
+        quiet(Quotient::SystemShare),
+    ]
+}
+
+/// Whether nobody is in the way: what others do is below what a node does by itself.
+pub fn is_quiet(sample: &Sample, limits: &QuietLimits) -> bool {
+    let cores = sample.node(Node::Cores).unwrap_or(1.0).max(1.0);
+    let run = sample.own(Own::Run).unwrap_or(0.0);
+    let busy = sample.node(Node::Busy).map(|busy| (busy - run).max(0.0) / cores);
+    let disk = sample.node(Node::DiskBytes).map(|bytes| bytes - sample.own(Own::StorageBytes).unwrap_or(0.0));
+    let steal = sample.node(Node::Steal).unwrap_or(0.0) / cores;
+    let waits = wait(sample).unwrap_or(0.0) / run.max(0.01);
+    // What is not known is not quiet.
+    busy.is_some_and(|busy| busy <= limits.busy)
+        && disk.is_none_or(|bytes| bytes <= limits.disk_bytes)
+        && steal <= limits.steal
+        && waits <= limits.waits
+}
+
+/// What others may do in a quiet window. All ours, set above what an idle machine with the agent on it does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct QuietLimits {
+    /// Share of the node's processors that others keep busy.
+    pub busy: f64,
+    /// Bytes a second that others move to and from disks.
+    pub disk_bytes: f64,
+    /// Share of processors that the hypervisor gives to others.
+    pub steal: f64,
+    /// Waiting over running of the workload itself: its own threads wait for each other.
+    pub waits: f64,
+}
+
+impl Default for QuietLimits {
+    fn default() -> Self {
+        Self { busy: 0.1, disk_bytes: 4e6, steal: 0.02, waits: 0.2 }
+    }
+}
