@@ -277,6 +277,9 @@ pub struct Evaluate {
     /// Healthy node-hours
     #[arg(long, default_value_t = 1000.0, value_name = "H")]
     pub hours: f64,
+    /// Seconds from one beat to the next; by default 1, and 10 for faults that take days
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub beat: Option<u32>,
     /// Tries only this fault; repeatable
     #[arg(long, value_name = "NAME")]
     pub fault: Vec<String>,

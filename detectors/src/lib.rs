@@ -9,6 +9,7 @@ mod bench;
 mod bytes;
 pub mod calm;
 pub mod catalogue;
+mod draw;
 pub mod extreme;
 pub mod incident;
 pub mod interference;

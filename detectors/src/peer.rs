@@ -189,7 +189,9 @@ impl Peer {
         } else {
             subject.pace.rest();
         }
-        let heats = siblings.iter().map(|place| &subjects[*place].heat);
+        let sampled = subject.heat.is_sampled();
+        let shares = |other: &&Subject| !sampled || subject.pace.is_like(&other.pace, settings);
+        let heats = siblings.iter().map(|place| &subjects[*place]).filter(shares).map(|other| &other.heat);
         if let Some(finding) = subject.heat.judge(device, &heats, frame.lasted_s, settings) {
             events.push(finding);
         }

@@ -14,6 +14,7 @@ fn flags(data: &Path) -> Evaluate {
         seeds: 1,
         first_seed: 1,
         hours: 0.0,
+        beat: None,
         fault: Vec::new(),
         without: Vec::new(),
         power: false,

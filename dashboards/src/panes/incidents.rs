@@ -165,27 +165,11 @@ pub(super) fn story(app: &App, area: Rect) -> Vec<Line<'static>> {
     };
     let width = usize::from(area.width);
     let mut lines = heading(app, snapshot, incident, width);
-    let mut tell = |head: &str, text: &str, style: Style| {
-        let parts = wrap(text, width.saturating_sub(HEAD + 3).max(10));
-        for (number, part) in parts.into_iter().enumerate() {
-            let head = if number == 0 { head } else { "" };
-            lines.push(Line::from(vec![
-                Span::styled(format!(" {head:<HEAD$} "), app.theme.dim()),
-                Span::styled(part, style),
-            ]));
-        }
-    };
-    tell("cause", &incident.cause.sentence, Style::new());
-    if incident.confidence != Confidence::Unexplained {
-        let sure = incident.confidence;
-        tell("", &format!("{}: {}", sure.as_str(), sure.why()), app.theme.dim());
-    }
-    let asks = if incident.driver_asks { "The driver asks for it. " } else { "" };
-    tell("do", &format!("{asks}{}", incident.advice), app.theme.title());
-    let remedy = incident.remedy;
-    let words = format!("{}, NVSentinel {}, gpud {}", remedy.as_str(), remedy.nvsentinel(), remedy.gpud());
-    tell("", &words, app.theme.dim());
-    tell("confirm", &incident.cause.confirm, Style::new());
+    lines.extend(cause(app, incident, width));
+    // What was seen comes before the timeline, which may be long: a small terminal shows why and what to do without scrolling.
+    lines.extend(proofs(app, incident, width));
+    lines.push(Line::raw(""));
+    lines.extend(entry(app, "confirm", (&incident.cause.confirm, Style::new()), width));
     lines.push(Line::raw(""));
     lines.push(super::cut(" timeline", width, app.theme.title()));
     for (number, told) in incident.timeline.iter().enumerate() {
@@ -193,7 +177,6 @@ pub(super) fn story(app: &App, area: Rect) -> Vec<Line<'static>> {
         let style = if told.turn == model::incident::Turn::Over { app.theme.dim() } else { style };
         lines.push(told_moment(snapshot, incident, (told, number), (3, width, style)));
     }
-    lines.extend(proofs(app, incident, width));
     if incident.devices.len() > 1 {
         let names: Vec<_> = incident.devices.iter().map(|device| device.name.as_str()).collect();
         lines.push(Line::raw(""));
@@ -201,6 +184,33 @@ pub(super) fn story(app: &App, area: Rect) -> Vec<Line<'static>> {
         let names = wrap(&names.join(", "), width.saturating_sub(5).max(10));
         lines.extend(names.into_iter().map(|names| Line::raw(format!("   {names}"))));
     }
+    lines
+}
+
+/// A word at the margin and what it says beside it.
+fn entry(app: &App, head: &str, (text, style): (&str, Style), width: usize) -> Vec<Line<'static>> {
+    let parts = wrap(text, width.saturating_sub(HEAD + 3).max(10)).into_iter().enumerate();
+    let line = |(number, part)| {
+        let head = if number == 0 { head } else { "" };
+        let head = Span::styled(format!(" {head:<HEAD$} "), app.theme.dim());
+        Line::from(vec![head, Span::styled(part, style)])
+    };
+    parts.map(line).collect()
+}
+
+/// What probably caused it, and what to do.
+fn cause(app: &App, incident: &Incident, width: usize) -> Vec<Line<'static>> {
+    let tell = |head: &str, text: &str, style: Style| entry(app, head, (text, style), width);
+    let mut lines = tell("cause", &incident.cause.sentence, Style::new());
+    if incident.confidence != Confidence::Unexplained {
+        let sure = incident.confidence;
+        lines.extend(tell("", &format!("{}: {}", sure.as_str(), sure.why()), app.theme.dim()));
+    }
+    let asks = if incident.driver_asks { "The driver asks for it. " } else { "" };
+    lines.extend(tell("do", &format!("{asks}{}", incident.advice), app.theme.title()));
+    let remedy = incident.remedy;
+    let words = format!("{}, NVSentinel {}, gpud {}", remedy.as_str(), remedy.nvsentinel(), remedy.gpud());
+    lines.extend(tell("", &words, app.theme.dim()));
     lines
 }
 

@@ -2,6 +2,7 @@
 //! compared whatever they do.
 use super::pace::median_of;
 use super::{Settings, finding};
+use crate::draw::Draw;
 use crate::mean::Mean;
 use model::{Device, DeviceId, Evidence, FaultKind, Finding, Frame, Metric, Severity};
 
@@ -21,6 +22,7 @@ const SLOPE_MAX: f64 = 1.0;
 /// What is known of the heat of one device.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Heat {
+    draw: Draw,
     /// Power as the die feels it, in watts.
     lagged: Mean,
     power: Mean,
@@ -53,6 +55,12 @@ impl Heat {
         (4.0 * self.learnt).min(1.0)
     }
 
+    /// Whether its power is only sampled. How far samples are from the mean depends on the work's rhythm, so it is compared with
+    /// siblings that do like work.
+    pub(super) fn is_sampled(&self) -> bool {
+        self.draw.is_sampled()
+    }
+
     pub(super) fn compares(&self) -> bool {
         self.compares
     }
@@ -65,8 +73,8 @@ impl Heat {
     pub(super) fn follow(&mut self, frame: &Frame, device: DeviceId, settings: &Settings) {
         let beat_s = frame.beat_s.clamp(0.0, 60.0);
         let value = |metric| frame.value(device, metric);
-        let power_w = value(Metric::PowerAverage).or(value(Metric::PowerInstant));
         self.limit_w = value(Metric::PowerLimitDefault).or(value(Metric::PowerLimitMax)).or(self.limit_w);
+        let power_w = self.draw.follow(frame, device, self.limit_w);
         self.lagged.take(power_w, Mean::keep(beat_s, settings.heat_lag_s));
         let keep = Mean::keep(beat_s, settings.heat_window_s);
         let lagged = power_w.and_then(|_| self.lagged.get());

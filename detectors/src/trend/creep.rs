@@ -1,4 +1,5 @@
 //! Heat at equal power over days: moments of temperature and power by the hour, those of now against those of then.
+use crate::draw::Draw;
 use crate::keep::{Reader, Writer};
 use crate::mean::Mean;
 use model::{DeviceId, Evidence, Frame, Metric};
@@ -29,6 +30,7 @@ pub(super) struct Creep {
     present: Sums,
     passed_s: f64,
     since_s: f64,
+    draw: Draw,
     lagged: Mean,
     /// The drift, reckoned when a block ends.
     drift: Option<(f64, Evidence)>,
@@ -43,6 +45,7 @@ impl Default for Creep {
             present: [0.0; 5],
             passed_s: 0.0,
             since_s: 0.0,
+            draw: Draw::default(),
             lagged: Mean::default(),
             drift: None,
         }
@@ -72,7 +75,8 @@ impl Creep {
         self.device = Some(device);
         let beat_s = frame.beat_s.clamp(0.0, 60.0);
         let value = |metric| frame.value(device, metric);
-        let power = value(Metric::PowerAverage).or(value(Metric::PowerInstant));
+        let limit_w = value(Metric::PowerLimitDefault).or(value(Metric::PowerLimitMax));
+        let power = self.draw.follow(frame, device, limit_w);
         self.lagged.take(power, Mean::keep(beat_s, LAG_S));
         self.passed_s += beat_s;
         self.since_s += beat_s;

@@ -20,6 +20,7 @@ fn flags(days: u32, policy: &[&str]) -> Evaluate {
         seeds: 0,
         first_seed: 1,
         hours: 0.0,
+        beat: None,
         fault: Vec::new(),
         without: Vec::new(),
         power: true,

@@ -31,7 +31,7 @@ pub enum Shows {
 }
 
 /// One fault.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Case {
     /// The name.
     pub name: &'static str,
@@ -49,6 +49,14 @@ pub struct Case {
     pub lead: u32,
     /// Seconds from one beat to the next.
     pub beat_s: u32,
+}
+
+impl Case {
+    /// The same at another beat: what it takes in time stays what it is.
+    pub fn at(&self, beat_s: u32) -> Self {
+        let beats = |beats: u32| (beats * self.beat_s).div_ceil(beat_s);
+        Self { beats: beats(self.beats), lead: beats(self.lead), beat_s, ..*self }
+    }
 }
 
 /// What is done to a board.

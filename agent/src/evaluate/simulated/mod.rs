@@ -49,7 +49,7 @@ pub fn evaluate(flags: &Evaluate) -> Result<Report, Failed> {
         tasks.push(Task::Healthy(10_000 + seed, left_h.min(RUN_H)));
         (left_h, seed) = (left_h - RUN_H, seed + 1);
     }
-    let done = run_all(&tasks, &flags.without)?;
+    let done = run_all(&tasks, flags)?;
     let report = Report::new(&done);
     if let Some(path) = &flags.json {
         std::fs::write(path, format!("{:#}\n", report.json()))
@@ -59,7 +59,8 @@ pub fn evaluate(flags: &Evaluate) -> Result<Report, Failed> {
 }
 
 /// Runs tasks on all processors; the order of what is done is that of the tasks.
-fn run_all(tasks: &[Task], without: &[String]) -> Result<Vec<Done>, Failed> {
+fn run_all(tasks: &[Task], flags: &Evaluate) -> Result<Vec<Done>, Failed> {
+    let without = &flags.without;
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || -> Result<(), String> {
         loop {
@@ -67,9 +68,13 @@ fn run_all(tasks: &[Task], without: &[String]) -> Result<Vec<Done>, Failed> {
             let Some(task) = tasks.get(place) else { return Ok(()) };
             let one = match *task {
                 Task::Fault(case, seed) => {
-                    run::trial(case, seed, without).map(|trial| Done::Fault(case, trial))
+                    let beaten = case.at(flags.beat.unwrap_or(case.beat_s));
+                    run::trial(&beaten, seed, without).map(|trial| Done::Fault(case, trial))
                 }
-                Task::Healthy(seed, hours) => run::healthy(seed, hours, without).map(Done::Healthy),
+                Task::Healthy(seed, hours) => {
+                    let beat_s = flags.beat.unwrap_or(1);
+                    run::healthy(seed, (hours, beat_s), without).map(Done::Healthy)
+                }
             };
             let one = one.map_err(|error| error.to_string())?;
             done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((place, one));

@@ -204,11 +204,11 @@ pub(super) fn trial(case: &Case, seed: u64, without: &[String]) -> Result<Trial,
 }
 
 /// Lets a sound node live for so many hours, with jobs and power squeezes.
-pub(super) fn healthy(seed: u64, hours: f64, without: &[String]) -> Result<Healthy, Failed> {
-    let mut world = World::new(seed, 1, true, without)?;
+pub(super) fn healthy(seed: u64, (hours, beat_s): (f64, u32), without: &[String]) -> Result<Healthy, Failed> {
+    let mut world = World::new(seed, beat_s, true, without)?;
     let mut told = Vec::new();
     // Hours are given by hand and small.
-    let beats = (hours * 3600.0) as u64 + LEARN_BEATS;
+    let beats = (hours * 3600.0) as u64 / u64::from(beat_s) + LEARN_BEATS;
     while world.beats < beats {
         let mut list = Vec::new();
         world.note(&mut list);
@@ -216,5 +216,5 @@ pub(super) fn healthy(seed: u64, hours: f64, without: &[String]) -> Result<Healt
             told.append(&mut list);
         }
     }
-    Ok(Healthy { seed, seconds: beats - LEARN_BEATS, told })
+    Ok(Healthy { seed, seconds: (beats - LEARN_BEATS) * u64::from(beat_s), told })
 }

@@ -10,6 +10,7 @@ fn flags(faults: &[&str], hours: f64) -> Evaluate {
         seeds: 2,
         first_seed: 1,
         hours,
+        beat: None,
         fault: faults.iter().map(|name| (*name).to_owned()).collect(),
         without: Vec::new(),
         power: false,
