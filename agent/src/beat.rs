@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::energy::Book;
 use crate::feed::Feed;
 use crate::govern::Govern;
-use crate::priority::Priorities;
+use crate::priority::{Present, Priorities};
 use crate::publish::Board;
 use crate::record::Recorder;
 use crate::tally::FLUSH_S;
@@ -102,7 +102,8 @@ impl Beat {
     pub fn think(&mut self) {
         self.watch.judge(&mut self.frame);
         self.watch.observe(&self.frame, &self.history, &self.kin);
-        let priorities = self.priorities.of(&self.frame, self.attribution.holdings());
+        let (holdings, pods) = (self.attribution.holdings(), self.attribution.pod_names());
+        let priorities = self.priorities.of(&self.frame, Present { holdings, pods });
         self.govern.decide(&self.frame, &self.history, self.watch.active(), priorities);
     }
 

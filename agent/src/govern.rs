@@ -1,7 +1,7 @@
 //! The government of power: the policy decides on the beat, the keeper acts, and both are remembered for readers.
 use crate::actuate::audit::Evidence;
 use crate::actuate::journal::Journal;
-use crate::actuate::{Brief, Keeper, KeeperThread, Report, Terms, known_devices};
+use crate::actuate::{Brief, Keeper, KeeperThread, Report, Terms, known_devices, known_hosts};
 use crate::clock::MachineClock;
 use crate::config::{Config, Power};
 use crate::energy::tuner::Tuner;
@@ -11,7 +11,8 @@ use model::event::Event;
 use model::snapshot::{DECISIONS_MAX, PowerStage, PowerState, PowerTrouble, Rig, Settled};
 use model::stages::{Policy as _, ProposalSink, View};
 use model::{
-    Action, Clock as _, Decision, Frame, History, Mode, Priority, Proposal, Reason, Timestamp, Verdict, Watts,
+    Action, Clock as _, Cores, Decision, Frame, History, Mode, Priority, Proposal, Reason, Timestamp,
+    Verdict, Watts,
 };
 use policy::{PowerCap, Settings};
 use std::collections::VecDeque;
@@ -114,6 +115,9 @@ fn settings(power: &Power) -> Settings {
         hold: power.hold,
         rest: Watts(power.rest_w),
         packages: Watts(power.packages_w),
+        host: power.host == "limit",
+        host_floor: power.host_floor,
+        host_cores: Cores(power.host_cores),
         ..Settings::default()
     }
 }
@@ -254,6 +258,7 @@ impl Govern {
     fn set_footing(&mut self, frame: &Frame) {
         let settings = *self.policy.settings();
         known_devices(frame, &mut self.brief.devices);
+        known_hosts(frame, &mut self.brief.hosts);
         self.brief.mode = self.mode;
         self.brief.evidence = self.power.as_ref().map(|power| Evidence {
             counted: power.counted,

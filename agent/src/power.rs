@@ -9,7 +9,7 @@ use crate::guardian::wire::{self, Answer, Ask, Status};
 use dashboards::format::moment;
 use model::snapshot::Settled;
 use model::stages::Caps;
-use model::{Clock as _, Knob, Metric, Snapshot, Timestamp};
+use model::{Clock as _, DeviceKind, Knob, Metric, Snapshot, Timestamp};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -184,7 +184,9 @@ impl Picture {
     /// The caps that an agent has in force.
     fn rows_of(snapshot: &Snapshot, caps: &Caps) -> Vec<Row> {
         let row = |device, knob: Knob, (original, set): (f64, f64), (since, keep)| {
-            let metric = (knob == Knob::PowerLimit).then_some(Metric::PowerLimitEnforced);
+            let zone = snapshot.frame.devices.get(device).info.kind == DeviceKind::Zone;
+            let limit = if zone { Metric::ZoneLimitLong } else { Metric::PowerLimitEnforced };
+            let metric = (knob == Knob::PowerLimit).then_some(limit);
             let asked = |settled: &&Settled| {
                 settled.decision.device == device && settled.decision.action.knob() == knob
             };

@@ -211,7 +211,7 @@ pub fn range(frame: &Frame, device: DeviceId) -> Option<Range> {
 }
 
 /// Power of the RAPL packages and their memories; `None` unless every package can be read.
-fn packages(frame: &Frame, history: &History) -> Option<Watts> {
+pub(crate) fn packages(frame: &Frame, history: &History) -> Option<Watts> {
     let counts = |key: &str| key.starts_with("package") && (!key.contains('/') || key.ends_with("/dram"));
     let mut sum = None;
     for zone in frame.devices.of_kind(DeviceKind::Zone).filter(|zone| counts(&zone.info.key)) {

@@ -13,6 +13,7 @@ pub mod drift;
 pub mod efficiency;
 pub mod fallback;
 pub mod guard;
+mod host;
 pub mod ledger;
 mod loosen;
 pub mod powercap;

@@ -1,6 +1,7 @@
 //! Loosening: one class a hold, the most important first, and never more than fits if all of it is drawn at once.
 use crate::budget::Load;
 use crate::clocks;
+use crate::host;
 use crate::scene::{Scene, propose};
 use model::stages::Cap;
 use model::work::Work;
@@ -25,16 +26,22 @@ pub(crate) fn capped(scene: &Scene<'_>, class: Priority) -> bool {
 /// Whether everything is known and power is low enough to loosen something.
 pub(crate) fn calm(scene: &Scene<'_>) -> bool {
     let may = |class: &Priority| scene.tally.counted < line(scene, *class) && capped(scene, *class);
-    scene.tally.certain && RELEASE_ORDER.iter().any(may)
+    let host = || scene.tally.counted < line(scene, Priority::Normal) && host::capped(scene);
+    scene.tally.certain && (RELEASE_ORDER.iter().any(may) || host())
 }
 
-/// Proposes one step for the first class that has something to gain.
+/// Proposes one step for the first class that has something to gain. Processors come right after the most important accelerators:
+/// one that waits for its data does nothing with its power.
 ///
 /// After the step, counted power stays below the class's line even if every loosened device at once draws all it may.
 pub(crate) fn step(scene: &Scene<'_>, sink: &mut ProposalSink) {
     for class in RELEASE_ORDER {
         let room = line(scene, class) - likely(scene);
         if room > Watts::ZERO && raise(scene, class, room, sink) {
+            return;
+        }
+        let room = line(scene, Priority::Normal) - likely(scene);
+        if class == Priority::High && room > Watts::ZERO && host::raise(scene, room, sink) {
             return;
         }
     }

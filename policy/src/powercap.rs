@@ -2,6 +2,7 @@
 use crate::budget::{Meter, Tally};
 use crate::cost::Costs;
 use crate::drift::Drift;
+use crate::host::{self, Host};
 use crate::loosen;
 use crate::rise::{Rises, Thresholds};
 use crate::scene::{Scene, propose};
@@ -27,6 +28,7 @@ pub struct PowerCap {
     over_budget_s: f64,
     rises: Rises,
     costs: Costs,
+    host: Host,
 }
 
 impl PowerCap {
@@ -44,6 +46,7 @@ impl PowerCap {
             over_budget_s: 0.0,
             rises: Rises::default(),
             costs: Costs::default(),
+            host: Host::default(),
         }
     }
 
@@ -108,7 +111,7 @@ impl PowerCap {
         let passed_s = self.account(view.now, &tally);
         let settings = self.learn(&tally, passed_s);
         self.drift.look(view, self.meter.loads(), &settings);
-        let Self { meter, drift, givers, costs, .. } = self;
+        let Self { meter, drift, givers, costs, host, .. } = self;
         let scene = Scene { view, settings: &settings, tally: &tally, loads: meter.loads(), drift };
         costs.look(&scene, passed_s);
         let (stage, good_beats) = next_stage(&scene, self.stage, self.good_beats);
@@ -117,6 +120,10 @@ impl PowerCap {
             share if share > settings.high => trim_all(&scene, givers, sink),
             share if share > settings.low => trim_low(&scene, givers, sink),
             _ => {}
+        }
+        if settings.host {
+            host.look(&scene);
+            host.tighten(&scene, stage, sink);
         }
         let mut state = state(&scene, stage, self.over_budget_s);
         state.rise = self.rises.worst(&settings);
@@ -132,6 +139,9 @@ impl PowerCap {
             loosen::step(&scene, sink);
             // What is drawn of that is no rise of the load's own.
             self.rises.forget();
+        }
+        if !settings.host {
+            host::free(&scene, sink);
         }
     }
 }
@@ -172,7 +182,9 @@ fn next_stage(scene: &Scene<'_>, stage: PowerStage, good_beats: u32) -> (PowerSt
         return (next, good);
     }
     let mut next = stage;
-    let held = loosen::capped(scene, Priority::High) || loosen::capped(scene, Priority::Normal);
+    let held = loosen::capped(scene, Priority::High)
+        || loosen::capped(scene, Priority::Normal)
+        || host::capped(scene);
     if share < high - release_gap && !held {
         next = next.min(PowerStage::Low);
     }
@@ -217,7 +229,10 @@ fn state(scene: &Scene<'_>, stage: PowerStage, over_budget_seconds: f64) -> Powe
     let troubles = [
         (!scene.feasible(), PowerTrouble::Infeasible),
         (scene.tally.blind, PowerTrouble::Blind),
-        (scene.loads.iter().any(|load| scene.not_held(load)), PowerTrouble::CapNotHeld),
+        (
+            scene.loads.iter().any(|load| scene.not_held(load)) || host::not_held(scene),
+            PowerTrouble::CapNotHeld,
+        ),
         (scene.loads.iter().any(|load| scene.drift.contended(load.device)), PowerTrouble::Contended),
     ];
     PowerState {

@@ -1,5 +1,5 @@
 //! Settings of the power policy: every threshold with its source.
-use model::Watts;
+use model::{Cores, Watts};
 use std::time::Duration;
 
 /// How power is held. Shares are of the budget.
@@ -65,6 +65,19 @@ pub struct Settings {
     /// 0.3 % at 0.15, all else alike. 0.13 was chosen a little below that without a comparison of its own, because work of
     /// normal priority pays: in the law as it is now, 9.1 % and 14 brakes at 0.15, 5.0 % and 23 where nothing is learnt.
     pub rise_most: f64,
+    /// Whether processor packages and containers may be turned once accelerators have nothing left to give.
+    pub host: bool,
+    /// The lowest limit of a package, as a share of what it was. Ours: no source names one. The range of settings that leaves
+    /// accelerators their data is not known, so that it stays above the half that the actuator would take.
+    pub host_floor: f64,
+    /// The smallest quota of a container. Ours: one core lets it answer its probes.
+    pub host_cores: Cores,
+    /// What one step leaves of the processor time of a container. Thunderbolt (OSDI'20, its constants quoted second-hand): a
+    /// soft throttle multiplies by 0.75.
+    pub host_quota_step: f64,
+    /// How long a package may draw more than its limit before the limit is said not to be held. Ours: longer than the usual
+    /// long-term windows, of which 28 s is the largest.
+    pub host_settle: Duration,
     /// Seed of the random holds.
     pub seed: u64,
 }
@@ -94,6 +107,11 @@ impl Default for Settings {
             rise_beats: 3600.0,
             rise_quantile: 1.0,
             rise_most: 0.13,
+            host: false,
+            host_floor: 0.6,
+            host_cores: Cores(1.0),
+            host_quota_step: 0.75,
+            host_settle: Duration::from_secs(30),
             seed: 0,
         }
     }

@@ -13,7 +13,10 @@ use audit::{Audit, Evidence};
 use journal::{JournalError, StateDirectory};
 use model::snapshot::Settled;
 use model::stages::{Caps, Reach};
-use model::{Batch, Decision, DeviceId, Frame, Metric, Mode, Outcome, Range, Reason, Timestamp, Watts, Why};
+use model::{
+    Batch, Decision, Device, DeviceId, DeviceKind, Frame, Metric, Mode, Outcome, Range, Reason, Timestamp,
+    Watts, Why,
+};
 use policy::guard::Guard;
 use policy::ledger::Ledger;
 use policy::reflex::{Footing, Reflex};
@@ -31,14 +34,14 @@ pub const PENDING_MAX: usize = 64;
 /// Outcomes that wait for a beat; older ones are dropped.
 const OUTCOMES_MAX: usize = 512;
 
-/// An accelerator as the keeper knows it.
+/// A device as the keeper knows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Known {
     /// The handle in frames.
     pub device: DeviceId,
     /// The stable key.
     pub key: Arc<str>,
-    /// What its limit may be.
+    /// What its limit may be, of an accelerator; the actuator says it of others.
     pub range: Option<Range>,
 }
 
@@ -49,6 +52,9 @@ pub struct Brief {
     pub decisions: Vec<Decision>,
     /// The accelerators.
     pub devices: Vec<Known>,
+    /// Processor packages and containers, which neither reflex nor fallback touches.
+    #[serde(default)]
+    pub hosts: Vec<Known>,
     /// What the reflex goes by until the next beat.
     pub footing: Footing,
     /// Whether decisions are carried out.
@@ -63,6 +69,11 @@ pub struct Brief {
 }
 
 impl Brief {
+    /// Everything that may be turned.
+    pub fn all(&self) -> impl Iterator<Item = &Known> {
+        self.devices.iter().chain(&self.hosts)
+    }
+
     /// Takes over a newer brief, which is left without decisions. Of decisions that wait the newest are kept.
     pub fn absorb(&mut self, newer: &mut Self, decisions_max: usize) {
         if self.attached != newer.attached {
@@ -72,6 +83,7 @@ impl Brief {
         let surplus = self.decisions.len().saturating_sub(decisions_max);
         self.decisions.drain(..surplus);
         self.devices.clone_from(&newer.devices);
+        self.hosts.clone_from(&newer.hosts);
         self.footing.copy_from(&newer.footing);
         (self.mode, self.terms, self.attached) = (newer.mode, newer.terms, newer.attached);
         self.evidence = newer.evidence;
@@ -192,7 +204,7 @@ impl Keeper {
     /// Takes over what a beat says. Decisions are carried out by the next tick.
     pub fn brief(&mut self, brief: &mut Brief) {
         if brief.attached != self.brief.attached {
-            self.meet(&brief.devices);
+            self.meet(brief);
         }
         self.orphan = None;
         self.brief.absorb(brief, usize::MAX);
@@ -211,7 +223,7 @@ impl Keeper {
             self.take_over();
         }
         if self.busy() {
-            self.reaches.look(&mut self.hands.actuators, &self.brief.devices, now);
+            self.reaches.look(&mut self.hands.actuators, &self.brief, now);
         }
         self.mend(now);
         let pending = std::mem::take(&mut self.pending);
@@ -276,12 +288,30 @@ impl Keeper {
 
 /// The accelerators of a frame, as the keeper needs to know them. Keys are shared with the list's earlier state.
 pub fn known_devices(frame: &Frame, known: &mut Vec<Known>) {
+    let accelerators = frame.devices.accelerators();
+    remember(frame, accelerators.map(|device| (device, policy::budget::range(frame, device.id))), known);
+}
+
+/// The same of processor packages and containers. Parts of a package have no limit of their own, and services and slices are the
+/// system's.
+pub fn known_hosts(frame: &Frame, known: &mut Vec<Known>) {
+    let package = |device: &&Device| !device.info.key.contains('/');
+    let packages = frame.devices.of_kind(DeviceKind::Zone).filter(package);
+    let container = |device: &&Device| device.info.attributes.contains_key("container");
+    let containers = frame.devices.of_kind(DeviceKind::Cgroup).filter(container);
+    remember(frame, packages.chain(containers).map(|device| (device, None)), known);
+}
+
+fn remember<'a>(
+    frame: &Frame,
+    there: impl Iterator<Item = (&'a Device, Option<Range>)>,
+    known: &mut Vec<Known>,
+) {
     known.retain(|old| {
         let device = frame.devices.get(old.device);
         !device.gone && device.info.key == *old.key
     });
-    for device in frame.devices.accelerators() {
-        let range = policy::budget::range(frame, device.id);
+    for (device, range) in there {
         match known.iter_mut().find(|old| old.device == device.id) {
             // A range that cannot be read on this beat is the one that was read before.
             Some(old) => old.range = range.or(old.range),

@@ -60,7 +60,7 @@ impl Keeper {
 
     /// Tells the audit log, which belongs to whoever has the journal.
     fn log(&mut self, plan: &Plan<'_>, outcome: &Outcome) {
-        let known = self.brief.devices.iter().find(|known| known.device == plan.decision.device);
+        let known = self.brief.all().find(|known| known.device == plan.decision.device);
         if let (Some(known), Ok(_)) = (known, self.state.journal()) {
             let before = plan.order.as_ref().ok().and_then(|(_, before)| *before);
             self.audit.note(&known.key, plan.decision, outcome, (before, self.brief.evidence));
@@ -73,7 +73,7 @@ impl Keeper {
         if decision.mode == Mode::Advise {
             return plan;
         }
-        let known = self.brief.devices.iter().find(|known| known.device == decision.device).cloned();
+        let known = self.brief.all().find(|known| known.device == decision.device).cloned();
         let Some(known) = known.filter(|_| newest) else {
             plan.order = Err(if newest { Reason::Lost } else { Reason::Late });
             return plan;
@@ -109,7 +109,9 @@ impl Keeper {
     /// The positions of a knob: a board's power limit by its driver's readings, the others as actuators say.
     pub(super) fn span(&self, known: &Known, knob: Knob) -> Option<Span> {
         match knob {
-            Knob::PowerLimit => known.range.map(model::Range::span),
+            Knob::PowerLimit => {
+                known.range.map(model::Range::span).or_else(|| self.reaches.span(known, knob))
+            }
             Knob::ClockMax | Knob::CpuQuota => self.reaches.span(known, knob),
         }
     }

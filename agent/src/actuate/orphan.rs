@@ -1,6 +1,6 @@
 //! The keeper by itself: what it does when nobody briefs it any more, what it tells of its knobs, and giving all of them back.
 use super::restore::Name;
-use super::{Keeper, Known};
+use super::{Brief, Keeper, Known};
 use crate::guardian::wire::Given;
 use model::{Action, Decision, DeviceId, Keep, Knob, Mode, Outcome, Timestamp, Verdict, Watts, Why};
 use policy::fallback::{Holdable, limits};
@@ -211,7 +211,7 @@ impl Keeper {
     }
 
     /// Takes over from another agent: its handles of devices, and nothing of what was under way for the one before.
-    pub(super) fn meet(&mut self, devices: &[Known]) {
+    pub(super) fn meet(&mut self, brief: &Brief) {
         self.pending.clear();
         self.report.outcomes.clear();
         self.report.taken.clear();
@@ -220,7 +220,7 @@ impl Keeper {
         self.retries.clear();
         let names: Vec<Name> = self.ledger.iter().map(|(key, knob, _)| (key.to_owned(), knob)).collect();
         for (key, knob) in names {
-            match devices.iter().find(|known| *known.key == *key) {
+            match brief.all().find(|known| *known.key == *key) {
                 Some(known) => self.ledger.meet(&key, known.device),
                 // Its handle would be somebody else's; it is adopted when it is seen again.
                 None => self.ledger.doubt(&key, knob),
@@ -237,9 +237,11 @@ impl Keeper {
             self.ledger.iter().map(|(key, knob, entry)| ((key.to_owned(), knob), entry.original)).collect();
         let give = |(name, original): (Name, f64)| {
             let read_back = self.give_back(&name, now);
-            Given { device: name.0, knob: name.1, original, read_back }
+            // What is gone has nothing that could be given back.
+            let gone = read_back.is_err() && self.ledger.get(&name.0, name.1).is_none();
+            (!gone).then_some(Given { device: name.0, knob: name.1, original, read_back })
         };
-        names.into_iter().map(give).collect()
+        names.into_iter().filter_map(give).collect()
     }
 
     /// Every knob of ours.

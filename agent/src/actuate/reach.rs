@@ -1,13 +1,15 @@
-//! Reach: what devices can be made to do beside their power limit, asked of the actuators once a device.
-use super::Known;
+//! Reach: what devices can be made to do beside a board's power limit, asked of the actuators once a device.
+use super::{Brief, Known};
 use model::stages::Reach;
 use model::{Actuator, Knob, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The knobs whose positions are not in the frame.
+/// The knobs of accelerators whose positions are not in the frame.
 const KNOBS: [Knob; 2] = [Knob::ClockMax, Knob::CpuQuota];
+/// The knobs of packages and containers.
+const HOST_KNOBS: [Knob; 2] = [Knob::PowerLimit, Knob::CpuQuota];
 /// How long an answer counts: a driver may gain or lose a right, and a device may change what it accepts.
 const FRESH: Duration = Duration::from_secs(60);
 
@@ -21,13 +23,17 @@ pub(super) struct Reaches {
 
 impl Reaches {
     /// Asks about one device that is new or whose answer is old; at most one a tick, since each is a driver's call.
-    pub(super) fn look(&mut self, actuators: &mut [Box<dyn Actuator>], devices: &[Known], now: Timestamp) {
-        self.list.retain(|reach| devices.iter().any(|known| known.device == reach.device));
-        self.asked.retain(|key, _| devices.iter().any(|known| known.key == *key));
-        let old = |known: &&Known| self.asked.get(&known.key).is_none_or(|asked| now.since(*asked) >= FRESH);
-        let Some(known) = devices.iter().find(old) else { return };
+    pub(super) fn look(&mut self, actuators: &mut [Box<dyn Actuator>], brief: &Brief, now: Timestamp) {
+        self.list.retain(|reach| brief.all().any(|known| known.device == reach.device));
+        self.asked.retain(|key, _| brief.all().any(|known| known.key == *key));
+        let accelerators = brief.devices.iter().map(|known| (known, KNOBS));
+        let hosts = brief.hosts.iter().map(|known| (known, HOST_KNOBS));
+        let old = |(known, _): &(&Known, _)| {
+            self.asked.get(&known.key).is_none_or(|asked| now.since(*asked) >= FRESH)
+        };
+        let Some((known, knobs)) = accelerators.chain(hosts).find(old) else { return };
         self.asked.insert(Arc::clone(&known.key), now);
-        for knob in KNOBS {
+        for knob in knobs {
             let answer = actuators.iter_mut().find_map(|actuator| actuator.span(&known.key, knob).ok());
             self.list.retain(|reach| reach.device != known.device || reach.knob != knob);
             if let Some(span) = answer {

@@ -38,7 +38,8 @@ impl Keeper {
         let names: Vec<Name> = self.ledger.iter().map(|(key, knob, _)| (key.to_owned(), knob)).collect();
         let mut all = true;
         for name in names {
-            all &= self.give_back(&name, now).is_ok();
+            // What is gone has nothing that could be given back.
+            all &= self.give_back(&name, now).is_ok() || self.ledger.get(&name.0, name.1).is_none();
         }
         all
     }
@@ -52,6 +53,7 @@ impl Keeper {
         if !self.briefed || self.ledger.is_empty() {
             return;
         }
+        self.drop_vanished(now);
         let busy = self.busy();
         let expired = |written: Written| written.expires.is_some_and(|expiry| expiry <= now);
         let stale = std::mem::take(&mut self.stale);
@@ -62,7 +64,7 @@ impl Keeper {
                 || !orphaned && entry.written.is_some_and(expired)
                 || entry.written.is_none() && stale.contains(name)
         };
-        let there = |key: &str| self.brief.devices.iter().any(|known| *known.key == *key);
+        let there = |key: &str| self.brief.all().any(|known| *known.key == *key);
         let ready = |name: &Name| there(&name.0) && self.retries.get(name).is_none_or(|retry| *retry <= now);
         let work: Vec<(Name, bool)> = self
             .ledger
@@ -83,12 +85,50 @@ impl Keeper {
         }
     }
 
+    /// Drops the entries of groups that are gone: a quota goes with its group, and the next one of that name is another.
+    fn drop_vanished(&mut self, now: Timestamp) {
+        let there = |key: &str| self.brief.all().any(|known| *known.key == *key);
+        let doubtful = |(key, knob, entry): &(&str, Knob, &Entry)| {
+            *knob == Knob::CpuQuota && (entry.written.is_none() || !there(key)) && {
+                let retry = self.retries.get(&((*key).to_owned(), *knob));
+                retry.is_none_or(|retry| *retry <= now)
+            }
+        };
+        let names: Vec<Name> =
+            self.ledger.iter().filter(doubtful).map(|(key, knob, _)| (key.to_owned(), knob)).collect();
+        for name in names {
+            if self.vanished(&name) {
+                self.drop_entry(&name);
+            } else if !self.brief.all().any(|known| *known.key == *name.0) {
+                self.retries.insert(name, now.after(RETRY));
+            }
+        }
+    }
+
+    /// Whether a control group is gone, as the one who turns its quota says. A device that does not answer is not: it comes back
+    /// as it was left.
+    fn vanished(&mut self, (key, knob): &Name) -> bool {
+        let mut lost = false;
+        for actuator in self.hands.actuators.iter_mut().filter(|_| *knob == Knob::CpuQuota) {
+            match actuator.enforced(key, *knob) {
+                Ok(_) => return false,
+                Err(error) => lost |= error.reason == Reason::Lost,
+            }
+        }
+        lost
+    }
+
+    fn drop_entry(&mut self, name: &Name) {
+        tracing::info!(device = name.0, knob = name.1.as_str(), "the group is gone, and its quota with it");
+        self.owners.remove(name);
+        self.retries.remove(name);
+        self.forget(&name.0, name.1);
+    }
+
     /// Makes a cap of ours of the limit that is in force; says whether it could be read.
     fn adopt(&mut self, name: &Name, now: Timestamp) -> bool {
         let (key, knob) = (name.0.as_str(), name.1);
-        let Some(device) =
-            self.brief.devices.iter().find(|known| *known.key == *key).map(|known| known.device)
-        else {
+        let Some(device) = self.brief.all().find(|known| *known.key == *key).map(|known| known.device) else {
             return false;
         };
         let limit = self.enforced(key, knob);
@@ -104,7 +144,11 @@ impl Keeper {
     pub(super) fn give_back(&mut self, name: &Name, now: Timestamp) -> Result<f64, Reason> {
         let (key, knob) = (name.0.as_str(), name.1);
         let original = self.ledger.get(key, knob).map(|entry| entry.original).ok_or(Reason::Missing)?;
-        let known = self.brief.devices.iter().find(|known| *known.key == *key).cloned();
+        if self.vanished(name) {
+            self.drop_entry(name);
+            return Err(Reason::Lost);
+        }
+        let known = self.brief.all().find(|known| *known.key == *key).cloned();
         // Nobody has said what the device takes: it took its original, so exactly that is asked of it.
         let span = known.as_ref().and_then(|known| self.span(known, knob)).or(Span::new(original, original));
         let device = known.map(|known| known.device).or_else(stranger).ok_or(Reason::Full)?;

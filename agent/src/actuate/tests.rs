@@ -1,6 +1,7 @@
 //! Tests of the keeper over the simulator: journal first, read back, restore after every kind of end.
 use super::journal::Journal;
 mod fake;
+mod host;
 mod orphan;
 
 use super::*;

@@ -2,7 +2,7 @@
 mod claims;
 mod naming;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, PodName};
 use crate::config::Config;
 use crate::energy::meter::Meter as Engines;
 use crate::tally::Tally;
@@ -16,6 +16,7 @@ use model::{
 };
 use naming::Naming;
 use policy::attribution::{Part, Splitter, Whole};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -258,6 +259,11 @@ impl Attribution {
     /// Who was given which accelerator.
     pub fn holdings(&self) -> &[Holding] {
         self.naming.holdings()
+    }
+
+    /// Names of the pods on this node by uid, as far as they are known.
+    pub fn pod_names(&self) -> &BTreeMap<String, PodName> {
+        self.naming.pod_names()
     }
 
     /// How the kubelet answers; `None` where there is none.

@@ -153,6 +153,11 @@ impl Naming {
         &self.holdings[first..first + count]
     }
 
+    /// Names of pods by uid.
+    pub(super) fn pod_names(&self) -> &BTreeMap<String, PodName> {
+        &self.pods.names
+    }
+
     pub(super) fn health(&self) -> Option<SourceHealth> {
         self.cluster.as_ref().and_then(Cluster::health)
     }

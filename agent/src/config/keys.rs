@@ -116,6 +116,14 @@ keys! {
     "power.rest" = r#""500 W""# => power.rest_w: watts(0.0, 20_000.0);
     /// Power of the processor packages and their memory where RAPL cannot be read: "0 W" to "20000 W".
     "power.packages" = r#""700 W""# => power.packages_w: watts(0.0, 20_000.0);
+    /// What is done to processors once every accelerator that is not of high priority is at its floor and power is still too high:
+    /// "off", or "limit": the long-term limits of processor packages (RAPL) are lowered, and where they cannot be, the quotas of
+    /// processor time of containers in power.priority.low. Only with power.enforce, and never for services and slices.
+    "power.host" = r#""off""# => power.host: word(&["off", "limit"]);
+    /// The lowest limit of a processor package, as a share of what it was before: 0.3 to 1.
+    "power.host_floor" = "0.6" => power.host_floor: number(0.3, 1.0);
+    /// The smallest quota of a container, in cores: 0.1 to 1024.
+    "power.host_cores" = "1" => power.host_cores: number(0.1, 1024.0);
     /// The budget of the node while its agent is gone, such as "5000 W": limits are lowered to fit in it within a second of the
     /// agent's death, and none is raised. Empty for power.budget.
     "power.fallback" = r#""""# => power.fallback_w: optional_watts(100.0, 200_000.0);
@@ -123,7 +131,8 @@ keys! {
     /// to the guardian, which keeps the node within power.fallback until an agent is back.
     "power.on_stop" = r#""restore""# => power.on_stop: word(&["restore", "hold"]);
     /// Whose work is capped last and released first: devices ("gpu0", a UUID), processes ("process:NAME"), and whom a device
-    /// is given to or worked on by ("namespace:NAME", "pod:START-OF-NAME", "workload:NAME"). Labels of pods are not read.
+    /// is given to or worked on by ("namespace:NAME", "pod:START-OF-NAME", "workload:NAME"). Labels of pods are not read. Containers
+    /// have the class of their name (twelve digits of their id), of their pod, or of the workload that they are.
     "power.priority.high" = "[]" => power.priority_high: texts;
     /// Whose work is capped first.
     "power.priority.low" = "[]" => power.priority_low: texts;

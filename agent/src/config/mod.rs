@@ -143,6 +143,12 @@ pub struct Power {
     pub rest_w: f64,
     /// Power of the processor packages where it cannot be measured, in watts.
     pub packages_w: f64,
+    /// `off` or `limit`: whether processors are held where accelerators have nothing left to give.
+    pub host: String,
+    /// The lowest limit of a processor package, as a share of what it was.
+    pub host_floor: f64,
+    /// The smallest quota of a container, in cores.
+    pub host_cores: f64,
     /// The budget while the agent is gone, in watts; none: the budget.
     pub fallback_w: Option<f64>,
     /// `restore` or `hold`: what a clean stop does with caps.

@@ -114,7 +114,7 @@ fn watt_hours(joules: f64) -> String {
 }
 
 fn sum(snapshot: &Snapshot, power: &PowerState) -> String {
-    let capped = power.caps.power.len() + power.caps.clocks.len();
+    let capped = power.caps.power.len() + power.caps.clocks.len() + power.caps.quotas.len();
     let saved: f64 = power.costs.iter().map(|cost| cost.saved_j).sum();
     let slowed = power.costs.iter().filter(|cost| cost.slowdown > 0.0).count();
     let held = if snapshot.mode == Mode::Enforce { "in force" } else { "advised" };

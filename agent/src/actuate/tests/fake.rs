@@ -3,8 +3,8 @@ use crate::actuate::journal::Journal;
 use crate::actuate::{Brief, Keeper, Known, Report, Terms};
 use crate::rig::Hands;
 use model::{
-    Action, ActuateError, Actuator, Batch, CollectError, Collector, Decision, DeviceId, DeviceInfo,
-    DeviceKind, DeviceTable, Keep, Knob, Metric, Mode, Order, Range, Reason, Timestamp, Watts, Why,
+    Action, ActuateError, Actuator, Batch, CollectError, Collector, Cores, Decision, DeviceId, DeviceInfo,
+    DeviceKind, DeviceTable, Keep, Knob, Metric, Mode, Order, Range, Reason, Span, Timestamp, Watts, Why,
 };
 use policy::reflex::Footing;
 use std::collections::BTreeMap;
@@ -14,6 +14,10 @@ use std::time::Duration;
 
 /// The limits that boards start with: not their defaults, so that a restore to the default would be noticed.
 pub(super) const ORIGINALS: [f64; 4] = [700.0, 650.0, 600.0, 555.5];
+
+/// Packages and containers with the positions that they start with, in order of their keys.
+pub(super) const HOST: [(&str, f64); 4] =
+    [("docker/a", 64.0), ("docker/b", 8.0), ("package-0", 350.0), ("package-1", 340.0)];
 
 #[derive(Debug, Default)]
 pub(super) struct World {
@@ -26,6 +30,8 @@ pub(super) struct World {
     /// What is enforced is this much above what was ordered.
     pub(super) excess: f64,
     pub(super) writes: Vec<(String, f64)>,
+    /// Positions of packages, in watts, and of groups, in cores. What is not there is gone.
+    pub(super) host: BTreeMap<String, f64>,
     /// Calls until the process dies, before or after the call took effect.
     pub(super) dies: Option<(usize, bool)>,
     journal: PathBuf,
@@ -57,13 +63,24 @@ impl Actuator for Fake {
         "fake"
     }
 
+    fn span(&mut self, key: &str, knob: Knob) -> Result<Span, ActuateError> {
+        knob.only(host_knob(key), key)?;
+        let lost = || ActuateError::new("find", Reason::Lost);
+        self.0.lock().unwrap().host.get(key).ok_or_else(lost)?;
+        Ok(if knob == Knob::CpuQuota { Span::new(0.64, 64.0) } else { Span::new(175.0, 350.0) }.unwrap())
+    }
+
     fn enforced(&mut self, key: &str, knob: Knob) -> Result<f64, ActuateError> {
-        knob.only(Knob::PowerLimit, key)?;
+        knob.only(host_knob(key), key)?;
+        if !key.starts_with("GPU") {
+            let lost = || ActuateError::new("read", Reason::Lost);
+            return self.0.lock().unwrap().host.get(key).copied().ok_or_else(lost);
+        }
         Ok(self.0.lock().unwrap().enforced(key))
     }
 
     fn apply(&mut self, order: &Order) -> Result<f64, ActuateError> {
-        order.knob().only(Knob::PowerLimit, order.key())?;
+        order.knob().only(host_knob(order.key()), order.key())?;
         let mut world = self.0.lock().unwrap();
         let key = order.key().to_owned();
         if world.broken.contains(&key) {
@@ -71,6 +88,12 @@ impl Actuator for Fake {
         }
         let journal = std::fs::read_to_string(&world.journal).unwrap_or_default();
         assert!(journal.contains(&key), "{key} is written to before its original is on disk");
+        if !key.starts_with("GPU") {
+            let place = world.host.get_mut(&key).ok_or_else(|| ActuateError::new("set", Reason::Lost))?;
+            *place = order.value();
+            world.writes.push((key, order.value()));
+            return Ok(order.value());
+        }
         let death = world.death();
         if death != Some(false) {
             world.limits.insert(key.clone(), order.value());
@@ -81,6 +104,11 @@ impl Actuator for Fake {
         assert!(death.is_none(), "the process dies here");
         Ok(enforced)
     }
+}
+
+/// What can be turned of the device with this key.
+fn host_knob(key: &str) -> Knob {
+    if key.starts_with("docker/") { Knob::CpuQuota } else { Knob::PowerLimit }
 }
 
 struct Fast(Shared);
@@ -104,6 +132,7 @@ pub(super) struct Node {
     pub(super) home: tempfile::TempDir,
     pub(super) world: Shared,
     pub(super) devices: Vec<Known>,
+    pub(super) hosts: Vec<Known>,
     pub(super) budget: Option<f64>,
     pub(super) fallback: Option<f64>,
     pub(super) mode: Mode,
@@ -128,7 +157,44 @@ impl Node {
         let limits = limits.map(|(n, limit)| (key(n), *limit)).collect();
         let world = World { limits, journal: home.path().join("limits.journal"), ..World::default() };
         let world = Arc::new(Mutex::new(world));
-        Self { home, world, devices, budget: Some(20_000.0), fallback: None, mode: Mode::Enforce }
+        Self {
+            home,
+            world,
+            devices,
+            hosts: Vec::new(),
+            budget: Some(20_000.0),
+            fallback: None,
+            mode: Mode::Enforce,
+        }
+    }
+
+    /// Adds two packages and two containers.
+    pub(super) fn with_host(mut self) -> Self {
+        let mut table = DeviceTable::default();
+        // Handles behind those of the boards.
+        for n in 0..self.devices.len() {
+            table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, key(n)))).unwrap();
+        }
+        for (key, position) in HOST {
+            let kind = if host_knob(key) == Knob::CpuQuota { DeviceKind::Cgroup } else { DeviceKind::Zone };
+            let device = table.register(&Arc::new(DeviceInfo::new(kind, key))).unwrap();
+            self.hosts.push(Known { device, key: key.into(), range: None });
+            self.world.lock().unwrap().host.insert(key.to_owned(), position);
+        }
+        self
+    }
+
+    pub(super) fn hosts(&self) -> Vec<f64> {
+        self.world.lock().unwrap().host.values().copied().collect()
+    }
+
+    pub(super) fn host(&self, place: usize, position: f64) -> Decision {
+        let known = &self.hosts[place];
+        let action = match host_knob(&known.key) {
+            Knob::CpuQuota => Action::Quota(Cores(position)),
+            _ => Action::Limit(Watts(position)),
+        };
+        Decision { device: known.device, ..self.decision(0, action, Why::OverHigh) }
     }
 
     pub(super) fn hands(&self) -> Hands {
@@ -149,6 +215,7 @@ impl Node {
         Brief {
             decisions,
             devices: self.devices.clone(),
+            hosts: self.hosts.clone(),
             footing,
             mode: self.mode,
             terms,

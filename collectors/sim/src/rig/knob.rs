@@ -100,13 +100,15 @@ impl Actuator for SimActuator {
     }
 
     fn enforced(&mut self, key: &str, knob: Knob) -> Result<f64, ActuateError> {
+        if knob == Knob::CpuQuota {
+            return Err(ActuateError::new(format!("read a quota of {key}"), Reason::Unsupported));
+        }
         let node = self.node.lock();
         let board = &node.boards()[Self::find(&node, key, "read the limit")?];
         match knob {
             Knob::PowerLimit => Ok(board.enforced().0),
             Knob::ClockMax if board.locked_hz > 0.0 => Ok(board.locked_hz),
-            Knob::ClockMax => Ok(board.profile().clock_max_hz),
-            Knob::CpuQuota => Err(ActuateError::new(format!("read a quota of {key}"), Reason::Unsupported)),
+            Knob::ClockMax | Knob::CpuQuota => Ok(board.profile().clock_max_hz),
         }
     }
 

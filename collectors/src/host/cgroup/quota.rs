@@ -119,6 +119,10 @@ impl Quotas {
             return refuse(Reason::Refused);
         }
         let Some(tree) = self.hierarchy.quotas() else { return refuse(Reason::Unsupported) };
+        // A tree that is not mounted for a while does not mean that its groups are gone.
+        if matches!(self.hierarchy, Hierarchy::Unified(_)) && !tree.join("cgroup.controllers").exists() {
+            return refuse(Reason::Missing);
+        }
         let folder = tree.join(key);
         if !folder.is_dir() {
             return refuse(Reason::Lost);

@@ -58,7 +58,42 @@ impl Board {
     }
 }
 
+/// A processor package with a limit of its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Processor {
+    pub(crate) id: DeviceId,
+    /// What it would draw without a limit and without containers.
+    pub(crate) wants: f64,
+    pub(crate) limit: f64,
+    /// Least and largest limit; `None`: no actuator turns it.
+    pub(crate) span: Option<(f64, f64)>,
+    /// Whether writes come about.
+    pub(crate) writable: bool,
+    /// Whether it holds its limit.
+    pub(crate) obeys: bool,
+    pub(crate) readable: bool,
+    joules: f64,
+}
+
+/// A control group; a core draws 5 W on the first processor.
+#[derive(Debug, Clone)]
+pub(crate) struct Container {
+    pub(crate) id: DeviceId,
+    pub(crate) priority: Priority,
+    /// Cores that it would use.
+    pub(crate) wants: f64,
+    pub(crate) quota: f64,
+    pub(crate) gone: bool,
+    seconds: f64,
+}
+
+/// Cores of the machine and what one draws.
+pub(crate) const CORES: f64 = 64.0;
+pub(crate) const CORE_W: f64 = 5.0;
+
 pub(crate) struct Plant {
+    pub(crate) processors: Vec<Processor>,
+    pub(crate) containers: Vec<Container>,
     pub(crate) boards: Vec<Board>,
     pub(crate) caps: Caps,
     pub(crate) policy: PowerCap,
@@ -94,6 +129,8 @@ impl Plant {
             clock: CLOCKS.1,
         };
         Self {
+            processors: Vec::new(),
+            containers: Vec::new(),
             boards: wants.iter().zip(priorities).enumerate().map(board).collect(),
             caps: Caps::default(),
             policy: PowerCap::new(Settings { budget: Some(Watts(budget)), ..Settings::default() }),
@@ -121,6 +158,50 @@ impl Plant {
         let zone = Arc::new(DeviceInfo::new(DeviceKind::Zone, "package-0"));
         (self.package, self.package_w) = (Some(table.register(&zone).unwrap()), Some(watts));
         self
+    }
+
+    /// Two packages that would draw so much each, of 350 W each, and lets the policy turn the host.
+    pub(crate) fn processors(mut self, wants: f64) -> Self {
+        let table = Arc::make_mut(&mut self.frame.devices);
+        let package = |n: usize| Processor {
+            id: table.register(&Arc::new(DeviceInfo::new(DeviceKind::Zone, format!("package-{n}")))).unwrap(),
+            wants,
+            limit: 350.0,
+            span: Some((150.0, 350.0)),
+            writable: true,
+            obeys: true,
+            readable: true,
+            joules: 0.0,
+        };
+        self.processors = (0..2).map(package).collect();
+        self.policy.set(Settings { host: true, ..*self.policy.settings() });
+        self
+    }
+
+    /// Adds a group; a container, or a service.
+    pub(crate) fn group(mut self, name: &str, container: bool, priority: Priority, wants: f64) -> Self {
+        let mut info = DeviceInfo::new(DeviceKind::Cgroup, name);
+        if container {
+            info.attributes.insert("container".into(), name.into());
+        }
+        let id = Arc::make_mut(&mut self.frame.devices).register(&Arc::new(info)).unwrap();
+        self.containers.push(Container { id, priority, wants, quota: CORES, gone: false, seconds: 0.0 });
+        self
+    }
+
+    /// What a processor draws.
+    pub(crate) fn draws(&self, place: usize) -> f64 {
+        let used = |group: &Container| if group.gone { 0.0 } else { group.wants.min(group.quota) };
+        let cores: f64 = self.containers.iter().map(used).sum();
+        let one = &self.processors[place];
+        let wants = one.wants + if place == 0 { cores * CORE_W } else { 0.0 };
+        if one.obeys { wants.min(one.limit) } else { wants }
+    }
+
+    /// Power of the whole node where processors are read.
+    pub(crate) fn whole(&self) -> f64 {
+        let processors: f64 = (0..self.processors.len()).map(|place| self.draws(place)).sum();
+        self.boards.iter().map(Board::power).sum::<f64>() + 500.0 + processors
     }
 
     pub(crate) fn limits(&self) -> Vec<f64> {
@@ -167,10 +248,16 @@ impl Plant {
         let mut priorities = vec![Priority::Normal; self.frame.devices.len()];
         self.boards.iter().for_each(|board| priorities[board.id.index()] = board.priority);
         self.sink.begin();
+        self.containers.iter().for_each(|group| priorities[group.id.index()] = group.priority);
         let lockable = self.boards.iter().filter(|board| board.lockable);
         let span = Span::new(CLOCKS.0, CLOCKS.1).unwrap();
-        let reaches: Vec<_> =
+        let mut reaches: Vec<_> =
             lockable.map(|board| Reach { device: board.id, knob: Knob::ClockMax, span }).collect();
+        let reach = |device, knob, (min, max)| Reach { device, knob, span: Span::new(min, max).unwrap() };
+        let packages = self.processors.iter();
+        reaches.extend(packages.filter_map(|one| Some(reach(one.id, Knob::PowerLimit, one.span?))));
+        let groups = self.containers.iter().filter(|group| !group.gone);
+        reaches.extend(groups.map(|group| reach(group.id, Knob::CpuQuota, (0.64, CORES))));
         let view = View {
             now: self.now,
             frame: &self.frame,
@@ -188,6 +275,7 @@ impl Plant {
     fn sense(&mut self) {
         let table = Arc::make_mut(&mut self.frame.devices);
         self.boards.iter().filter(|board| board.gone).for_each(|board| table.retire(board.id));
+        self.containers.iter().filter(|group| group.gone).for_each(|group| table.retire(group.id));
         self.frame.begin(self.now);
         for board in self.boards.iter().filter(|board| !board.gone) {
             let shown = Reading::Value(board.lie.unwrap_or(board.power()));
@@ -219,10 +307,55 @@ impl Plant {
             self.joules += watts;
             self.frame.put(zone, Metric::ZoneEnergy, Reading::Value(self.joules));
         }
+        self.sense_host();
         self.history.append(&self.frame);
     }
 
+    fn sense_host(&mut self) {
+        for place in 0..self.processors.len() {
+            let watts = self.draws(place);
+            let one = &mut self.processors[place];
+            one.joules += watts;
+            let shown =
+                |value| if one.readable { Reading::Value(value) } else { Reading::Absent(Absence::Late) };
+            self.frame.put(one.id, Metric::ZoneEnergy, shown(one.joules));
+            self.frame.put(one.id, Metric::ZoneLimitLong, shown(one.limit));
+        }
+        for group in self.containers.iter_mut().filter(|group| !group.gone) {
+            group.seconds += group.wants.min(group.quota);
+            self.frame.put(group.id, Metric::CgroupCpu, Reading::Value(group.seconds));
+        }
+    }
+
+    /// Carries out what is about the host; says whether it was.
+    fn carry_out_host(&mut self, proposal: &Proposal) -> bool {
+        let Proposal { device, action, keep, .. } = *proposal;
+        let (since, releases) = (self.now, matches!(action, Action::Release(_)));
+        if let Some(one) = self.processors.iter_mut().find(|one| one.id == device) {
+            let known = self.caps.power.iter().find(|cap| cap.device == device).map(|cap| cap.original);
+            let original = known.unwrap_or(Watts(one.limit));
+            let (min, max) = one.span.expect("an order for a package that cannot be turned");
+            if one.writable {
+                one.limit = action.value().map_or(original.0, |watts| watts.clamp(min, max));
+                self.caps.power.retain(|cap| cap.device != device);
+                let limit = Watts(one.limit);
+                self.caps.power.extend((!releases).then_some(Cap { device, limit, original, since, keep }));
+            }
+            return true;
+        }
+        let Some(group) = self.containers.iter_mut().find(|group| group.id == device) else { return false };
+        group.quota = action.value().unwrap_or(CORES);
+        assert!(!group.gone && (0.64..=CORES).contains(&group.quota));
+        self.caps.quotas.retain(|cap| cap.device != device);
+        let (limit, original) = (model::Cores(group.quota), model::Cores(CORES));
+        self.caps.quotas.extend((!releases).then_some(Cap { device, limit, original, since, keep }));
+        true
+    }
+
     fn carry_out(&mut self, proposal: &Proposal) {
+        if self.carry_out_host(proposal) {
+            return;
+        }
         if proposal.action.knob() == Knob::ClockMax {
             return self.lock(proposal);
         }

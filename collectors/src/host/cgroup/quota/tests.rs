@@ -206,6 +206,23 @@ impl Drop for Real {
 }
 
 #[test]
+fn a_tree_that_is_not_mounted_does_not_mean_that_its_groups_are_gone() {
+    let tree = Tree::new(true);
+    tree.group("docker/a", -1, 100_000);
+    let mut quotas = tree.quotas();
+    let mut reason = || quotas.enforced("docker/a", Knob::CpuQuota).map_err(|error| error.reason);
+    assert_eq!(reason(), Ok(32.0));
+    let (mount, away) = (tree.home.path().join("sys/fs/cgroup"), tree.home.path().join("away"));
+    fs::rename(&mount, &away).unwrap();
+    fs::create_dir(&mount).unwrap();
+    assert_eq!(reason(), Err(Reason::Missing));
+    fs::remove_dir(&mount).unwrap();
+    fs::rename(&away, &mount).unwrap();
+    fs::remove_dir_all(mount.join("docker/a")).unwrap();
+    assert_eq!(reason(), Err(Reason::Lost));
+}
+
+#[test]
 fn the_kernel_takes_a_quota_and_gives_it_back_where_a_group_may_be_made() {
     let roots = Roots::default();
     let Some(hierarchy) = Hierarchy::find(&roots) else { return };
