@@ -104,6 +104,9 @@ impl Beat {
         self.watch.observe(&self.frame, &self.history, &self.kin);
         let priorities = self.priorities.of(&self.frame, self.attribution.holdings());
         self.govern.decide(&self.frame, &self.history, self.watch.active(), priorities);
+        if let Some(power) = self.govern.power() {
+            self.attribution.add_saved(&self.frame, &power.costs);
+        }
     }
 
     /// Gives out the fits that detectors ask for; a fit's input is copied here, off the path that may not allocate.
