@@ -134,6 +134,33 @@ fn a_corrupt_journal_is_kept_and_nothing_is_enforced() {
     );
 }
 
+#[test]
+fn what_caps_saved_is_counted_for_the_day_as_the_policy_estimates_it() {
+    let bench = Bench::new();
+    (0..8).for_each(|board| bench.control.load(board, "decode").unwrap());
+    let agent = bench.agent(&["--set", "power.budget=2900 W", "--set", "power.enforce=true"]);
+    let estimate = || {
+        let text = agent.get("/metrics").text();
+        let lines = text.lines().filter(|line| line.starts_with("wattkeeper_power_cap_saved_joules{"));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>()
+    };
+    eventually("something is estimated", || estimate().abs() > 1.0);
+    let url = format!("http://{}", agent.address);
+    let told = || {
+        let (_, json, _) = tests::run(&["energy", "--attach", &url, "--json"], &[]);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        json["days"].as_array().unwrap().iter().filter_map(|day| day["saved_j"].as_f64()).sum::<f64>()
+    };
+    let mut before = 0.0;
+    eventually("it is counted", || {
+        before = estimate();
+        told().abs() > 1.0
+    });
+    let (told, after) = (told(), estimate());
+    println!("estimated {before:.1} to {after:.1} J, counted {told:.1} J");
+    assert!(told.signum() == after.signum() && told.abs() <= after.abs() + 1.0, "{told} J of {after} J");
+}
+
 fn journal_of(state: &Path) -> PathBuf {
     let mut entries = std::fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
     entries.find(|path| path.extension().is_some_and(|e| e == "journal")).expect("a journal was written")

@@ -105,6 +105,9 @@ impl Beat {
         let (holdings, pods) = (self.attribution.holdings(), self.attribution.pod_names());
         let priorities = self.priorities.of(&self.frame, Present { holdings, pods });
         self.govern.decide(&self.frame, &self.history, self.watch.active(), priorities);
+        if let Some(power) = self.govern.power() {
+            self.attribution.add_saved(&self.frame, &power.costs);
+        }
     }
 
     /// Gives out the fits that detectors ask for; a fit's input is copied here, off the path that may not allocate.

@@ -79,8 +79,8 @@ pub enum Command {
     Release,
     /// Shows the power budget, what is capped and why, the journal of original limits, and the guardian
     Power(Power),
-    /// Owns the limits while they are enforced and outlives the agent; `run` starts it where none runs
-    #[command(hide = true)]
+    /// Owns the limits while they are enforced and outlives the agent. `run` starts it by itself; started by an init system as root
+    /// (keys guardian.directory, guardian.user), it lets `run` be a user without rights
     Guardian(Guardian),
     /// Runs detectors and baselines over labelled data sets, or over faults of the simulator; exit code 0, or 1 when a machine could not be
     /// read

@@ -41,10 +41,11 @@ impl Keeping {
     /// When the system has no thread to give.
     pub fn new(config: &Config, hands: OpenHands, threaded: bool, now: Timestamp) -> std::io::Result<Self> {
         if threaded {
-            let directory = config.state_directory.clone();
+            let (directory, standing) =
+                (config.guardian_directory().to_owned(), config.guardian.directory.is_some());
             let relieve = move || {
-                if directory.exists() {
-                    relieve(&directory)
+                if standing || directory.exists() {
+                    relieve(&directory, standing)
                 }
             };
             return Self::apart(config, hands, Box::new(relieve));

@@ -49,7 +49,7 @@ pub fn power(config: &Config, flags: &Flags) -> Result<Picture, ClientError> {
             break;
         }
     }
-    let guardian = match wire::ask(&config.state_directory, &Ask::Status, PATIENCE) {
+    let guardian = match wire::ask(config.guardian_directory(), &Ask::Status, PATIENCE) {
         Ok(None) => Ok(None),
         Ok(Some(Answer::Status(status))) => Ok(Some(status)),
         Ok(Some(Answer::Refused { why, .. })) => Err(why),
@@ -59,10 +59,10 @@ pub fn power(config: &Config, flags: &Flags) -> Result<Picture, ClientError> {
     Ok(Picture {
         now: MachineClock.now(),
         config: config.power.clone(),
-        directory: config.state_directory.clone(),
+        directory: config.guardian_directory().to_owned(),
         agent,
         guardian,
-        journal: Journal::look(&config.state_directory),
+        journal: Journal::look(config.guardian_directory()),
     })
 }
 
@@ -140,7 +140,11 @@ impl Picture {
                     0 => String::new(),
                     lost => format!(", {lost} line(s) of the audit log lost"),
                 };
-                format!("process {}, {agent}{orphaned}{refused}{lost}", status.guardian.pid)
+                let strangers = match status.strangers {
+                    0 => String::new(),
+                    count => format!(", {count} stranger(s) refused"),
+                };
+                format!("process {}, {agent}{orphaned}{refused}{lost}{strangers}", status.guardian.pid)
             }
         };
         let _ = writeln!(text, "guardian   {line}");
@@ -277,6 +281,8 @@ impl Picture {
                 "orphaned": status.orphaned,
                 "refused": status.refused,
                 "audit_lost": status.audit_lost,
+                "standing": status.guardian.standing,
+                "strangers": status.strangers,
             })),
             "guardian_silent": self.guardian.as_ref().err(),
             "caps": self.rows(),

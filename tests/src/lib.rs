@@ -76,8 +76,19 @@ impl Agent {
     /// # Panics
     /// When it does not answer in time.
     pub fn start_as(subcommand: &str, arguments: &[&str], environment: &[(&str, &Path)]) -> Self {
+        Self::start_from(Command::new(binary()), (subcommand, arguments), environment)
+    }
+
+    /// The same from a command of the caller's, such as one of another user's.
+    ///
+    /// # Panics
+    /// When it does not answer in time.
+    pub fn start_from(
+        mut command: Command,
+        (subcommand, arguments): (&str, &[&str]),
+        environment: &[(&str, &Path)],
+    ) -> Self {
         let address = free_address();
-        let mut command = Command::new(binary());
         command.arg(subcommand).args(["--listen", &address.to_string()]).args(arguments);
         let named =
             arguments.iter().any(|argument| argument.starts_with("state.directory=")) || subcommand != "run";

@@ -144,7 +144,7 @@ pub struct Keeper {
     /// Which of the actuators turns a knob of a device, by its key.
     owners: BTreeMap<restore::Name, usize>,
     /// When a knob that could not be given back is tried again.
-    retries: BTreeMap<restore::Name, Timestamp>,
+    retries: BTreeMap<restore::Name, restore::Retry>,
     reaches: Reaches,
     /// Knobs that a predecessor had turned to tune, to be given back.
     stale: Vec<restore::Name>,

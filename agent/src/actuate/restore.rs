@@ -14,6 +14,16 @@ pub(super) type Name = (String, Knob);
 
 /// How long a knob that could not be given back is left alone.
 const RETRY: Duration = Duration::from_secs(10);
+/// How long one whose original is above what its device takes, unless the device takes it again: that may be never.
+const RETRY_ABOVE: Duration = Duration::from_secs(3600);
+
+/// When something that failed is tried again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Retry {
+    due: Timestamp,
+    /// Why giving back failed; none where it was something else.
+    reason: Option<Reason>,
+}
 
 /// A handle for a device of which nothing but its key is known; actuators go by the key.
 fn stranger() -> Option<DeviceId> {
@@ -65,7 +75,12 @@ impl Keeper {
                 || entry.written.is_none() && stale.contains(name)
         };
         let there = |key: &str| self.brief.all().any(|known| *known.key == *key);
-        let ready = |name: &Name| there(&name.0) && self.retries.get(name).is_none_or(|retry| *retry <= now);
+        let ready = |name: &Name| {
+            let due = |retry: &Retry| {
+                retry.due <= now || retry.reason == Some(Reason::Refused) && !self.is_above(name)
+            };
+            there(&name.0) && self.retries.get(name).is_none_or(due)
+        };
         let work: Vec<(Name, bool)> = self
             .ledger
             .iter()
@@ -75,13 +90,18 @@ impl Keeper {
             .collect();
         self.stale = stale;
         for (name, ends) in work {
-            let done = if ends { self.give_back(&name, now).is_ok() } else { self.adopt(&name, now) };
-            if done {
+            let failed = match ends {
+                true => self.give_back(&name, now).err().map(Some),
+                false => (!self.adopt(&name, now)).then_some(None),
+            };
+            let Some(reason) = failed else {
                 self.stale.retain(|stale| *stale != name);
                 self.retries.remove(&name);
-            } else {
-                self.retries.insert(name, now.after(RETRY));
-            }
+                continue;
+            };
+            let above = reason == Some(Reason::Refused) && self.is_above(&name);
+            let due = now.after(if above { RETRY_ABOVE } else { RETRY });
+            self.retries.insert(name, Retry { due, reason });
         }
     }
 
@@ -91,7 +111,7 @@ impl Keeper {
         let doubtful = |(key, knob, entry): &(&str, Knob, &Entry)| {
             *knob == Knob::CpuQuota && (entry.written.is_none() || !there(key)) && {
                 let retry = self.retries.get(&((*key).to_owned(), *knob));
-                retry.is_none_or(|retry| *retry <= now)
+                retry.is_none_or(|retry| retry.due <= now)
             }
         };
         let names: Vec<Name> =
@@ -100,7 +120,7 @@ impl Keeper {
             if self.vanished(&name) {
                 self.drop_entry(&name);
             } else if !self.brief.all().any(|known| *known.key == *name.0) {
-                self.retries.insert(name, now.after(RETRY));
+                self.retries.insert(name, Retry { due: now.after(RETRY), reason: None });
             }
         }
     }
@@ -123,6 +143,14 @@ impl Keeper {
         self.owners.remove(name);
         self.retries.remove(name);
         self.forget(&name.0, name.1);
+    }
+
+    /// Whether an original is above what its device takes now.
+    fn is_above(&self, (key, knob): &Name) -> bool {
+        let known = self.brief.all().find(|known| *known.key == **key);
+        let span = known.and_then(|known| self.span(known, *knob));
+        let original = self.ledger.get(key, *knob).map(|entry| entry.original);
+        span.zip(original).is_some_and(|(span, original)| span.max() + knob.slack() < original)
     }
 
     /// Makes a cap of ours of the limit that is in force; says whether it could be read.
@@ -183,11 +211,17 @@ impl Keeper {
                 Ok(read_back)
             }
             Err(reason) => {
+                let told = self.retries.get(name).is_some_and(|retry| retry.reason == Some(reason));
+                if told && reason != Reason::Refused {
+                    tracing::debug!(device = key, reason = reason.as_str(), "original still not restored");
+                    return Err(reason);
+                }
                 tracing::error!(
                     device = key,
                     reason = reason.as_str(),
                     knob = knob.as_str(),
-                    at_ms = now.wall_ms,
+                    original = knob.say(original),
+                    above = self.is_above(name),
                     "original not restored"
                 );
                 Err(reason)

@@ -487,3 +487,22 @@ fn an_original_that_a_device_does_not_take_now_is_given_back_once_it_does() {
     let report = node.act(&mut keeper, vec![], at(14.0));
     assert_eq!((node.limits()[0], report.caps), (700.0, Caps::default()));
 }
+
+#[test]
+fn an_original_above_what_a_device_takes_is_tried_once_an_hour_and_at_once_when_it_is_taken_again() {
+    let mut node = Node::new();
+    let mut keeper = node.keeper();
+    node.act(&mut keeper, vec![node.limit(0, 300.0)], at(1.0));
+    node.devices[0].range = Range::new(Watts(200.0), Watts(600.0), Watts(600.0));
+    node.mode = Mode::Advise;
+    let tries = |node: &Node| node.world.lock().unwrap().writes.iter().filter(|(_, to)| *to == 600.0).count();
+    for second in 2..3600 {
+        node.act(&mut keeper, vec![], at(f64::from(second)));
+    }
+    assert_eq!(tries(&node), 1, "the first try only");
+    node.act(&mut keeper, vec![], at(3603.0));
+    assert_eq!(tries(&node), 2);
+    node.devices[0].range = Range::new(Watts(200.0), Watts(700.0), Watts(700.0));
+    node.act(&mut keeper, vec![], at(3604.0));
+    assert_eq!(node.limits()[0], 700.0, "nobody waits for the hour to end");
+}

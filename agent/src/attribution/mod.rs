@@ -9,7 +9,7 @@ use crate::tally::Tally;
 use crate::tally::days::{Day, Use};
 use claims::{Claimant, Claims};
 use collectors::workload::{Blocked, Processes};
-use model::snapshot::{Rig, SourceHealth};
+use model::snapshot::{Cost, Rig, SourceHealth};
 use model::{
     Absence, Device, DeviceId, DeviceKind, Frame, Holding, Metric, Reading, Share, Timestamp, Watts,
     Workload, WorkloadKind,
@@ -62,6 +62,8 @@ pub struct Attribution {
     used: Vec<Option<f64>>,
     engines: Engines,
     tally: Tally,
+    /// By device: its generation, and what was saved there by the last estimate, in joules.
+    saved: Vec<(u32, f64)>,
     shares: Vec<Share>,
     departed: Arc<Workload>,
     turn: u64,
@@ -89,6 +91,7 @@ impl Attribution {
             used: Vec::new(),
             engines: Engines::default(),
             tally: Tally::default(),
+            saved: Vec::new(),
             shares: Vec::new(),
             departed: Arc::new(Workload::new(WorkloadKind::Departed, "")),
             turn: 0,
@@ -242,6 +245,21 @@ impl Attribution {
             (true, false) => {
                 let beat = by_power.unwrap_or(0.0).min(step);
                 Used { beat_j: Some(beat), gap_j: step - beat, covered_s }
+            }
+        }
+    }
+
+    /// Counts what caps of ours saved since the last beat, by the estimates of the policy, which are totals since its start.
+    pub fn add_saved(&mut self, frame: &Frame, costs: &[Cost]) {
+        self.saved.resize(frame.devices.len(), (0, 0.0));
+        for cost in costs {
+            let device = frame.devices.get(cost.device);
+            let last = &mut self.saved[cost.device.index()];
+            // A device that came back is estimated from nothing.
+            let before = if last.0 == device.generation { last.1 } else { 0.0 };
+            *last = (device.generation, cost.saved_j);
+            if cost.saved_j != before {
+                self.tally.day(frame.at.wall_ms).add_saved(&device.info.key, cost.saved_j - before);
             }
         }
     }

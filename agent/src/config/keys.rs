@@ -164,6 +164,16 @@ keys! {
     /// Header lines sent with every push, such as ["authorization: Bearer TOKEN"].
     "otlp.headers" = "[]" => otlp.headers: headers;
 
+    /// Directory of a guardian that an init system starts (`wattkeeper guardian`), with its socket, its journal of original limits
+    /// and its audit log. `run` then attaches to it, needs no right to write limits, and never starts one. Empty: `run` starts
+    /// its guardian itself, in state.directory.
+    "guardian.directory" = r#""""# => guardian.directory: optional_path;
+    /// The user, by name in /etc/passwd or by number, who may attach to that guardian beside root and its own user. Whoever
+    /// attaches can lower limits and give originals back, and can set nothing else.
+    "guardian.user" = r#""""# => guardian.user: optional_account;
+    /// The group that may open its socket, by name in /etc/group or by number; empty for the user's own.
+    "guardian.group" = r#""""# => guardian.group: optional_account;
+
     /// Directory of the journal of original limits, of the energy counts by workload, and of incidents. It must survive a
     /// restart of the agent.
     "state.directory" = r#""/var/lib/wattkeeper""# => state_directory: path;

@@ -181,9 +181,9 @@ impl Config {
             return;
         }
         if *value == literal(key.default) {
-            self.guardian.remove(key.path);
+            self.handed_down.remove(key.path);
         } else {
-            self.guardian.insert(key.path.to_owned(), value.to_string());
+            self.handed_down.insert(key.path.to_owned(), value.to_string());
         }
     }
 }
@@ -216,6 +216,12 @@ fn check_together(config: &Config, faults: &mut Vec<Fault>) {
     {
         let remedy = "write at most power.budget, or leave it empty for the same";
         refuse("power.fallback", fallback.to_string(), "is above power.budget", remedy);
+    }
+    let apart = config.guardian.directory.as_ref().is_some_and(|own| *own != config.state_directory);
+    if let Some(user) = config.guardian.user.as_ref().filter(|_| !apart) {
+        let what = "may not share the directory with the guardian: who writes the journal decides what limits are put back to";
+        let remedy = "set guardian.directory to one of its own, other than state.directory";
+        refuse("guardian.user", user.clone(), what, remedy);
     }
     if config.rig.kind == Rig::Replay && config.rig.replay_path.is_none() {
         refuse("rig.replay.path", String::new(), "is missing", "name the recording to replay");

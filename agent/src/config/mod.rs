@@ -14,7 +14,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use model::snapshot::Rig;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,8 +61,10 @@ pub struct Config {
     pub record_path: Option<PathBuf>,
     /// Logging.
     pub log: Log,
-    /// Keys that the guardian goes by and that are not at their default, with their values as TOML: what it is started with.
-    pub guardian: BTreeMap<String, String>,
+    /// The guardian, where it is not started by `run`.
+    pub guardian: Guardian,
+    /// Keys that a guardian goes by and that are not at their default, with their values as TOML: what `run` starts it with.
+    pub handed_down: BTreeMap<String, String>,
 }
 
 /// The beat.
@@ -161,6 +163,17 @@ pub struct Power {
     pub slowdown_max_percent: f64,
 }
 
+/// A guardian that an init system has started.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Guardian {
+    /// Where its socket, its journal and its audit log are; none: the state directory, and `run` starts it.
+    pub directory: Option<PathBuf>,
+    /// The user beside root and its own who may attach, by name or number.
+    pub user: Option<String>,
+    /// The group that may open its socket; none: that user's own.
+    pub group: Option<String>,
+}
+
 /// Where names of pods come from.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ClusterConfig {
@@ -215,7 +228,8 @@ impl Config {
             state_directory: PathBuf::new(),
             record_path: None,
             log: Log::default(),
-            guardian: BTreeMap::new(),
+            guardian: Guardian::default(),
+            handed_down: BTreeMap::new(),
         }
     }
 
@@ -223,6 +237,11 @@ impl Config {
     pub fn history_points(&self) -> usize {
         let points = self.history_span.as_secs_f64() / self.beat.interval.as_secs_f64();
         (points.ceil() as usize).clamp(1, HISTORY_POINTS_MAX)
+    }
+
+    /// Where the guardian's socket, journal and audit log are.
+    pub fn guardian_directory(&self) -> &Path {
+        self.guardian.directory.as_deref().unwrap_or(&self.state_directory)
     }
 
     /// The keys whose change takes effect only at the next start, of those that differ from `other`.
@@ -245,6 +264,7 @@ impl Config {
             ("cluster.*", self.cluster == other.cluster),
             ("dcgm.*", self.dcgm == other.dcgm),
             ("otlp.*", self.otlp == other.otlp),
+            ("guardian.*", self.guardian == other.guardian),
             ("state.directory", self.state_directory == other.state_directory),
             ("record.path", self.record_path == other.record_path),
             ("log.*", self.log == other.log),

@@ -44,6 +44,14 @@ pub(super) fn optional_path(value: &Value) -> Result<Option<PathBuf>, Problem> {
     Ok((!path.is_empty()).then(|| PathBuf::from(path)))
 }
 
+pub(super) fn optional_account(value: &Value) -> Result<Option<String>, Problem> {
+    let number = value.as_integer().filter(|number| *number >= 0).map(|number| number.to_string());
+    let name = number.as_deref().map_or_else(|| text(value, "a name or a number"), Ok)?;
+    let sound = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+    let problem = || Problem::new("is no name of an account", "write a name or a number, in quotes");
+    if sound { Ok((!name.is_empty()).then(|| name.to_owned())) } else { Err(problem()) }
+}
+
 pub(super) fn truth(value: &Value) -> Result<bool, Problem> {
     value
         .as_bool()

@@ -40,7 +40,7 @@ fn the_default_file_with_every_key_uncommented_is_the_default() {
 #[test]
 fn changes_to_the_catalogue_are_read_and_each_of_their_faults_is_reported() {
     let good = file("[[fault]]\nfault = \"pcie_replays\"\nlimits.gen5 = 4.0\n");
-    let named = |path: &std::path::Path| [set("detectors.faults", &path.display().to_string())];
+    let named = |path: &Path| [set("detectors.faults", &path.display().to_string())];
     let config = load(None, &named(good.path())).unwrap();
     assert_eq!(config.catalogue.as_ref().unwrap().limit(detectors::catalogue::Limit::ReplaysGen5), 4.0);
     assert_eq!(load(None, &[]).unwrap().needs_restart(&config), ["detectors.faults"]);
@@ -55,7 +55,7 @@ fn changes_to_the_catalogue_are_read_and_each_of_their_faults_is_reported() {
     ] {
         assert!(text.contains(expected), "{expected} is missing in:\n{text}");
     }
-    for path in [std::path::Path::new("/nowhere/faults.toml"), std::path::Path::new("/dev/zero")] {
+    for path in [Path::new("/nowhere/faults.toml"), Path::new("/dev/zero")] {
         let text = load(None, &named(path)).unwrap_err().to_string();
         assert!(text.contains(&path.display().to_string()), "{text}");
     }
@@ -130,7 +130,7 @@ fn text_that_is_not_toml_names_its_line() {
 
 #[test]
 fn a_missing_file_is_a_fault() {
-    let faults = load(Some(std::path::Path::new("/nonexistent/wattkeeper.toml")), &[]).unwrap_err();
+    let faults = load(Some(Path::new("/nonexistent/wattkeeper.toml")), &[]).unwrap_err();
     assert!(faults.to_string().contains("/nonexistent/wattkeeper.toml: cannot be read"), "{faults}");
 }
 

@@ -212,7 +212,7 @@ pub(super) fn knobs(
     options: &Options,
     (entries, asked): (&[Entry], Asked),
 ) -> (Vec<Knob>, Option<Check>) {
-    let journal = if asked.probe { Some(Journal::open(&config.state_directory)) } else { None };
+    let journal = if asked.probe { Some(Journal::open(config.guardian_directory())) } else { None };
     let (mut journal, trouble) = match journal {
         Some(Ok(journal)) => (Some(journal), None),
         Some(Err(error)) => (None, Some(locked(&error))),

@@ -15,6 +15,9 @@ pub(super) const KWH_J: f64 = 3.6e6;
 /// Seconds by which a day that counts as whole may be short: the restart of an agent takes no longer.
 const WHOLE_SHORT_S: f64 = 120.0;
 
+/// What is told as saved, in words that stand beside the figure. It is negative where caps made work dearer.
+pub(super) const SAVED_IS: &str = "an estimate of what the same work would have cost more without caps";
+
 /// Energy over some days.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
@@ -160,6 +163,7 @@ impl Report {
             let mut value = json!(**day);
             value["date"] = format::day(day.day).into();
             value["energy_j"] = total.sum.energy_j.into();
+            value["saved_j"] = total.sum.saved_j.into();
             value["partial"] = self.partial(&total).into();
             value["engines"] = day.engines.iter().map(engine).collect();
             value
@@ -173,6 +177,7 @@ impl Report {
             "engines": self.engines().iter().map(engine).collect::<Vec<_>>(),
             "days": self.days.iter().map(day).collect::<Vec<_>>(),
             "curves": self.book.curves,
+            "saved_is": SAVED_IS,
         })
     }
 }

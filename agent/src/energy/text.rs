@@ -1,5 +1,5 @@
 //! The report of energy as text for a terminal of 80 columns.
-use super::report::{DaySum, KWH_J, Report, Sum};
+use super::report::{DaySum, KWH_J, Report, SAVED_IS, Sum};
 use crate::cli::By;
 use dashboards::format::{self, NOTHING};
 use model::Unit;
@@ -32,6 +32,9 @@ impl Report {
             By::Device => self.device_lines(&mut text),
             By::Pod => self.workload_lines(&mut text),
             By::Day => self.day_lines(&mut text),
+        }
+        if by != By::Pod && self.total().saved_j.is_some() {
+            let _ = writeln!(text, "\nsaved: {SAVED_IS}.");
         }
         self.engine_lines(&mut text);
         self.partial_lines(&mut text);

@@ -1,5 +1,5 @@
 //! The agent's side: hands briefs to the guardian and takes its reports, on threads of its own; the beat never waits.
-//! Attaches to a guardian that is there, starts one where there is none, and again when it has died.
+//! Attaches to a guardian that is there; where an init system does not, starts one where there is none, and again when it has died.
 use super::release::{self, RESTORE_PATIENCE};
 use super::spawn::Spawner;
 use super::wire::{self, Answer, Ask, Hello, Lines, PROTOCOL};
@@ -26,6 +26,8 @@ const BACKOFF: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// A guardian that lived this long did not die of its start.
 const SOUND: Duration = Duration::from_secs(60);
+/// How often a guardian that somebody else has to start is looked for.
+const LOOK: Duration = Duration::from_secs(1);
 /// How often a place that another agent has is asked for again.
 const BUSY: Duration = Duration::from_secs(10);
 
@@ -72,6 +74,9 @@ pub struct GuardianLink {
 /// Why an attempt to attach did not succeed.
 #[derive(Debug, thiserror::Error)]
 enum AttachError {
+    /// None runs, and this process is to start none.
+    #[error("{0}")]
+    Alone(String),
     /// The guardian does not take this agent.
     #[error("{why}")]
     Refused { reason: Reason, why: String },
@@ -91,8 +96,12 @@ impl GuardianLink {
     /// When the system has no thread to give.
     pub fn spawn(before: Box<dyn FnOnce() + Send>, hands: OpenHands, config: &Config) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let mut link =
-            Link { shared: Arc::clone(&shared), spawner: Spawner::new(config), beat: config.beat.interval };
+        let mut link = Link {
+            shared: Arc::clone(&shared),
+            spawner: Spawner::new(config),
+            beat: config.beat.interval,
+            told: None,
+        };
         let work = move || {
             before();
             link.run(hands);
@@ -120,7 +129,9 @@ impl GuardianLink {
         report.taken.clear();
         report.absorb(&mut mailbox.report);
         let dead = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
-        report.refused = mailbox.down.or(report.refused).or(dead.then_some(Reason::Lost));
+        // Whatever keeps the guardian from this agent, for a reader there is none, or somebody else has it.
+        let down = mailbox.down.map(|reason| if reason == Reason::Busy { reason } else { Reason::Lost });
+        report.refused = down.or(report.refused).or(dead.then_some(Reason::Lost));
     }
 
     /// Lets the guardian give originals back and end, or hold caps and stay; waits no longer than the patience.
@@ -139,6 +150,8 @@ struct Link {
     shared: Arc<Shared>,
     spawner: Spawner,
     beat: Duration,
+    /// Why no guardian was started, as it was last logged.
+    told: Option<String>,
 }
 
 impl Link {
@@ -151,12 +164,18 @@ impl Link {
                     if self.serve(&stream, lines) {
                         return;
                     }
-                    tracing::error!("the guardian is gone: caps stay, and another one is started");
+                    tracing::error!("the guardian is gone: caps stay until there is another one");
                     self.down(Reason::Lost);
                     if MachineClock.now().since(begun) >= SOUND {
                         backoff = BACKOFF;
                     }
                     longer(&mut backoff)
+                }
+                Err(AttachError::Alone(why)) => {
+                    if self.down(Reason::Lost) || self.told.replace(why.clone()).as_ref() != Some(&why) {
+                        tracing::error!("nothing is enforced, decisions are only advice: {why}");
+                    }
+                    LOOK
                 }
                 Err(AttachError::Refused { reason, why }) => {
                     if self.down(reason) {
@@ -190,6 +209,9 @@ impl Link {
         if hold || self.shared.lock().down == Some(Reason::Busy) {
             return;
         }
+        if self.spawner.never().is_some() {
+            return tracing::warn!("no guardian is there to give limits back; what is in force stays");
+        }
         match release::alone(self.spawner.directory(), hands) {
             Ok(given) => tracing::info!(knobs = given.len(), "limits go back to what they were"),
             Err(error) => tracing::error!("limits are not given back: {error}"),
@@ -198,12 +220,16 @@ impl Link {
 
     /// Attaches to the guardian that is there, or to one that is started. One of another version makes room first.
     fn attach(&mut self) -> Result<(UnixStream, Lines), AttachError> {
-        if let Some(stream) = wire::connect(self.spawner.directory())? {
+        if let Some(stream) = self.connect()? {
             match self.greet(stream) {
                 Ok(Some(attached)) => return Ok(attached),
-                Ok(None) | Err(AttachError::Refused { reason: Reason::TooOld, .. }) => self.retire()?,
+                Ok(None) => self.retire("the guardian is of another version")?,
+                Err(AttachError::Refused { reason: Reason::TooOld, why }) => self.retire(&why)?,
                 Err(error) => return Err(error),
             }
+        }
+        if let Some(why) = self.spawner.never() {
+            return Err(AttachError::Alone(why.to_owned()));
         }
         self.spawner.spawn()?;
         let deadline = MachineClock.now().after(START_PATIENCE);
@@ -221,16 +247,38 @@ impl Link {
         Err(io::Error::from(io::ErrorKind::TimedOut).into())
     }
 
-    /// Says hello; `None` when the guardian is of another version.
+    /// Connects to the guardian; `None` where none listens.
+    fn connect(&self) -> Result<Option<UnixStream>, AttachError> {
+        wire::connect(self.spawner.directory()).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                let (socket, user) = (wire::socket(self.spawner.directory()), rustix::process::geteuid());
+                let why =
+                    format!("user {} may not open {} (key guardian.user)", user.as_raw(), socket.display());
+                AttachError::Refused { reason: Reason::Denied, why }
+            }
+            _ => error.into(),
+        })
+    }
+
+    /// Says hello; `None` when the guardian is of another version and can be replaced.
     fn greet(&self, stream: UnixStream) -> Result<Option<(UnixStream, Lines)>, AttachError> {
         stream.set_read_timeout(Some(HELLO_PATIENCE))?;
         let (version, pid) = (env!("CARGO_PKG_VERSION").to_owned(), std::process::id());
         let hello = Hello { protocol: PROTOCOL, version, pid, beat_s: self.beat.as_secs_f64() };
         wire::send(&stream, &Ask::Hello(hello))?;
         let mut lines = Lines::of(&stream)?;
-        match lines.receive()? {
-            Some(Answer::Welcome(guardian)) if guardian.version == env!("CARGO_PKG_VERSION") => {
-                tracing::info!(pid = guardian.pid, "attached to the guardian");
+        let strange = |error: io::Error| match error.kind() {
+            io::ErrorKind::InvalidData => {
+                let why = format!("the guardian's answer is none of protocol {PROTOCOL}: {error}");
+                AttachError::Refused { reason: Reason::TooOld, why }
+            }
+            _ => error.into(),
+        };
+        match lines.receive().map_err(strange)? {
+            Some(Answer::Welcome(guardian))
+                if guardian.standing || guardian.version == env!("CARGO_PKG_VERSION") =>
+            {
+                tracing::info!(pid = guardian.pid, version = guardian.version, "attached to the guardian");
                 stream.set_read_timeout(None)?;
                 Ok(Some((stream, lines)))
             }
@@ -243,20 +291,31 @@ impl Link {
                 Ok(None)
             }
             Some(Answer::Refused { reason, why }) => Err(AttachError::Refused { reason, why }),
-            _ => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            // A guardian closes the connection of a user whom it does not know.
+            None => {
+                let user = rustix::process::geteuid().as_raw();
+                let why = format!("the guardian hangs up on user {user} (key guardian.user)");
+                Err(AttachError::Refused { reason: Reason::Denied, why })
+            }
+            Some(_) => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
         }
     }
 
-    /// Asks a guardian of another version to make room, and waits until it has.
-    fn retire(&self) -> io::Result<()> {
+    /// Asks a guardian of another version to make room, and waits until it has. `which`: what is wrong with it.
+    fn retire(&self, which: &str) -> Result<(), AttachError> {
         let deadline = MachineClock.now().after(HELLO_PATIENCE);
+        let mut last = "it does not say why".to_owned();
         while MachineClock.now() < deadline {
-            if wire::ask(self.spawner.directory(), &Ask::Retire, HELLO_PATIENCE)?.is_none() {
-                return Ok(());
+            match wire::ask(self.spawner.directory(), &Ask::Retire, HELLO_PATIENCE) {
+                Ok(None) => return Ok(()),
+                Ok(Some(Answer::Refused { why, .. })) => last = why,
+                Ok(Some(_)) => {}
+                Err(error) => last = error.to_string(),
             }
             wait_until(MachineClock.now().after(TRY * 5).mono_ns);
         }
-        Err(io::ErrorKind::TimedOut.into())
+        let why = format!("{which}, and does not make room: {last}");
+        Err(AttachError::Refused { reason: Reason::TooOld, why })
     }
 
     /// Serves until the agent stops (true) or the connection is lost.

@@ -1,6 +1,7 @@
 //! The guardian: the process that owns the keeper while limits are enforced, and outlives the agent on purpose. On the
 //! agent's death it holds the node at its fallback budget; on a clean stop it gives back or holds, as configured.
 pub mod link;
+pub mod peers;
 mod release;
 pub mod session;
 mod spawn;
@@ -11,6 +12,7 @@ use crate::clock::MachineClock;
 use crate::config::Config;
 use crate::run::Failed;
 use model::Clock as _;
+use peers::{Guest, Peers};
 use rustix::fs::{FlockOperation, Mode, flock};
 use session::Desk;
 use std::fs::File;
@@ -28,6 +30,10 @@ pub use release::{RESTORE_PATIENCE, Released, release, relieve};
 
 /// The lock that keeps a second guardian out.
 const LOCK: &str = "guardian.lock";
+/// What a guest's group may do with the socket: connect, which is writing.
+const SOCKET_OPEN: u32 = 0o660;
+/// What it may do with the directory: find the socket.
+const DIRECTORY_OPEN: u32 = 0o750;
 /// Connections at once: one agent, and a few who ask.
 const CONNECTIONS_MAX: usize = 8;
 /// How long nobody is let in when the system cannot.
@@ -42,21 +48,23 @@ const KEEPER_PATIENCE: Duration = Duration::from_millis(500);
 /// Runs the guardian of a state directory until it has nothing more to keep. SIGTERM and SIGINT end it with caps held,
 /// unless an agent that stops at the same time asks for more.
 ///
-/// `spawned`: an agent has started it and holds the other end of standard input.
+/// `spawned`: an agent has started it and holds the other end of standard input; it ends when nothing is left to keep. One that an
+/// init system has started stays for the next agent.
 ///
 /// # Errors
-/// When another guardian runs there, or the socket cannot be made.
+/// When another guardian runs there, the socket cannot be made, or a user is named whom this machine does not know.
 pub fn guard(config: &Config, spawned: bool) -> Result<(), Failed> {
     // Who leads a session already needs none of its own.
     let _ = rustix::process::setsid();
-    let directory = &config.state_directory;
+    let directory = config.guardian_directory();
+    let guest = Guest::find(&config.guardian)?;
     std::fs::create_dir_all(directory).map_err(|error| trouble(directory, "create", &error))?;
     let _lock = lock(directory)?;
-    let listener = listen(directory)?;
+    let listener = listen(directory, guest)?;
     let hands = crate::rig::hands(config);
     let (end, ended) = sync_channel(1);
-    let keeper = KeeperThread::spawn(hands, directory.clone(), true)?;
-    let desk = Arc::new(Desk::new(keeper, end));
+    let keeper = KeeperThread::spawn(hands, directory.to_owned(), true)?;
+    let desk = Arc::new(Desk::new((keeper, end), Peers::new(guest), !spawned));
     serve(&desk, listener)?;
     if spawned {
         watch_agent(&desk)?;
@@ -77,14 +85,18 @@ fn wait(desk: &Desk, ended: &Receiver<()>) {
             tracing::error!("the keeper has died; caps stay, and the next guardian takes them over");
             return;
         }
-        if desk.is_done() {
+        if desk.is_done() && !desk.stays() {
             return;
         }
     }
 }
 
 fn trouble(path: &Path, what: &str, error: &dyn std::fmt::Display) -> Failed {
-    format!("the guardian cannot {what} {} (key state.directory): {error}", path.display()).into()
+    format!(
+        "the guardian cannot {what} {} (keys guardian.directory, state.directory): {error}",
+        path.display()
+    )
+    .into()
 }
 
 fn lock(directory: &Path) -> Result<File, Failed> {
@@ -96,8 +108,8 @@ fn lock(directory: &Path) -> Result<File, Failed> {
     Ok(file)
 }
 
-/// The socket, for this user alone. One that is there already is a dead guardian's: the lock is ours.
-fn listen(directory: &Path) -> Result<UnixListener, Failed> {
+/// The socket, for this user alone, or for a guest's group too. One that is there already is a dead guardian's: the lock is ours.
+fn listen(directory: &Path, guest: Option<Guest>) -> Result<UnixListener, Failed> {
     let path = wire::socket(directory);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -109,7 +121,14 @@ fn listen(directory: &Path) -> Result<UnixListener, Failed> {
     let before = rustix::process::umask(Mode::from_raw_mode(0o177));
     let listener = UnixListener::bind(&path);
     rustix::process::umask(before);
-    listener.map_err(|error| trouble(&path, "listen on", &error))
+    let listener = listener.map_err(|error| trouble(&path, "listen on", &error))?;
+    if let Some(guest) = guest {
+        guest.open(&path, SOCKET_OPEN).map_err(|error| trouble(&path, "open to its group", &error))?;
+        guest
+            .open(directory, DIRECTORY_OPEN)
+            .map_err(|error| trouble(directory, "open to its group", &error))?;
+    }
+    Ok(listener)
 }
 
 fn serve(desk: &Arc<Desk>, listener: UnixListener) -> std::io::Result<()> {
@@ -122,6 +141,9 @@ fn serve(desk: &Arc<Desk>, listener: UnixListener) -> std::io::Result<()> {
                 crate::clock::wait_until(MachineClock.now().after(RETRY).mono_ns);
                 continue;
             };
+            if !desk.peers().admit(&stream) {
+                continue;
+            }
             if open.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS_MAX {
                 open.fetch_sub(1, Ordering::Relaxed);
                 continue;

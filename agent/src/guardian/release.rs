@@ -12,6 +12,8 @@ use std::time::Duration;
 /// How long a guardian may take to give everything back: driver calls, some of which are slow.
 pub const RESTORE_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long an init system may take to start the guardian beside the agent.
+const START_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a guardian may take to see that its agent is dead.
 const DEATH_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -78,7 +80,7 @@ impl Released {
 /// # Errors
 /// When an agent is attached that would undo it, or the journal cannot be used.
 pub fn release(config: &Config) -> Result<Released, ReleaseError> {
-    let directory = &config.state_directory;
+    let directory = config.guardian_directory();
     let silent = |source| ReleaseError::Silent { directory: directory.display().to_string(), source };
     match wire::ask(directory, &Ask::Release, RESTORE_PATIENCE).map_err(silent)? {
         Some(Answer::Released(given)) => Ok(Released { given }),
@@ -104,10 +106,15 @@ pub(super) fn alone(directory: &Path, hands: OpenHands) -> Result<Vec<Given>, Re
     }
 }
 
-/// Has a guardian that another agent left behind give everything back and end: nothing is to be enforced here.
-pub fn relieve(directory: &Path) {
+/// Has a guardian that another agent left behind give everything back: nothing is to be enforced here. `standing`: an init system
+/// starts it, perhaps a moment after the agent.
+pub fn relieve(directory: &Path, standing: bool) {
     let begun = MachineClock.now();
     let mut answer = wire::ask(directory, &Ask::Release, RESTORE_PATIENCE);
+    while standing && matches!(answer, Ok(None)) && MachineClock.now().since(begun) < START_PATIENCE {
+        wait_until(MachineClock.now().after(Duration::from_millis(100)).mono_ns);
+        answer = wire::ask(directory, &Ask::Release, RESTORE_PATIENCE);
+    }
     // The one before may have died a moment ago.
     while matches!(answer, Ok(Some(Answer::Refused { .. })))
         && MachineClock.now().since(begun) < DEATH_PATIENCE

@@ -1,4 +1,5 @@
 //! Sessions: one connection to the guardian each. One agent may be attached; its silence or its end is its death.
+use super::peers::Peers;
 use super::wire::{self, Answer, Ask, Hello, Lines, PROTOCOL, Status, WRITE_PATIENCE, Welcome};
 use crate::actuate::{Keeper, KeeperThread, Report};
 use model::Reason;
@@ -36,15 +37,24 @@ pub struct Desk {
     last: AtomicU64,
     /// Whether everything was to be given back, and some of it could not be yet.
     released: AtomicBool,
+    peers: Peers,
+    /// Whether an init system has started the guardian: it then stays when an agent goes, and is replaced by nobody else.
+    standing: bool,
     /// How the guardian ends, once it does: with originals given back, or with caps held.
     end: std::sync::mpsc::SyncSender<()>,
 }
 
 impl Desk {
-    /// A desk at which nobody has been. `end` is told when the guardian is to end.
-    pub fn new(keeper: KeeperThread, end: std::sync::mpsc::SyncSender<()>) -> Self {
+    /// A desk at which nobody has been. The keeper's companion is told when the guardian is to end.
+    pub fn new(
+        (keeper, end): (KeeperThread, std::sync::mpsc::SyncSender<()>),
+        peers: Peers,
+        standing: bool,
+    ) -> Self {
         Self {
             keeper,
+            peers,
+            standing,
             attached: Mutex::new(None),
             last: AtomicU64::new(0),
             released: AtomicBool::new(false),
@@ -55,6 +65,34 @@ impl Desk {
     /// The keeper.
     pub fn keeper(&self) -> &KeeperThread {
         &self.keeper
+    }
+
+    /// Who is let in.
+    pub fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// Whether it stays when everything is given back. It then has nothing more to give.
+    pub fn stays(&self) -> bool {
+        if self.standing {
+            self.released.store(false, Ordering::Relaxed);
+        }
+        self.standing
+    }
+
+    /// Sees to the end after everything was to be given back: at once where it is, else when it is.
+    fn close(&self, all: bool) {
+        if all && !self.standing {
+            self.finish();
+        } else {
+            self.released.store(!all, Ordering::Relaxed);
+        }
+    }
+
+    /// Who this guardian is.
+    fn who(&self) -> Welcome {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Welcome { protocol: PROTOCOL, version, pid: std::process::id(), standing: self.standing }
     }
 
     /// Whether an agent ever attached.
@@ -91,11 +129,6 @@ impl Desk {
     }
 }
 
-fn who() -> Welcome {
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    Welcome { protocol: PROTOCOL, version, pid: std::process::id() }
-}
-
 /// Serves one connection to its end.
 pub fn serve(desk: &Arc<Desk>, stream: &UnixStream) {
     if let Err(error) = converse(desk, stream) {
@@ -129,9 +162,11 @@ fn busy(hello: &Hello) -> Answer {
 
 fn status(desk: &Desk) -> Answer {
     let agent = desk.lock().as_ref().map(|attached| attached.hello.clone());
-    let look = |keeper: &mut Keeper, _| Status {
-        guardian: who(),
+    let (guardian, strangers) = (desk.who(), desk.peers.refused());
+    let look = move |keeper: &mut Keeper, _| Status {
+        guardian,
         agent,
+        strangers,
         orphaned: keeper.is_orphan(),
         refused: keeper.refused(),
         audit_lost: keeper.audit_lost(),
@@ -154,17 +189,17 @@ fn release(desk: &Desk, stream: &UnixStream) -> io::Result<()> {
     let all = given.iter().all(|given| given.read_back.is_ok());
     tracing::info!(knobs = given.len(), all, "everything of ours was to be given back");
     let sent = wire::send(stream, &Answer::Released(given));
-    if all {
-        desk.finish();
-    } else {
-        desk.released.store(true, Ordering::Relaxed);
-    }
+    desk.close(all);
     sent
 }
 
 fn retire(desk: &Desk, stream: &UnixStream) -> io::Result<()> {
     if let Some(attached) = desk.lock().as_ref() {
         return wire::send(stream, &busy(&attached.hello));
+    }
+    if desk.standing {
+        let why = "an init system has started this guardian: update it and start it again there";
+        return wire::send(stream, &refuse(Reason::Refused, why.into()));
     }
     tracing::info!("another version takes over; caps stay");
     desk.finish();
@@ -192,7 +227,7 @@ fn attach(desk: &Arc<Desk>, stream: &UnixStream, mut lines: Lines, hello: Hello)
         number
     };
     let session = Session { desk, stream, number, silence };
-    let ended = wire::send(stream, &Answer::Welcome(who())).and_then(|()| session.run(&mut lines));
+    let ended = wire::send(stream, &Answer::Welcome(desk.who())).and_then(|()| session.run(&mut lines));
     session.end(ended)
 }
 
@@ -248,7 +283,8 @@ impl Session<'_> {
                 let restored = given.is_some_and(|given| given.iter().all(|given| given.read_back.is_ok()));
                 tracing::info!(restored, "the agent has stopped; limits go back to what they were");
                 let sent = wire::send(self.stream, &Answer::Stopped { restored });
-                self.desk.finish();
+                // What one that was started for this agent cannot give back, the next start does from the journal.
+                self.desk.close(restored || !self.desk.standing);
                 sent
             }
             lost => {

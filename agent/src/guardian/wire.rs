@@ -1,4 +1,4 @@
-//! What agent and guardian say to each other: JSON lines of bounded length over a unix socket in the state directory.
+//! What agent and guardian say to each other: JSON lines of bounded length over a unix socket in the guardian's directory.
 use crate::actuate::{Brief, Report, Row};
 use model::{Knob, Reason};
 use serde::de::DeserializeOwned;
@@ -14,10 +14,10 @@ pub const PROTOCOL: u32 = 1;
 pub const LINE_MAX: u64 = 4 << 20;
 /// How long the other side may take to read a line.
 pub const WRITE_PATIENCE: Duration = Duration::from_secs(1);
-/// The socket in the state directory.
+/// The socket in the guardian's directory.
 const SOCKET: &str = "guardian.sock";
 
-/// Where the guardian of a state directory listens.
+/// Where the guardian of a directory listens.
 pub fn socket(directory: &Path) -> PathBuf {
     directory.join(SOCKET)
 }
@@ -44,6 +44,9 @@ pub struct Welcome {
     pub version: String,
     /// Its process.
     pub pid: u32,
+    /// Whether an init system has started it: it then serves every agent of its protocol, whatever the version.
+    #[serde(default)]
+    pub standing: bool,
 }
 
 /// What a guardian is asked.
@@ -119,6 +122,9 @@ pub struct Status {
     pub refused: Option<Reason>,
     /// Lines of the audit log that could not be written.
     pub audit_lost: u64,
+    /// Connections of users who may not attach.
+    #[serde(default)]
+    pub strangers: u64,
     /// Every knob of ours.
     pub rows: Vec<Row>,
 }

@@ -83,7 +83,13 @@ fn what_is_not_known_is_a_dash_and_null_and_never_nothing() {
     let mut known = (*day(DAY, 24.0, false)).clone();
     known.add_saved("GPU-a", 7200.0);
     let saved = over(vec![Arc::new(known)], 3);
-    assert!(saved.text(By::Device).contains("2.0 Wh"), "{}", saved.text(By::Device));
+    for text in [saved.text(By::Device), saved.text(By::Day)] {
+        assert!(text.contains("2.0 Wh") && text.contains("saved: an estimate"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
+    assert!(!text.contains("saved:"), "nothing is explained that is not there");
+    let json = saved.json();
+    assert!(json["days"][0]["saved_j"] == 7200.0 && json["saved_is"].as_str().unwrap().contains("estimate"));
 }
 
 #[test]
