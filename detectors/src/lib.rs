@@ -11,6 +11,7 @@ pub mod calm;
 pub mod catalogue;
 pub mod extreme;
 pub mod incident;
+pub mod interference;
 mod keep;
 pub mod level;
 pub mod lifecycle;

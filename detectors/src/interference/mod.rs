@@ -1,0 +1,2 @@
+//! Interference: how much slower a workload is because of its neighbours.
+pub mod placement;
