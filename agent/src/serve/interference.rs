@@ -120,7 +120,7 @@ pub(super) fn predict(snapshot: &Snapshot, body: &[u8]) -> Result<Value, Fault> 
 fn told_alone(prediction: Option<&Prediction>) -> Value {
     match prediction {
         Some(told) => json!({
-            "y": rounded(told.y), "low": told.low, "high": told.high,
+            "y": rounded(told.y), "low": rounded(told.low), "high": rounded(told.high),
             "resource": told.resource, "missing": told.missing,
         }),
         None => json!({ "y": null, "reason": "no resource has a number on both sides" }),
