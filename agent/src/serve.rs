@@ -1,4 +1,5 @@
 //! The HTTP server: hands out what was published, on a thread of its own, with a limit on everything a client can do.
+mod interference;
 mod routes;
 
 use crate::publish::Board;

@@ -31,6 +31,8 @@ pub enum Page {
     Incidents,
     /// What holds accelerators down and what that costs.
     Power,
+    /// How fast workloads are beside each other.
+    Workloads,
     /// Decisions with their outcomes.
     Decisions,
     /// Sources and the agent itself.
@@ -41,11 +43,12 @@ pub enum Page {
 
 impl Page {
     /// Every page, in the order of its number.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Overview,
         Self::Device,
         Self::Incidents,
         Self::Power,
+        Self::Workloads,
         Self::Decisions,
         Self::Sources,
         Self::Help,
@@ -58,6 +61,7 @@ impl Page {
             Self::Device => "device",
             Self::Incidents => "incidents",
             Self::Power => "power",
+            Self::Workloads => "workloads",
             Self::Decisions => "decisions",
             Self::Sources => "sources",
             Self::Help => "help",
@@ -187,7 +191,9 @@ impl App {
             Page::Overview | Page::Power => 0,
             Page::Incidents if self.story.is_none() => count(|snapshot| snapshot.incidents.len()),
             Page::Decisions => count(|snapshot| snapshot.decisions.len()),
-            Page::Device | Page::Sources | Page::Help | Page::Incidents => panes::hidden_lines(self),
+            Page::Device | Page::Workloads | Page::Sources | Page::Help | Page::Incidents => {
+                panes::hidden_lines(self)
+            }
         }
     }
 

@@ -1,4 +1,5 @@
 //! Keys: what each does, in one table that the help page prints.
+use crate::app::Page;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 /// What a key asks for.
@@ -28,7 +29,7 @@ pub const HELP: &[(&str, &str)] = &[
     ("PgUp PgDn", "the same, ten lines at a time"),
     ("Enter", "open the selected device or incident"),
     ("← →", "the device before, the next device"),
-    ("1 … 6  Tab", "overview, device, incidents, decisions, sources, help"),
+    ("1 … 8  Tab", "the pages, as numbered at the foot"),
     ("Esc", "back to the list or the overview; leaves from there"),
     ("?", "this page"),
     ("q  Ctrl-C", "leave"),
@@ -39,8 +40,8 @@ pub fn ask(key: KeyEvent) -> Option<Ask> {
     Some(match key.code {
         KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Ask::Quit,
         KeyCode::Char('q') => Ask::Quit,
-        KeyCode::Char('?' | 'h') => Ask::Page(6),
-        KeyCode::Char(digit @ '1'..='7') => Ask::Page(digit as usize - '0' as usize),
+        KeyCode::Char('?' | 'h') => Ask::Page(Page::ALL.len()),
+        KeyCode::Char(digit @ '1'..='8') => Ask::Page(digit as usize - '0' as usize),
         KeyCode::Esc => Ask::Back,
         KeyCode::Tab => Ask::Next,
         KeyCode::BackTab => Ask::Previous,

@@ -1,5 +1,5 @@
-//! The dashboard's own short memory: lines for sparklines and the host's processor share, from successive snapshots.
-use model::{DeviceKind, Metric, Snapshot};
+//! The dashboard's own short memory: lines for sparklines, and processor time used, from successive snapshots.
+use model::{DeviceId, DeviceKind, Metric, Snapshot, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Points kept of each line.
@@ -33,6 +33,19 @@ pub struct Past {
     beat: Option<(u64, i64)>,
     cores: CoreTime,
     busy: Option<f64>,
+    groups: BTreeMap<DeviceId, Group>,
+    at: Timestamp,
+}
+
+/// Processor time of a workload.
+#[derive(Debug, Clone, Copy)]
+struct Group {
+    /// Since its start, in seconds.
+    seconds: f64,
+    /// Of the table's entry, so that another workload under the same handle is told.
+    generation: u32,
+    /// Processors used between the last two snapshots; `None` when not known.
+    cores: Option<f64>,
 }
 
 impl Past {
@@ -54,6 +67,7 @@ impl Past {
         let node = snapshot.power.as_ref().map(|power| (power.accelerators + power.rest).0);
         self.push("", [node, None, None]);
         self.take_cores(core_time(snapshot));
+        self.take_groups(snapshot);
         true
     }
 
@@ -72,6 +86,25 @@ impl Past {
         let (idle, all) = (now.idle - before.idle, now.all - before.all);
         let comparable = before.values > 0 && before.values == now.values && all > 0.0 && idle >= 0.0;
         self.busy = comparable.then(|| (1.0 - idle / all).clamp(0.0, 1.0));
+    }
+
+    fn take_groups(&mut self, snapshot: &Snapshot) {
+        let (frame, passed) = (&snapshot.frame, snapshot.frame.at.seconds_since(self.at));
+        let group = |device: DeviceId| {
+            let generation = frame.devices.get(device).generation;
+            let seconds = frame.value(device, Metric::CgroupCpu)?;
+            let before = self.groups.get(&device).filter(|before| before.generation == generation);
+            let used = before.map(|before| seconds - before.seconds);
+            let cores = used.filter(|used| *used >= 0.0 && passed > 0.0).map(|used| used / passed);
+            Some((device, Group { seconds, generation, cores }))
+        };
+        let groups = snapshot.interference.iter().filter_map(|workload| group(workload.device)).collect();
+        (self.groups, self.at) = (groups, frame.at);
+    }
+
+    /// Processors that a workload used between the last two snapshots; `None` when not known.
+    pub fn cores_of(&self, device: DeviceId) -> Option<f64> {
+        self.groups.get(&device)?.cores
     }
 
     /// The newest points of a line, oldest first.

@@ -201,6 +201,62 @@ pub const FAMILIES: &[Family] = &[
         "Share of an accelerator's compute time that a workload's processes used.",
     ),
     family(
+        "wattkeeper_interference_performance_ratio",
+        Unit::Ratio,
+        MetricKind::Gauge,
+        GROUP,
+        "Estimate of a workload's performance beside its neighbours, of its performance alone; absent where there is none.",
+    ),
+    family(
+        "wattkeeper_interference_performance_low_ratio",
+        Unit::Ratio,
+        MetricKind::Gauge,
+        GROUP,
+        "Lower end of the 90 % interval of that estimate.",
+    ),
+    family(
+        "wattkeeper_interference_performance_high_ratio",
+        Unit::Ratio,
+        MetricKind::Gauge,
+        GROUP,
+        "Upper end of the 90 % interval of that estimate; below 0.9 the workload is slower beyond the noise floor.",
+    ),
+    family(
+        "wattkeeper_interference_resource",
+        Unit::Flag,
+        MetricKind::Gauge,
+        &["device", "kind", "resource", "culprit"],
+        "Always 1; what a slowed workload is held up at, and the device of the neighbour that is likely to blame, empty where none stands out; absent while nothing is contended.",
+    ),
+    family(
+        "wattkeeper_interference_culprit_correlation_ratio",
+        Unit::Ratio,
+        MetricKind::Gauge,
+        &["device", "kind", "culprit"],
+        "Correlation of that neighbour's activity with the slowdown, 0 to 1.",
+    ),
+    family(
+        "wattkeeper_interference_abstained",
+        Unit::Flag,
+        MetricKind::Gauge,
+        &["device", "kind", "reason"],
+        "Always 1; why there is no estimate for a workload: no_profile, idle, short, uncounted, unfamiliar, novel_load, no_model or crowded.",
+    ),
+    family(
+        "wattkeeper_interference_sensitivity_ratio",
+        Unit::Ratio,
+        MetricKind::Gauge,
+        &["device", "kind", "resource"],
+        "Share of its time alone that a workload spends at a shared resource; absent where it is not known.",
+    ),
+    family(
+        "wattkeeper_interference_pressure_ratio",
+        Unit::Ratio,
+        MetricKind::Gauge,
+        &["device", "kind", "resource"],
+        "Share of the node's shared resource that a workload uses alone; absent where it is not known.",
+    ),
+    family(
         "wattkeeper_source_failures_total",
         Unit::Count,
         MetricKind::Counter,
@@ -274,6 +330,9 @@ pub const FAMILIES: &[Family] = &[
 
 /// The labels of what is a workload's. The workload is its key, which is empty where it is nobody's.
 const WORKLOAD: &[&str] = &["device", "kind", "workload", "namespace", "pod", "container"];
+
+/// The labels of a control group or an accelerator, as its readings have them.
+const GROUP: &[&str] = &["device", "kind"];
 
 const fn family(
     name: &'static str,

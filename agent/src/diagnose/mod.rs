@@ -1,9 +1,11 @@
 //! `wattkeeper diagnose`: one verdict per device, fit for a job prolog or an init container, and the incidents behind it.
 mod since;
+mod slowed;
 mod standing;
 mod story;
 
 pub use since::{LookBack, parse as parse_since};
+pub use slowed::Slowed;
 
 use crate::cli::Diagnose;
 use crate::client::{Client, Target};
@@ -99,6 +101,8 @@ pub struct Report {
     pub devices: Vec<Finding>,
     /// Active incidents, newest first.
     pub incidents: Vec<Arc<Incident>>,
+    /// Workloads that are slower than alone beyond the noise floor, the slowest first.
+    pub slowed: Vec<Slowed>,
     /// What is known of the time looked back over, where that was asked for.
     pub back: Option<LookBack>,
     /// What each detector that learns can say of each device, by the device's name.
@@ -127,6 +131,7 @@ impl Report {
             health,
             devices,
             incidents: snapshot.incidents.iter().filter(|incident| incident.active()).cloned().collect(),
+            slowed: slowed::of(snapshot),
             back: None,
             standings: snapshot.standings.iter().map(|s| (name(s), s.clone())).collect(),
             at: snapshot.frame.at,
@@ -164,6 +169,7 @@ impl Report {
             }
         }
         text.push_str(&standing::text(&self.standings));
+        text.push_str(&slowed::text(&self.slowed));
         for incident in &self.incidents {
             let _ = write!(text, "\n{}", story::text(incident, self.at));
         }
@@ -187,6 +193,7 @@ impl Report {
             "devices": self.devices.iter().map(device).collect::<Vec<_>>(),
             "at_ms": self.at.wall_ms,
             "incidents": described(&self.incidents),
+            "slowed": self.slowed.iter().map(slowed::json).collect::<Vec<_>>(),
             "standings": self.standings.iter().map(standing::json).collect::<Vec<_>>(),
             "since": self.back.as_ref().map(|back| json!({
                 "asked_ms": back.asked_ms, "from_ms": back.from_ms, "started_ms": back.started_ms,

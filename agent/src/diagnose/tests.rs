@@ -132,3 +132,36 @@ fn who_learns_and_who_is_masked_is_said_and_who_watches_is_not() {
     assert_eq!(text.matches("GPU-2").count(), 1, "only its verdict:\n{text}");
     assert_eq!(report.json()["standings"][1]["mask"], "power_cap");
 }
+
+#[test]
+fn who_is_slowed_beyond_the_noise_floor_is_told_with_whom_and_others_are_not() {
+    use model::interference::{Abstention, Basis, Culprit, Estimate, Judgement, Resource, Vector};
+    let mut snapshot = node(&[Some(40.0)]);
+    assert!(!Report::of(&snapshot).text().contains("neighbours"));
+    let table = Arc::make_mut(&mut snapshot.frame.devices);
+    let mut group = |key: &str| table.register(&Arc::new(DeviceInfo::new(DeviceKind::Cgroup, key))).unwrap();
+    let (slow, slower, noise, noisy) = (group("web"), group("db"), group("cache"), group("backup"));
+    let add = |snapshot: &mut Snapshot, device, judgement| {
+        let (sensitivity, pressure) = (Vector::default(), Vector::default());
+        snapshot.interference.push(model::Interference { device, judgement, sensitivity, pressure });
+    };
+    for (device, y, high, resource) in
+        [(slow, 0.8, 0.88, None), (slower, 0.62, 0.71, Some(Resource::Io)), (noise, 0.7, 0.95, None)]
+    {
+        let culprit = resource.map(|_| Culprit { device: noisy, correlation: 0.83 });
+        let estimate = Estimate { y, low: 0.5, high, basis: Basis::Model, resource, culprit };
+        add(&mut snapshot, device, Judgement::Estimate(estimate));
+    }
+    add(&mut snapshot, noisy, Judgement::Abstained(Abstention::Idle));
+    let report = Report::of(&snapshot);
+    let told = "\nslower beside their neighbours than alone:\n  db: 62 % of its speed alone (50 to 71 %), held up at: disks, \
+                likely by backup (correlation 0.83)\n  web: 80 % of its speed alone (50 to 88 %)\n";
+    assert!(report.text().ends_with(told), "{}", report.text());
+    let json = report.json();
+    assert_eq!(json["slowed"].as_array().map(Vec::len), Some(2));
+    assert_eq!(
+        (&json["slowed"][0]["device"], &json["slowed"][0]["culprit"]["name"]),
+        (&"db".into(), &"backup".into())
+    );
+    assert_eq!(report.exit_code(), 0, "a slowed workload is no fault of a device");
+}

@@ -16,6 +16,7 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
     incidents(snapshot, &mut page);
     power(snapshot, &mut page);
     super::shares::add(snapshot, &mut page);
+    super::interference::add(snapshot, &mut page);
     vitals(snapshot, &mut page);
     super::coverage::coverage(&snapshot.frame, |labels, devices| {
         page.add("metric_coverage_devices", labels, devices)

@@ -4,6 +4,7 @@ mod coverage;
 pub mod dcgm;
 pub mod families;
 pub(crate) mod holders;
+mod interference;
 pub mod openmetrics;
 mod page;
 mod shares;

@@ -156,3 +156,46 @@ fn incidents_are_counted_by_severity_and_named_by_cause_and_device_once() {
     assert_eq!(text.matches("wattkeeper_incident_active{").count(), 1, "{text}");
     assert!(text.contains("cause=\"xid\",severity=\"critical\",remedy=\"reboot_node\",confidence=\"stated\",device=\"GPU-a\"} 1"), "{text}");
 }
+
+#[test]
+fn interference_names_resource_and_culprit_and_an_abstention_has_no_number() {
+    use model::interference::{Abstention, Basis, Culprit, Estimate, Judgement, Resource, Vector};
+    let mut snapshot = snapshot();
+    let table = Arc::make_mut(&mut snapshot.frame.devices);
+    let mut group = |key: &str| table.register(&Arc::new(DeviceInfo::new(DeviceKind::Cgroup, key))).unwrap();
+    let (victim, noisy, gone) = (group("/a.service"), group("/b.service"), group("/c.service"));
+    table.retire(gone);
+    let estimate = Estimate {
+        y: 0.5,
+        low: 0.25,
+        high: 0.75,
+        basis: Basis::Physics,
+        resource: Some(Resource::RunQueue),
+        culprit: Some(Culprit { device: noisy, correlation: 0.5 }),
+    };
+    let mut sensitivity = Vector::default();
+    sensitivity.set(Resource::RunQueue, 0.25);
+    let pressure = Vector::default();
+    let workload = |device, judgement| model::Interference { device, judgement, sensitivity, pressure };
+    snapshot.interference = vec![
+        workload(victim, Judgement::Estimate(estimate)),
+        workload(victim, Judgement::Estimate(estimate)),
+        workload(noisy, Judgement::Abstained(Abstention::NoProfile)),
+        workload(gone, Judgement::Abstained(Abstention::NoProfile)),
+    ];
+    let text = render(&snapshot, Format::Text);
+    let lines: Vec<_> = text.lines().filter(|line| line.starts_with("wattkeeper_interference_")).collect();
+    assert_eq!(
+        lines,
+        [
+            r#"wattkeeper_interference_performance_ratio{device="/a.service",kind="cgroup"} 0.5"#,
+            r#"wattkeeper_interference_performance_low_ratio{device="/a.service",kind="cgroup"} 0.25"#,
+            r#"wattkeeper_interference_performance_high_ratio{device="/a.service",kind="cgroup"} 0.75"#,
+            r#"wattkeeper_interference_resource{device="/a.service",kind="cgroup",resource="run_queue",culprit="/b.service"} 1"#,
+            r#"wattkeeper_interference_culprit_correlation_ratio{device="/a.service",kind="cgroup",culprit="/b.service"} 0.5"#,
+            r#"wattkeeper_interference_abstained{device="/b.service",kind="cgroup",reason="no_profile"} 1"#,
+            r#"wattkeeper_interference_sensitivity_ratio{device="/a.service",kind="cgroup",resource="run_queue"} 0.25"#,
+            r#"wattkeeper_interference_sensitivity_ratio{device="/b.service",kind="cgroup",resource="run_queue"} 0.25"#,
+        ]
+    );
+}

@@ -2,11 +2,12 @@
 use crate::export::{Format, dcgm};
 use crate::publish::{Board, Published, describe};
 use axum::Router;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::sse::{Event as Message, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use bytes::Bytes;
 use model::Snapshot;
 use model::signal::SIGNALS;
@@ -21,6 +22,9 @@ const BODY_MAX: usize = 1024;
 /// From one sign of life on `/events` to the next.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// Bytes of a question about placement.
+const QUESTION_MAX: usize = 64 * 1024;
+
 const INDEX: &str = "wattkeeper\n\n\
     /metrics                  Prometheus text 0.0.4 or OpenMetrics 1.0\n\
     /metrics/dcgm             NVIDIA GPUs under DCGM's names (?profile=dcgm-4.8 or dcgm-4.9)\n\
@@ -30,6 +34,8 @@ const INDEX: &str = "wattkeeper\n\n\
     /energy                   energy by UTC day: accelerators, workloads, engines' tokens, as JSON\n\
     /signal                   every signal for autoscalers as JSON\n\
     /signal/<pool>/<signal>   one signal, for KEDA's metrics-api scaler (valueLocation: value)\n\
+    /v1/interference          how each workload does beside its neighbours, as JSON\n\
+    /v1/interference/predict  POST: how a workload and its neighbours would do, before it is placed\n\
     /healthz                  200 while the agent lives\n\
     /readyz                   200 while its data are fresh\n";
 
@@ -45,6 +51,8 @@ pub(super) fn router(board: Arc<Board>) -> Router {
         .route("/energy", get(energy))
         .route("/signal", get(signals))
         .route("/signal/{pool}/{signal}", get(signal))
+        .route("/v1/interference", get(interference))
+        .route("/v1/interference/predict", post(predict).layer(DefaultBodyLimit::max(QUESTION_MAX)))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .layer(DefaultBodyLimit::max(BODY_MAX))
@@ -151,6 +159,34 @@ async fn energy(State(board): State<Arc<Board>>) -> Response {
         // Every part of it serialises.
         Some(book) => axum_json(&serde_json::to_value(&*book).unwrap_or_default()).into_response(),
         None => unavailable("no energy was counted yet"),
+    }
+}
+
+async fn interference(State(board): State<Arc<Board>>) -> Response {
+    match fresh(&board) {
+        Ok(published) => axum_json(&super::interference::workloads(published.snapshot())).into_response(),
+        Err(refusal) => *refusal,
+    }
+}
+
+async fn predict(State(board): State<Arc<Board>>, body: Result<Bytes, BytesRejection>) -> Response {
+    let body = match body {
+        Ok(body) => body,
+        Err(refusal) => {
+            let text = json!({ "error": format!("the body is {QUESTION_MAX} bytes at most: {refusal}") });
+            return (refusal.status(), axum_json(&text)).into_response();
+        }
+    };
+    let published = match fresh(&board) {
+        Ok(published) => published,
+        Err(refusal) => return *refusal,
+    };
+    match super::interference::predict(published.snapshot(), &body) {
+        Ok(answer) => axum_json(&answer).into_response(),
+        Err(fault) => {
+            let status = if fault.unknown() { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
+            (status, axum_json(&json!({ "error": fault.to_string() }))).into_response()
+        }
     }
 }
 

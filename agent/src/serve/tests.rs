@@ -89,3 +89,32 @@ fn a_dead_unix_socket_is_replaced_and_a_live_one_is_not() {
     server.shutdown();
     assert!(!path.exists());
 }
+
+#[test]
+fn a_question_about_placement_is_answered_refused_and_limited() {
+    let server = start(board(60.0));
+    let post = |body: &str| {
+        let head = format!("POST /v1/interference/predict HTTP/1.1\r\nContent-Length: {}", body.len());
+        let mut stream = TcpStream::connect(server.local_addr()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let request = format!("{head}\r\nHost: x\r\nConnection: close\r\n\r\n{body}");
+        let _ = stream.write_all(request.as_bytes());
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    let listed = ask(&server, "GET /v1/interference HTTP/1.1");
+    assert!(listed.starts_with("HTTP/1.1 200") && listed.contains("\"workloads\":[]"), "{listed}");
+    let hog = r#"{"workload": {"sensitivity": {"io": 1}, "pressure": {"io": 1}}}"#;
+    // More than other routes take, and not more than this one does.
+    let padded = format!("{hog}{}", " ".repeat(60 * 1024));
+    let answer = post(&padded);
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"y\":1.0"), "{answer}");
+    let refused = post("{}");
+    assert!(refused.starts_with("HTTP/1.1 400") && refused.contains("workload: is missing"), "{refused}");
+    let unknown = post(r#"{"workload": "/gone"}"#);
+    assert!(unknown.starts_with("HTTP/1.1 404") && unknown.contains("/gone"), "{unknown}");
+    let long = post(&" ".repeat(65 * 1024));
+    assert!(long.starts_with("HTTP/1.1 413") && long.contains("65536 bytes at most"), "{long}");
+    server.shutdown();
+}

@@ -13,6 +13,7 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 mod mixed;
+mod workloads;
 
 const FULL: Options = Options { colour: true, unicode: true };
 const PLAIN: Options = Options { colour: false, unicode: false };
@@ -354,7 +355,7 @@ fn the_other_pages_look_as_they_were_approved() {
     healthy.on(key(KeyCode::Char('2')));
     golden("device-healthy-80x24.txt", &screen(&healthy, 80, 24));
     let mut capped = app(Some(capped()), FULL);
-    for (page, name) in [('2', "device"), ('3', "incidents"), ('7', "help")] {
+    for (page, name) in [('2', "device"), ('3', "incidents"), ('8', "help")] {
         lost.on(key(KeyCode::Char(page)));
         golden(&format!("{name}-80x24.txt"), &screen(&lost, 80, 24));
         golden(&format!("{name}-200x50.txt"), &screen(&lost, 200, 50));
@@ -370,9 +371,9 @@ fn the_other_pages_look_as_they_were_approved() {
     golden("power-80x24.txt", &screen(&capped, 80, 24));
     golden("power-100x30.txt", &screen(&capped, 100, 30));
     golden("power-60x24.txt", &screen(&capped, 60, 24));
-    capped.on(key(KeyCode::Char('5')));
+    capped.on(key(KeyCode::Char('6')));
     golden("decisions-80x24.txt", &screen(&capped, 80, 24));
-    for (page, name) in [('2', "device-absent"), ('6', "sources")] {
+    for (page, name) in [('2', "device-absent"), ('7', "sources")] {
         let mut app = app(Some(absent()), FULL);
         app.on(key(KeyCode::Char(page)));
         golden(&format!("{name}-80x24.txt"), &screen(&app, 80, 24));
@@ -402,7 +403,7 @@ fn no_size_and_no_page_panics() {
         draw(turn, width, height);
     }
     for (width, height) in (1..=16).flat_map(|width| (1..=9).map(move |height| (width, height))) {
-        (0..30).for_each(|which| draw(which, width, height));
+        (0..40).for_each(|which| draw(which, width, height));
     }
 }
 
@@ -414,7 +415,7 @@ fn without_colour_and_block_characters_the_words_are_the_same() {
     };
     for state in [node(), troubled(), capped(), absent()] {
         let mut app = app(Some(state), FULL);
-        for page in '1'..='6' {
+        for page in '1'..='7' {
             app.on(key(KeyCode::Char(page)));
             (app.options, app.theme) = (FULL, Theme::new(FULL));
             let full = screen(&app, 120, 40);
@@ -519,7 +520,7 @@ fn what_is_not_known_is_never_shown_as_zero() {
 #[test]
 fn a_node_that_does_not_exist_is_called_simulated_on_every_page() {
     let mut app = app(Some(troubled()), PLAIN);
-    for page in '1'..='6' {
+    for page in '1'..='7' {
         app.on(key(KeyCode::Char(page)));
         for (width, height) in [(80, 24), (200, 50), (20, 5), (18, 1)] {
             assert!(screen(&app, width, height).contains("SIMULATED NODE"), "{width}x{height}");

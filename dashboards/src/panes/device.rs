@@ -14,7 +14,7 @@ pub(super) fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
     let Some(device) = devices.get(app.device) else {
         return vec![
             Line::raw(""),
-            Line::raw(" no accelerator was found; page 6 shows what each source says"),
+            Line::raw(" no accelerator was found; page 7 shows what each source says"),
         ];
     };
     let width = usize::from(area.width);

@@ -19,6 +19,8 @@ const WORDS: &[(&str, &str)] = &[
     ("BRAKE", "power passed the budget: everything is at its floor"),
     ("marks on power", "where trimming low and all begins, and the budget"),
     ("stalled on", "share of ten seconds in which some task waited for it"),
+    ("speed", "a workload's performance now, of its performance alone"),
+    ("r", "how closely a neighbour's activity goes with the slowdown"),
     ("NO NEWS", "the agent sends nothing new: what is shown is old"),
 ];
 

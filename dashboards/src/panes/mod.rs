@@ -10,6 +10,7 @@ mod parts;
 mod power;
 mod readings;
 mod sources;
+mod workloads;
 
 use crate::app::{App, Page};
 use crate::format::{ascii, fit};
@@ -42,6 +43,12 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
         Page::Incidents if app.story.is_none() => incidents::lines(app, middle),
         Page::Power => power::lines(app, middle),
         Page::Decisions => decisions::lines(app, middle),
+        Page::Workloads => {
+            let mut lines = workloads::lines(app, middle);
+            let rows = lines.split_off(lines.len().min(workloads::HEAD));
+            lines.extend(rows.into_iter().skip(app.line));
+            lines
+        }
         Page::Device | Page::Sources | Page::Help | Page::Incidents => {
             long(app, middle).into_iter().skip(app.line).take(usize::from(middle.height)).collect()
         }
@@ -58,6 +65,7 @@ fn long(app: &App, area: Rect) -> Vec<Line<'static>> {
     match app.page {
         Page::Device => device::lines(app, area),
         Page::Incidents => incidents::story(app, area),
+        Page::Workloads => workloads::lines(app, area),
         Page::Sources => sources::lines(app, area),
         _ => help::lines(app),
     }
@@ -79,17 +87,22 @@ fn nothing(app: &App, area: Rect) -> Vec<Line<'static>> {
 
 fn footer(app: &App, area: Rect) -> Line<'static> {
     let width = usize::from(area.width);
-    let all: usize = Page::ALL.iter().map(|page| page.name().len() + 4).sum();
+    let names: usize = Page::ALL.iter().map(|page| page.name().len() + 2).sum();
+    // With a space on both sides of each name, else between them, else of the page that is shown only.
+    let (wide, tight) = (names + 2 * Page::ALL.len(), names + Page::ALL.len() - 1);
+    let named = tight <= width;
     let mut spans = Vec::new();
     for (number, page) in Page::ALL.into_iter().enumerate() {
         let here = page == app.page;
         let style = if here { app.theme.selected() } else { app.theme.dim() };
-        let name = if here || all <= width {
-            format!("{} {}", number + 1, page.name())
+        let name =
+            if here || named { format!("{} {}", number + 1, page.name()) } else { format!("{}", number + 1) };
+        if named && wide > width {
+            spans.extend((number > 0).then(|| Span::raw(" ")));
+            spans.push(Span::styled(name, style));
         } else {
-            format!("{}", number + 1)
-        };
-        spans.push(Span::styled(format!(" {name} "), style));
+            spans.push(Span::styled(format!(" {name} "), style));
+        }
     }
     let used: usize = spans.iter().map(Span::width).sum();
     spans.extend((used + 8 <= width).then(|| Span::styled("  q quit", app.theme.dim())));

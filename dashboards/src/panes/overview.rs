@@ -50,7 +50,7 @@ pub(super) fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
         lines.extend([Line::raw(""), super::cut(&heading(widths), widths.all, app.theme.dim())]);
     }
     if devices.is_empty() {
-        lines.push(Line::raw(" no accelerator was found; page 6 shows what each source says"));
+        lines.push(Line::raw(" no accelerator was found; page 7 shows what each source says"));
     }
     // A row for each device, but two lines stay for what is wrong.
     let most = room.saturating_sub(lines.len() + 3).max(1);
@@ -72,6 +72,8 @@ pub(super) fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
         widths.all,
         app.theme.dim(),
     ));
+    let left = room.saturating_sub(lines.len());
+    lines.extend(super::workloads::news(app, snapshot, widths.all).filter(|_| left > 2));
     let left = room.saturating_sub(lines.len());
     lines.extend(news(app, snapshot, widths.all, left));
     lines

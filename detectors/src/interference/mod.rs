@@ -9,6 +9,7 @@ mod estimator;
 mod features;
 mod forest;
 mod frozen;
+pub mod placement;
 mod profile;
 mod sampler;
 mod span;

@@ -319,7 +319,7 @@ fn the_pages_of_a_mixed_node_look_as_they_were_approved() {
         }
     }
     let mut app = app(Some(hung()), FULL);
-    app.on(key(KeyCode::Char('6')));
+    app.on(key(KeyCode::Char('7')));
     golden("sources-hung-80x24.txt", &screen(&app, 80, 24));
     golden("sources-hung-200x50.txt", &screen(&app, 200, 50));
 }
