@@ -5,6 +5,7 @@ use agent::guardian::wire::Status;
 use fake_nvml::Control;
 use model::Clock as _;
 use std::fs::{Permissions, copy, create_dir, set_permissions};
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,8 @@ impl Bench {
     fn new() -> Option<Self> {
         // SAFETY: geteuid takes nothing and cannot fail.
         if unsafe { libc::geteuid() } != 0 {
-            println!("not tried: only root can start processes of other users");
+            let told = writeln!(std::io::stderr(), "not tried: only root can start processes of other users");
+            told.unwrap();
             return None;
         }
         let home = tempfile::tempdir().unwrap();

@@ -81,25 +81,7 @@ fn command(cli: &Cli, config: Config) -> Result<u8, Failed> {
             log_to_stderr(&config, None);
             agent::guardian::guard(&config, flags.spawned).map(|()| 0)
         }
-        Command::Evaluate(flags) => {
-            if flags.simulated {
-                let report = agent::evaluate::simulated::evaluate(flags)?;
-                say(&report.text(), 0);
-                return Ok(0);
-            }
-            if flags.power {
-                let report = agent::evaluate::power::evaluate(flags)?;
-                say(&report.text(), 0);
-                return Ok(report.exit_code());
-            }
-            if flags.interference {
-                say(&agent::evaluate::interference::evaluate(flags)?.text(), 0);
-                return Ok(0);
-            }
-            let report = agent::evaluate::evaluate(flags)?;
-            say(&report.text(), 0);
-            Ok(report.exit_code())
-        }
+        Command::Evaluate(flags) => evaluate(flags),
         Command::Lab(flags) => {
             log_to_stderr(&config, Some("error"));
             say(&agent::lab::lab(&config, flags)?, 0);
@@ -112,6 +94,23 @@ fn command(cli: &Cli, config: Config) -> Result<u8, Failed> {
         }
         Command::Catalogue(_) => Ok(0),
     }
+}
+
+/// Evaluates what the flags ask for, and prints it.
+fn evaluate(flags: &agent::cli::Evaluate) -> Result<u8, Failed> {
+    let (text, code) = if flags.simulated {
+        (agent::evaluate::simulated::evaluate(flags)?.text(), 0)
+    } else if flags.power {
+        let report = agent::evaluate::power::evaluate(flags)?;
+        (report.text(), report.exit_code())
+    } else if flags.interference {
+        (agent::evaluate::interference::evaluate(flags)?.text(), 0)
+    } else {
+        let report = agent::evaluate::evaluate(flags)?;
+        (report.text(), report.exit_code())
+    };
+    say(&text, 0);
+    Ok(code)
 }
 
 /// Starts logging to standard error, at the configured level or at `level`.

@@ -6,6 +6,7 @@ use ndarray_npy::NpzWriter;
 fn flags(data: &Path) -> Evaluate {
     let detector = vec!["l2_norm".to_owned()];
     Evaluate {
+        interference: false,
         data: Some(data.to_owned()),
         json: None,
         detector,

@@ -112,7 +112,8 @@ mod tests {
     #[test]
     fn nine_in_ten_lie_in_the_interval() {
         let span = Span::calibrate(&pairs(0.1));
-        let inside = pairs(0.1).iter().filter(|(estimate, truth)| {
+        let pairs = pairs(0.1);
+        let inside = pairs.iter().filter(|(estimate, truth)| {
             let (low, high) = span.around(*estimate, 1.0);
             (low..=high).contains(truth)
         });

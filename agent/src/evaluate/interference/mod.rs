@@ -105,3 +105,6 @@ fn run(split: Split, cases: &[Case]) -> Vec<(Method, Figures)> {
     }
     Method::ALL.into_iter().zip(answers.iter().map(|answers| Figures::of(answers))).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ const BUSY: u64 = 51;
 
 fn flags(days: u32, policy: &[&str]) -> Evaluate {
     Evaluate {
+        interference: false,
         data: None,
         json: None,
         detector: Vec::new(),

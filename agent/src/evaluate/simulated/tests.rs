@@ -3,6 +3,7 @@ use super::*;
 
 fn flags(faults: &[&str], hours: f64) -> Evaluate {
     Evaluate {
+        interference: false,
         data: None,
         detector: Vec::new(),
         machine: Vec::new(),

@@ -1,0 +1,58 @@
+//! The evaluation on the data set in the repository, and on sets that are none.
+use super::*;
+use crate::lab::table::Kind;
+use clap::Parser as _;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../detectors/data/interference")
+}
+
+fn recorded() -> Vec<Case> {
+    cases(&table::read(&folder().join(TABLE)).unwrap()).0
+}
+
+fn figures(split: Split, method: Method, cases: &[Case]) -> Figures {
+    run(split, cases).into_iter().find(|(other, _)| *other == method).unwrap().1
+}
+
+#[test]
+fn beside_an_antagonist_it_never_saw_the_estimator_beats_half_the_mean_and_physics() {
+    let cases = recorded();
+    let error = |method| figures(Split::Antagonist, method, &cases).mae.unwrap();
+    let own = error(Method::Estimator);
+    assert!(own <= 0.5 * error(Method::Mean), "{own}");
+    assert!(own < error(Method::Physics), "{own}");
+}
+
+#[test]
+fn control_windows_raise_next_to_no_alarm_and_are_never_trained_on() {
+    let cases = recorded();
+    let control = cases.iter().filter(|case| case.kind == Kind::Control).count();
+    assert!(
+        control >= 50 && cases.iter().filter(|case| case.kind == Kind::Control).all(|case| !case.trains())
+    );
+    let alarms = figures(Split::Antagonist, Method::Estimator, &cases).false_alarms;
+    assert!(alarms.share.unwrap() <= 0.02, "{alarms:?}");
+}
+
+#[test]
+fn every_fold_keeps_back_what_it_is_called_after() {
+    let cases = recorded();
+    for (split, folds) in [(Split::Antagonist, 6), (Split::Victim, 7), (Split::Random, 5)] {
+        let mut names: Vec<String> = (0..cases.len()).filter_map(|n| split.fold(n, &cases[n])).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), folds, "{}", split.as_str());
+    }
+}
+
+#[test]
+fn a_folder_without_a_table_is_told_with_the_remedy() {
+    let empty = tempfile::tempdir().unwrap();
+    let line = ["wattkeeper", "evaluate", "--interference", "--data", empty.path().to_str().unwrap()];
+    let crate::cli::Command::Evaluate(flags) = crate::cli::Cli::try_parse_from(line).unwrap().command else {
+        panic!("another command");
+    };
+    let told = evaluate(&flags).unwrap_err().to_string();
+    assert!(told.contains("windows.csv.gz") && told.contains("wattkeeper lab"), "{told}");
+}
