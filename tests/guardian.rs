@@ -369,7 +369,7 @@ fn reloads_with_another_budget_and_with_enforcement_off_and_on_are_followed_whil
 }
 
 /// Answers like a guardian of another protocol that makes no room, until told to end.
-fn strange_guardian(listener: UnixListener, garbled: bool, ends: &AtomicBool) {
+fn strange_guardian(listener: &UnixListener, garbled: bool, ends: &AtomicBool) {
     for stream in listener.incoming() {
         if ends.load(Ordering::Relaxed) {
             return;
@@ -401,7 +401,7 @@ fn a_guardian_of_another_protocol_is_told_as_trouble_and_caps_stay_until_it_is_g
         let listener = UnixListener::bind(socket(&bench.state)).unwrap();
         let ends = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&ends);
-        let strange = std::thread::spawn(move || strange_guardian(listener, garbled, &told));
+        let strange = std::thread::spawn(move || strange_guardian(&listener, garbled, &told));
         let next = bench.agent(&TIGHT);
         eventually("the trouble is told", || next.get("/state").text().contains("no_guardian"));
         eventually("many beats are over", || {
