@@ -1,11 +1,14 @@
 //! The guardian as a process: agent, guardian and both are killed in every order over the fake NVML, and what was promised holds.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot be set up has failed")]
 use agent::clock::MachineClock;
-use agent::guardian::wire::Status;
+use agent::guardian::wire::{Answer, Ask, Lines, Status, send, socket};
 use fake_nvml::Control;
-use model::Clock as _;
+use model::{Clock as _, Reason};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tests::{Agent, binary, eventually, eventually_within, fake_library, kill};
 
@@ -318,6 +321,102 @@ fn an_agent_that_is_frozen_counts_as_dead_and_is_taken_back_when_it_thaws() {
     assert_eq!(bench.guardian_of(&agent), guardian);
     agent.signal(libc::SIGTERM);
     eventually("everything is given back and the guardian ends", || bench.released());
+}
+
+#[test]
+fn reloads_with_another_budget_and_with_enforcement_off_and_on_are_followed_while_caps_are_in_force() {
+    let bench = Bench::new("training");
+    let file = bench.state.join("wattkeeper.toml");
+    let write = |budget: &str, enforce: bool| {
+        std::fs::write(&file, format!("[power]\nbudget = \"{budget}\"\nenforce = {enforce}\n")).unwrap();
+    };
+    write("5500 W", true);
+    let settings = bench.settings();
+    let path = file.display().to_string();
+    let mut arguments = vec!["--config", path.as_str()];
+    arguments.extend(settings.iter().map(String::as_str));
+    let agent = Agent::start(&arguments, &[("WATTKEEPER_FAKE_NVML", bench.file.as_path())]);
+    let guardian = bench.guardian_of(&agent);
+    let sum = || bench.limits().iter().sum::<f64>();
+    eventually("limits are lowered, and leave more than the next budget does", || {
+        bench.capped() && sum() + REST > 3500.0
+    });
+    write("3500 W", true);
+    agent.signal(libc::SIGHUP);
+    let within = || sum() + REST <= 3500.0;
+    eventually("limits fit in the smaller budget", within);
+    assert_eq!(bench.guardian_of(&agent), guardian, "it is the same guardian");
+
+    write("3500 W", false);
+    agent.signal(libc::SIGHUP);
+    eventually("everything is given back and the guardian ends", || bench.released());
+    eventually("it is advice from now on", || {
+        agent.metric("wattkeeper_power_enforcing", &[]) == Some(0.0)
+            && agent.metric("wattkeeper_orders_total", &["verdict=\"advised\""]).unwrap_or(0.0) > 0.0
+    });
+    assert!(!bench.capped(), "{:?}", bench.limits());
+
+    write("3500 W", true);
+    agent.signal(libc::SIGHUP);
+    eventually("another guardian lowers limits again", within);
+    assert_ne!(bench.guardian_of(&agent), guardian);
+
+    write("9000 W", true);
+    agent.signal(libc::SIGHUP);
+    eventually("a wide budget loosens them", || sum() + REST > 3500.0);
+    agent.signal(libc::SIGTERM);
+    eventually("everything is given back and the guardian ends", || bench.released());
+}
+
+/// Answers like a guardian of another protocol that makes no room, until told to end.
+fn strange_guardian(listener: &UnixListener, garbled: bool, ends: &AtomicBool) {
+    for stream in listener.incoming() {
+        if ends.load(Ordering::Relaxed) {
+            return;
+        }
+        let stream = stream.unwrap();
+        let refuse = |reason, why: &str| Answer::Refused { reason, why: why.to_owned() };
+        let Ok(Some(ask)) = Lines::of(&stream).unwrap().receive::<Ask>() else { continue };
+        let _ = match ask {
+            Ask::Hello(_) if garbled => send(&stream, &serde_json::json!({"willkommen": {"protocol": 2}})),
+            Ask::Hello(_) => send(&stream, &refuse(Reason::TooOld, "this guardian speaks protocol 2")),
+            _ => send(&stream, &refuse(Reason::Refused, "somebody else has started this guardian")),
+        };
+    }
+}
+
+#[test]
+fn a_guardian_of_another_protocol_is_told_as_trouble_and_caps_stay_until_it_is_gone() {
+    for garbled in [false, true] {
+        let bench = Bench::new("training");
+        let mut agent = bench.agent(&TIGHT);
+        let guardian = bench.guardian_of(&agent);
+        eventually("limits are lowered", || bench.capped());
+        kill(guardian);
+        kill_agent(&mut agent);
+        eventually("nobody is left", || bench.status().is_none());
+        let before = bench.limits();
+
+        std::fs::remove_file(socket(&bench.state)).unwrap();
+        let listener = UnixListener::bind(socket(&bench.state)).unwrap();
+        let ends = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&ends);
+        let strange = std::thread::spawn(move || strange_guardian(&listener, garbled, &told));
+        let next = bench.agent(&TIGHT);
+        eventually("the trouble is told", || next.get("/state").text().contains("no_guardian"));
+        eventually("many beats are over", || {
+            next.metric("wattkeeper_agent_beats_total", &[]).unwrap_or(0.0) >= 15.0
+        });
+        assert_eq!(bench.limits(), before, "caps stay");
+
+        ends.store(true, Ordering::Relaxed);
+        let _ = std::os::unix::net::UnixStream::connect(socket(&bench.state));
+        strange.join().unwrap();
+        bench.guardian_of(&next);
+        eventually("no trouble is left", || !next.get("/state").text().contains("no_guardian"));
+        next.signal(libc::SIGTERM);
+        eventually("everything is given back and the guardian ends", || bench.released());
+    }
 }
 
 #[test]

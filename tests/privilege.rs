@@ -17,6 +17,8 @@ use tests::{Agent, binary, eventually, eventually_within, fake_library};
 const AGENT: u32 = 65534;
 /// Somebody else, whom the agent's group lets as far as the socket.
 const STRANGER: u32 = 65533;
+/// What is said where the test cannot be made.
+const NOT_TRIED: &str = "not tried: only root can start processes of other users";
 /// What the promise of a fallback is.
 const FALLBACK_WITHIN: Duration = Duration::from_secs(1);
 
@@ -36,8 +38,6 @@ impl Bench {
     fn new() -> Option<Self> {
         // SAFETY: geteuid takes nothing and cannot fail.
         if unsafe { libc::geteuid() } != 0 {
-            let told = writeln!(std::io::stderr(), "not tried: only root can start processes of other users");
-            told.unwrap();
             return None;
         }
         let home = tempfile::tempdir().unwrap();
@@ -131,7 +131,7 @@ fn says(agent: &Agent, what: &str) -> bool {
 
 #[test]
 fn an_agent_without_rights_has_a_guardian_of_roots_write_its_caps_and_hold_them_after_its_death() {
-    let Some(mut bench) = Bench::new() else { return };
+    let Some(mut bench) = Bench::new() else { return println!("{NOT_TRIED}") };
     bench.start_guardian();
     let socket = bench.path("guardian/guardian.sock").metadata().unwrap();
     assert_eq!((socket.uid(), socket.gid(), socket.mode() & 0o777), (0, AGENT, 0o660));
@@ -169,7 +169,7 @@ fn an_agent_without_rights_has_a_guardian_of_roots_write_its_caps_and_hold_them_
 
 #[test]
 fn a_third_user_is_refused_and_counted_and_changes_nothing() {
-    let Some(mut bench) = Bench::new() else { return };
+    let Some(mut bench) = Bench::new() else { return println!("{NOT_TRIED}") };
     bench.start_guardian();
     let agent = bench.agent();
     eventually("limits are lowered", || bench.capped());
@@ -187,7 +187,7 @@ fn a_third_user_is_refused_and_counted_and_changes_nothing() {
 
 #[test]
 fn without_a_guardian_an_agent_without_rights_says_so_and_starts_none_until_one_is_there() {
-    let Some(mut bench) = Bench::new() else { return };
+    let Some(mut bench) = Bench::new() else { return println!("{NOT_TRIED}") };
     let agent = bench.agent();
     eventually("it says that there is no guardian", || says(&agent, "no_guardian"));
     eventually("its decisions are refused", || {

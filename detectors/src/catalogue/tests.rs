@@ -40,6 +40,7 @@ fn every_fault_is_a_rules_or_a_statistics() {
         FaultKind::AnswersSlowly,
         FaultKind::Residual,
         FaultKind::HostStarved,
+        FaultKind::Interference,
     ];
     for fault in FaultKind::ALL {
         let listed = Catalogue::built_in().row(*fault).listed;
