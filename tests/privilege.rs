@@ -5,7 +5,6 @@ use agent::guardian::wire::Status;
 use fake_nvml::Control;
 use model::Clock as _;
 use std::fs::{Permissions, copy, create_dir, set_permissions};
-use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
