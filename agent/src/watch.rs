@@ -108,6 +108,7 @@ impl Watch {
             self.detectors.iter_mut().for_each(|detector| {
                 shelf.recall(detector.name(), |bytes| detector.recall(bytes));
             });
+            shelf.recall(self.estimator.name(), |bytes| self.estimator.recall(bytes));
             shelf.recall(policy.name(), |bytes| policy.recall(bytes));
         }
         self.shelf = Some(shelf);
@@ -124,6 +125,7 @@ impl Watch {
         let (directory, path) = (shelf.directory().to_owned(), shelf.path(policy.name()));
         let mut files = self.files(frame, |place| due || presses(place));
         files.extend(due.then(|| (path, policy.learnt())));
+        files.extend(self.profiles(frame).filter(|_| due));
         let clerk = self.clerk.clone();
         let work: Fit = Box::new(move || {
             clerk.write(&directory, &files);
@@ -148,8 +150,14 @@ impl Watch {
         if let Some(shelf) = &self.shelf {
             let mut files = self.files(frame, |_| true);
             files.push((shelf.path(policy.name()), policy.learnt()));
+            files.extend(self.profiles(frame));
             self.clerk.write(shelf.directory(), &files);
         }
+    }
+
+    /// The file of workloads' quiet profiles.
+    fn profiles(&self, frame: &Frame) -> Option<(std::path::PathBuf, Vec<u8>)> {
+        Some((self.shelf.as_ref()?.path(self.estimator.name()), self.estimator.learnt(frame)?))
     }
 
     /// The files of the detectors at the chosen places.

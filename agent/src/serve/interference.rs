@@ -201,7 +201,12 @@ fn listed(snapshot: &Snapshot, list: &Value) -> Result<Vec<Party>, Fault> {
 
 /// Everybody on this node but the newcomer and those who hardly run.
 fn neighbours(snapshot: &Snapshot, newcomer: Option<&str>) -> Vec<Party> {
-    let idles = |workload: &Interference| workload.judgement == Judgement::Abstained(Abstention::Idle);
+    // A group that holds others is not counted itself: it would be pressure that its members are taken for already.
+    let absent = [Abstention::Idle, Abstention::Uncounted].map(Judgement::Abstained);
+    let kind = |workload: &Interference| snapshot.frame.devices.get(workload.device).info.kind;
+    let idles = |workload: &Interference| {
+        absent.contains(&workload.judgement) || kind(workload) != DeviceKind::Cgroup
+    };
     let key = |workload: &Interference| snapshot.frame.devices.get(workload.device).info.key.clone();
     let present = snapshot.interference.iter().filter(|workload| !idles(workload));
     let named = present.map(|workload| (Some(key(workload)), needs(workload)));

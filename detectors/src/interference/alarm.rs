@@ -1,5 +1,6 @@
 //! The alarm: a workload that its neighbours have slowed beyond the noise floor is told of, with resource and measure.
 use super::estimator::Estimator;
+use super::kept;
 use model::interference::Estimate;
 use model::{
     Detector, DeviceId, EventSink, Evidence, FaultKind, Finding, Frame, History, Metric, Resource, Severity,
@@ -35,6 +36,15 @@ impl Detector for Estimator {
         for (device, estimate) in self.alarms() {
             events.push(self.finding(frame, device, &estimate));
         }
+    }
+
+    fn learnt(&self, frame: &Frame) -> Option<Vec<u8>> {
+        kept::write(self.profiles(frame))
+    }
+
+    fn recall(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
+        self.await_profiles(kept::read(bytes)?);
+        Ok(())
     }
 
     fn bytes(&self) -> usize {

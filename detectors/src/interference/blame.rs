@@ -33,6 +33,10 @@ impl Blame {
         if y >= self.floor {
             return None;
         }
+        // Work that sleeps on the disk most of the time runs so little that any waiting looks large beside it.
+        if self.is_disk_contended(seen) {
+            return Some(Resource::Io);
+        }
         let (waiting, rest) = (-seen.physics.ln(), seen.physics.ln() - y.ln());
         if waiting >= rest {
             return Some(Resource::RunQueue);
@@ -40,12 +44,18 @@ impl Blame {
         Some(self.beyond_waiting(seen))
     }
 
+    /// Whether work that uses the disk meets others there, and requests take longer for it.
+    fn is_disk_contended(&self, seen: &Seen) -> bool {
+        uses_disk(seen)
+            && seen.ratio(Quotient::DiskLatency).exp() >= self.disk
+            && seen.around("others_storage_bytes") > Some(1.0)
+    }
+
     /// The resource of what waiting does not explain.
     fn beyond_waiting(&self, seen: &Seen) -> Resource {
         let ratio = |quotient: Quotient| seen.ratio(quotient).exp();
-        let uses_disk = seen.around("quiet_storage_per_run").is_some_and(|log| log.exp() > 20.0);
         let calls = seen.around("quiet_calls_per_run").is_some_and(|log| log.exp() > 1000.0);
-        if uses_disk
+        if uses_disk(seen)
             && (ratio(Quotient::DiskLatency) >= self.disk || seen.around("others_storage_bytes") > Some(1.0))
         {
             return Resource::Io;
@@ -56,7 +66,7 @@ impl Blame {
         if ratio(Quotient::Clock) < 0.95 {
             return Resource::Power;
         }
-        if calls && !uses_disk && seen.around("softirq").is_some_and(|share| share >= self.softirq) {
+        if calls && !uses_disk(seen) && seen.around("softirq").is_some_and(|share| share >= self.softirq) {
             return Resource::Network;
         }
         match (ratio(Quotient::ProbeCopy) * self.probe < 1.0, ratio(Quotient::ProbeLatency) >= self.probe) {
@@ -65,6 +75,11 @@ impl Blame {
             _ => Resource::Unknown,
         }
     }
+}
+
+/// Whether a workload makes requests to storage worth the name while it is alone: twenty a second of running.
+fn uses_disk(seen: &Seen) -> bool {
+    seen.around("quiet_storage_per_run").is_some_and(|log| log.exp() > 20.0)
 }
 
 /// What a workload does that can press on others.

@@ -1,5 +1,6 @@
 //! The estimator: follows every workload, learns it while it is alone, and judges it beside its neighbours, beat by beat.
 use super::blame::{Activity, Blame, Past};
+use super::boards::Boards;
 use super::counter::{Node, Own, Sample};
 use super::features::{QuietLimits, Seen, is_quiet};
 use super::frozen::Frozen;
@@ -8,6 +9,7 @@ use super::sampler::Sampler;
 use super::span::Adaptive;
 use model::interference::{Abstention, Basis, Culprit, Estimate, Interference, Judgement, Vector};
 use model::{DeviceId, DeviceKind, Frame, Resource};
+use std::collections::BTreeMap;
 
 /// Workloads that are followed at once; further ones are `Crowded`.
 const WORKLOADS_MAX: usize = 512;
@@ -22,8 +24,8 @@ const WINDOWS_ALARM: u32 = 3;
 #[derive(Debug, Clone, Default)]
 struct Followed {
     generation: u32,
-    /// Windows since it was met.
-    windows: u32,
+    /// Whether its own tasks are counted. Those of a group that holds others are not: it is their sum, and no co-runner.
+    counted: bool,
     profile: Profile,
     past: Past,
     adaptive: Adaptive,
@@ -41,10 +43,13 @@ pub struct Estimator {
     blame: Blame,
     quiet: QuietLimits,
     sampler: Sampler,
+    boards: Boards,
     /// By device index.
     followed: Vec<Option<Box<Followed>>>,
     count: usize,
     beat: u64,
+    /// Profiles of an earlier run, by device key, until their workload is met.
+    awaited: BTreeMap<String, Profile>,
 }
 
 impl Estimator {
@@ -55,9 +60,11 @@ impl Estimator {
             blame: Blame::default(),
             quiet: QuietLimits::default(),
             sampler: Sampler::default(),
+            boards: Boards::default(),
             followed: Vec::new(),
             count: 0,
             beat: 0,
+            awaited: BTreeMap::new(),
         }
     }
 
@@ -65,15 +72,22 @@ impl Estimator {
     pub fn take(&mut self, frame: &Frame) {
         self.beat += 1;
         self.sampler.take(frame);
+        self.boards.take(frame, self.blame.floor);
         self.followed.resize_with(frame.devices.len(), || None);
         for device in frame.devices.of_kind(DeviceKind::Cgroup) {
             let place = device.id.index();
             if device.gone {
-                self.count -= usize::from(self.followed[place].take().is_some());
+                if let Some(followed) = self.followed[place].take() {
+                    self.count -= 1;
+                    self.remember(&device.info.key, followed.profile);
+                }
                 continue;
             }
             if self.followed[place].is_none() && self.count < WORKLOADS_MAX {
-                self.followed[place] = Some(Box::default());
+                let profile = self.awaited.remove(&device.info.key).unwrap_or_default();
+                let generation = device.generation;
+                self.followed[place] =
+                    Some(Box::new(Followed { generation, profile, ..Followed::default() }));
                 self.count += 1;
             }
             let Some(mut followed) = self.followed[place].take() else { continue };
@@ -86,16 +100,21 @@ impl Estimator {
         self.name_culprits(frame);
     }
 
+    /// Keeps the profile of a group that is gone, in case one of its name comes back.
+    fn remember(&mut self, key: &str, profile: Profile) {
+        if profile.windows() >= WINDOWS_NEEDED && self.awaited.len() < WORKLOADS_MAX {
+            self.awaited.insert(key.to_owned(), profile);
+        }
+    }
+
     fn follow(&mut self, frame: &Frame, device: DeviceId, followed: &mut Followed) {
         let window = self.sampler.window(frame, device);
         let judged = match &window {
             None => Err(Abstention::Short),
             Some((_, window_s)) if !(WINDOW_S.0..=WINDOW_S.1).contains(window_s) => Err(Abstention::Short),
-            Some((sample, _)) => {
-                followed.windows += 1;
-                self.judge(sample, followed)
-            }
+            Some((sample, _)) => self.judge(sample, followed),
         };
+        followed.counted = window.as_ref().is_some_and(|(sample, _)| sample.own(Own::Wait).is_some());
         let cores = window.and_then(|(sample, _)| sample.node(Node::Cores));
         let activity = window.map_or_else(Activity::default, |(sample, _)| Activity::of(&sample));
         followed.past.push(self.beat, judged.ok().map(|estimate| estimate.y), activity);
@@ -165,7 +184,8 @@ impl Estimator {
                 continue;
             };
             let presses = suspect.past.presses(resource);
-            if device.id.index() == victim || suspect.past.newest() != self.beat || presses <= 0.0 {
+            let there = suspect.counted && suspect.past.newest() == self.beat;
+            if device.id.index() == victim || !there || presses <= 0.0 {
                 continue;
             }
             let Some(correlation) = past.correlation(&suspect.past, resource) else { continue };
@@ -176,6 +196,24 @@ impl Estimator {
             }
         }
         best.map(|(_, culprit)| culprit)
+    }
+
+    /// The profiles of all workloads, to be kept over a restart.
+    pub(super) fn profiles<'a>(&'a self, frame: &'a Frame) -> impl Iterator<Item = (&'a str, &'a Profile)> {
+        let learnt = self.followed.iter().enumerate().filter_map(|(place, followed)| {
+            let followed =
+                followed.as_deref().filter(|followed| followed.profile.windows() >= WINDOWS_NEEDED)?;
+            Some((place, &followed.profile))
+        });
+        learnt.filter_map(|(place, profile)| {
+            let device = frame.devices.iter().find(|device| device.id.index() == place)?;
+            Some((device.info.key.as_str(), profile))
+        })
+    }
+
+    /// Takes the profiles of an earlier run back.
+    pub(super) fn await_profiles(&mut self, profiles: Vec<(String, Profile)>) {
+        self.awaited = profiles.into_iter().collect();
     }
 
     /// Hears how a workload really does, from a metric of its own: y of the last window. Its intervals adapt.
@@ -189,6 +227,7 @@ impl Estimator {
 
     /// Adds what is known of every workload.
     pub fn list(&self, frame: &Frame, list: &mut Vec<Interference>) {
+        self.boards.list(list);
         for device in frame.devices.of_kind(DeviceKind::Cgroup).filter(|device| !device.gone) {
             let followed = self.followed.get(device.id.index()).and_then(Option::as_ref);
             list.extend(match followed {
@@ -221,6 +260,7 @@ impl Estimator {
     pub(super) fn held_bytes(&self) -> usize {
         let workload = size_of::<Followed>() + Profile::default().bytes() - size_of::<Profile>();
         self.sampler.bytes()
+            + self.boards.bytes()
             + self.followed.capacity() * size_of::<Option<Box<Followed>>>()
             + self.count * workload
     }
@@ -256,3 +296,6 @@ fn pressure(profile: &Profile, cores: Option<f64>) -> Vector {
     }
     vector
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,11 +4,13 @@
 //! with the interval of `span` → `blame` names resource and culprit. `estimator` does it for every workload, beat by beat.
 mod alarm;
 mod blame;
+mod boards;
 mod counter;
 mod estimator;
 mod features;
 mod forest;
 mod frozen;
+mod kept;
 pub mod placement;
 mod profile;
 mod sampler;

@@ -95,7 +95,7 @@ pub(super) fn logarithms(sample: &Sample) -> [f32; Quotient::COUNT] {
 }
 
 /// Loads that are told apart: half octaves of demanded processors.
-const BINS: usize = 24;
+pub(super) const BINS: usize = 24;
 /// The load that the lowest bin ends at, in processors.
 const LOWEST: f64 = 0.03;
 /// How far the profile of one load may stand for another, in half octaves: eight times as much or as little.
@@ -109,16 +109,16 @@ const MEMORY: u16 = 300;
 
 /// What was seen at one load.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Bin {
-    windows: u16,
-    logs: [f32; Quotient::COUNT],
+pub(super) struct Bin {
+    pub(super) windows: u16,
+    pub(super) logs: [f32; Quotient::COUNT],
 }
 
 /// The quiet profile of one workload: at most 24 loads of 15 quotients, 1.6 KiB.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
-    bins: Vec<Option<Bin>>,
-    windows: u32,
+    pub(super) bins: Vec<Option<Bin>>,
+    pub(super) windows: u32,
 }
 
 impl Default for Profile {

@@ -5,11 +5,13 @@
 mod figures;
 mod lessons;
 mod methods;
+mod placed;
 mod report;
 
 pub use figures::Figures;
 pub use lessons::{Case, cases};
 pub use methods::{Method, train};
+pub use placed::Placed;
 pub use report::Report;
 
 use super::EvaluateError;
@@ -71,6 +73,7 @@ pub fn evaluate(flags: &Evaluate) -> Result<Report, EvaluateError> {
     let report = Report {
         windows: windows.len(),
         dropped,
+        placement: placed::measure(&windows),
         splits: Split::ALL.into_iter().map(|split| (split, run(split, &cases))).collect(),
     };
     if let Some((path, file)) = json {

@@ -1,5 +1,5 @@
 //! The report: one table a split, and what the estimator does by antagonist and by resource.
-use super::{Figures, Method, Split};
+use super::{Figures, Method, Placed, Split};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -10,6 +10,8 @@ pub struct Report {
     pub windows: usize,
     /// Windows without a profile near their load.
     pub dropped: usize,
+    /// Predictions before the fact.
+    pub placement: Placed,
     /// Figures of every method over every split.
     pub splits: Vec<(Split, Vec<(Method, Figures)>)>,
 }
@@ -48,6 +50,17 @@ impl Report {
                 by(&mut text, figures);
             }
         }
+        let shown =
+            |share: Option<f64>| share.map_or_else(|| "–".into(), |share| format!("{:.1} %", share * 100.0));
+        let _ = writeln!(
+            text,
+            "\nplacement before the fact, from needs alone, antagonists on the victim's processor: MAE {} over {} windows, of the \
+             mean {}; its 90 % interval held {}",
+            number(self.placement.mae),
+            self.placement.windows,
+            number(self.placement.mae_of_mean),
+            shown(self.placement.coverage)
+        );
         text
     }
 
@@ -58,7 +71,7 @@ impl Report {
         };
         let splits: Value =
             self.splits.iter().map(|(split, list)| (split.as_str().to_owned(), methods(list))).collect();
-        json!({ "windows": self.windows, "without_profile": self.dropped, "splits": splits })
+        json!({ "windows": self.windows, "without_profile": self.dropped, "splits": splits, "placement": self.placement })
     }
 }
 

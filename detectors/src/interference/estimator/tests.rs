@@ -1,0 +1,234 @@
+//! The estimator on a node of two processors whose counters a test gives.
+use super::super::features::Seen;
+use super::super::forest::Training;
+use super::super::frozen::Lesson;
+use super::*;
+use model::{DeviceInfo, Metric, Reading, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+
+const CORE: [Metric; 6] = [
+    Metric::CoreUser,
+    Metric::CoreNice,
+    Metric::CoreSystem,
+    Metric::CoreIrq,
+    Metric::CoreSoftirq,
+    Metric::CoreSteal,
+];
+
+/// What a group did in a second: ran, waited.
+type Second = (f64, f64);
+
+/// A node whose groups do what a test says.
+struct Bench {
+    frame: Frame,
+    now: Timestamp,
+    cores: Vec<DeviceId>,
+    groups: Vec<(DeviceId, [f64; 3])>,
+    busy: f64,
+    estimator: Estimator,
+}
+
+impl Bench {
+    fn new(groups: usize, frozen: Option<Frozen>) -> Self {
+        let mut bench = Self {
+            frame: Frame::default(),
+            now: Timestamp { mono_ns: 1, wall_ms: 1 },
+            cores: Vec::new(),
+            groups: Vec::new(),
+            busy: 0.0,
+            estimator: Estimator::new(frozen),
+        };
+        bench.device(DeviceKind::Node, "host");
+        bench.cores = (0..2).map(|core| bench.device(DeviceKind::Core, &format!("cpu{core}"))).collect();
+        for group in 0..groups {
+            let id = bench.device(DeviceKind::Cgroup, &format!("g{group}.service"));
+            bench.groups.push((id, [0.0; 3]));
+        }
+        bench
+    }
+
+    fn device(&mut self, kind: DeviceKind, key: &str) -> DeviceId {
+        Arc::make_mut(&mut self.frame.devices).register(&Arc::new(DeviceInfo::new(kind, key))).unwrap()
+    }
+
+    /// One second in which the groups do what is said, the others nothing.
+    fn second(&mut self, seconds: &[Second]) {
+        self.beat(seconds, 1.0);
+    }
+
+    fn beat(&mut self, seconds: &[Second], length_s: f64) {
+        self.now = self.now.after(Duration::from_secs_f64(length_s));
+        for ((_, totals), (run, wait)) in self.groups.iter_mut().zip(seconds) {
+            for (total, grown) in totals.iter_mut().zip([*run, *wait, 50.0 * run + 5.0]) {
+                *total += grown * length_s;
+            }
+        }
+        self.busy += seconds.iter().map(|(run, _)| run * length_s).sum::<f64>();
+        self.frame.begin(self.now);
+        for core in &self.cores {
+            CORE.iter().for_each(|metric| self.frame.put(*core, *metric, Reading::Value(0.0)));
+            self.frame.put(*core, Metric::CoreUser, Reading::Value(self.busy / 2.0));
+        }
+        for (group, totals) in &self.groups {
+            let metrics = [Metric::CgroupCpu, Metric::CgroupRunDelay, Metric::CgroupTimeslices];
+            for (metric, total) in metrics.into_iter().zip(totals) {
+                self.frame.put(*group, metric, Reading::Value(*total));
+            }
+        }
+        self.estimator.take(&self.frame);
+    }
+
+    fn judgement(&self, group: usize) -> Judgement {
+        let mut list = Vec::new();
+        self.estimator.list(&self.frame, &mut list);
+        list.iter().find(|one| one.device == self.groups[group].0).unwrap().judgement
+    }
+
+    fn estimate(&self, group: usize) -> Estimate {
+        match self.judgement(group) {
+            Judgement::Estimate(estimate) => estimate,
+            Judgement::Abstained(why) => panic!("abstained: {}", why.as_str()),
+        }
+    }
+}
+
+/// A model of a world in which waiting is all there is, taught by windows of the same bench.
+fn taught() -> Frozen {
+    let mut profile = Profile::default();
+    let mut lessons = Vec::new();
+    let mut bench = Bench::new(2, None);
+    let mut sampler = Sampler::default();
+    for number in 0..400_u32 {
+        let share = f64::from(number % 20) / 20.0 * 0.7;
+        let (run, other) = if number < 20 { (0.9, 0.01) } else { (0.9 * (1.0 - share), share) };
+        bench.second(&[(run, 0.9 - run), (other, 0.0)]);
+        sampler.take(&bench.frame);
+        let Some((sample, _)) = sampler.window(&bench.frame, bench.groups[0].0) else { continue };
+        if number < 20 {
+            profile.learn(&sample);
+        }
+        let Some(seen) = Seen::of(&sample, &profile) else { continue };
+        lessons.push(Lesson { seen, y: run / 0.9, group: (number % 5) as usize });
+    }
+    Frozen::train(&lessons, Training::default(), "a test".into())
+}
+
+/// Twenty quiet seconds of a victim that runs most of the time.
+fn acquainted(groups: usize) -> Bench {
+    let mut bench = Bench::new(groups, Some(taught()));
+    (0..20).for_each(|_| bench.second(&[(0.9, 0.0)]));
+    bench
+}
+
+#[test]
+fn half_a_processor_is_told_as_half_the_speed_with_resource_and_culprit() {
+    let mut bench = acquainted(3);
+    assert!(bench.estimate(0).y > 0.95 && bench.estimate(0).resource.is_none());
+    (0..8).for_each(|_| bench.second(&[(0.45, 0.45), (0.45, 0.4), (0.02, 0.0)]));
+    let estimate = bench.estimate(0);
+    assert!((estimate.y - 0.5).abs() < 0.1 && estimate.low <= 0.5 && estimate.high >= 0.5, "{estimate:?}");
+    assert_eq!(estimate.resource, Some(Resource::RunQueue));
+    assert_eq!(estimate.culprit.map(|culprit| culprit.device), Some(bench.groups[1].0));
+    assert!(bench.estimator.alarms().any(|(device, _)| device == bench.groups[0].0));
+    (0..3).for_each(|_| bench.second(&[(0.9, 0.0)]));
+    assert_eq!(bench.estimator.alarms().count(), 0, "it is over when the neighbour stops");
+}
+
+#[test]
+fn a_workload_seen_for_the_first_time_among_others_has_no_profile() {
+    let mut bench = acquainted(2);
+    (0..30).for_each(|_| bench.second(&[(0.9, 0.1), (0.6, 0.3)]));
+    assert_eq!(bench.judgement(1), Judgement::Abstained(Abstention::NoProfile));
+}
+
+#[test]
+fn first_windows_and_beats_far_too_long_are_too_short_or_not_windows() {
+    let mut bench = Bench::new(1, Some(taught()));
+    bench.second(&[(0.9, 0.0)]);
+    assert_eq!(bench.judgement(0), Judgement::Abstained(Abstention::Short));
+    let mut bench = acquainted(1);
+    bench.beat(&[(0.9, 0.0)], 120.0);
+    assert_eq!(bench.judgement(0), Judgement::Abstained(Abstention::Short));
+}
+
+#[test]
+fn what_hardly_runs_and_what_runs_a_hundred_times_as_much_is_not_judged() {
+    let mut bench = acquainted(1);
+    bench.second(&[(0.001, 0.0)]);
+    assert_eq!(bench.judgement(0), Judgement::Abstained(Abstention::Idle));
+    let mut bench = Bench::new(1, Some(taught()));
+    (0..20).for_each(|_| bench.second(&[(0.02, 0.0)]));
+    bench.second(&[(1.9, 3.0)]);
+    assert_eq!(bench.judgement(0), Judgement::Abstained(Abstention::NovelLoad));
+}
+
+#[test]
+fn a_group_whose_waiting_is_not_counted_is_not_judged_and_nobodys_culprit() {
+    let mut bench = acquainted(2);
+    (0..8).for_each(|_| {
+        bench.second(&[(0.45, 0.45), (0.45, 0.4)]);
+    });
+    // The same second without the waiting of the neighbour, as of a group that holds others.
+    bench.frame.put(bench.groups[1].0, Metric::CgroupRunDelay, Reading::Absent(model::Absence::Unsupported));
+    bench.frame.at = bench.now.after(Duration::from_secs(1));
+    bench.estimator.take(&bench.frame);
+    let followed = bench.estimator.followed[bench.groups[1].0.index()].as_ref().unwrap();
+    assert!(!followed.counted);
+}
+
+#[test]
+fn without_a_model_everything_is_an_abstention_that_says_so() {
+    let mut bench = Bench::new(1, None);
+    (0..20).for_each(|_| bench.second(&[(0.9, 0.0)]));
+    assert_eq!(bench.judgement(0), Judgement::Abstained(Abstention::NoModel));
+}
+
+#[test]
+fn of_six_hundred_groups_five_hundred_and_twelve_are_followed_in_bounded_memory() {
+    let mut bench = Bench::new(600, Some(taught()));
+    let seconds = vec![(0.02, 0.0); 600];
+    (0..12).for_each(|_| bench.second(&seconds));
+    assert_eq!(bench.judgement(599), Judgement::Abstained(Abstention::Crowded));
+    assert!(bench.estimator.held_bytes() / WORKLOADS_MAX < 8 << 10, "{}", bench.estimator.held_bytes());
+}
+
+#[test]
+fn a_profile_outlives_a_restart_and_a_group_that_comes_back() {
+    let bench = acquainted(1);
+    let kept = model::Detector::learnt(&bench.estimator, &bench.frame).unwrap();
+    let mut next = Bench::new(1, Some(taught()));
+    model::Detector::recall(&mut next.estimator, &kept).unwrap();
+    (0..2).for_each(|_| next.second(&[(0.9, 0.0)]));
+    assert!(next.estimate(0).y > 0.95, "no waiting for a profile");
+    Arc::make_mut(&mut next.frame.devices).retire(next.groups[0].0);
+    next.second(&[(0.0, 0.0)]);
+    next.device(DeviceKind::Cgroup, "g0.service");
+    (0..3).for_each(|_| next.second(&[(0.9, 0.0)]));
+    assert!(next.estimate(0).y > 0.95);
+    assert!(model::Detector::recall(&mut next.estimator, b"something").is_err());
+}
+
+/// `cargo test -p detectors --lib -- --ignored --nocapture what_a_workload_costs`
+#[test]
+#[ignore = "a measurement"]
+fn what_a_workload_costs() {
+    let mut bench = Bench::new(200, Some(taught()));
+    let quiet = vec![(0.0005, 0.0); 200];
+    let mut busy = vec![(0.02, 0.01); 200];
+    busy[0] = (0.5, 0.4);
+    (0..10).for_each(|_| bench.second(&quiet));
+    let before = rusage();
+    (0..200).for_each(|_| bench.second(&busy));
+    let micros = (rusage() - before) * 1e6 / 200.0 / 200.0;
+    println!(
+        "{micros:.2} us of processor time a workload and beat, {} bytes a workload",
+        bench.estimator.held_bytes() / 200
+    );
+}
+
+/// Processor time of this process so far, in seconds.
+fn rusage() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap();
+    text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
+}
