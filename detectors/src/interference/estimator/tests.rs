@@ -227,8 +227,8 @@ fn what_a_workload_costs() {
     );
 }
 
-/// Processor time of this process so far, in seconds.
+/// Processor time of this thread so far, in seconds.
 fn rusage() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap();
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
 }
