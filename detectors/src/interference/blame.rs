@@ -77,9 +77,13 @@ impl Blame {
     }
 }
 
-/// Whether a workload makes requests to storage worth the name while it is alone: twenty a second of running.
+/// Whether a workload uses storage while it is alone: twenty requests a second of running; or, since version 1 lays what a journal
+/// or a flusher writes at nobody's door, many calls from one that sleeps for most of the time.
 fn uses_disk(seen: &Seen) -> bool {
-    seen.around("quiet_storage_per_run").is_some_and(|log| log.exp() > 20.0)
+    let quiet = |name: &str| seen.around(name).map(f64::exp);
+    quiet("quiet_storage_per_run").is_some_and(|requests| requests > 20.0)
+        || quiet("quiet_calls_per_run").is_some_and(|calls| calls > 1000.0)
+            && quiet("quiet_run").is_some_and(|run| run < 0.3)
 }
 
 /// What a workload does that can press on others.
