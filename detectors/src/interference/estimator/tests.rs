@@ -213,18 +213,12 @@ fn a_profile_outlives_a_restart_and_a_group_that_comes_back() {
 #[test]
 #[ignore = "a measurement"]
 fn what_a_workload_costs() {
-    let mut bench = Bench::new(200, Some(taught()));
-    let quiet = vec![(0.0005, 0.0); 200];
-    let mut busy = vec![(0.02, 0.01); 200];
-    busy[0] = (0.5, 0.4);
-    (0..10).for_each(|_| bench.second(&quiet));
+    // One workload that is judged, with resource and culprit; what its neighbour and the bench cost is in the figure.
+    let mut bench = acquainted(2);
     let before = rusage();
-    (0..200).for_each(|_| bench.second(&busy));
-    let micros = (rusage() - before) * 1e6 / 200.0 / 200.0;
-    println!(
-        "{micros:.2} us of processor time a workload and beat, {} bytes a workload",
-        bench.estimator.held_bytes() / 200
-    );
+    (0..20_000).for_each(|_| bench.second(&[(0.45, 0.45), (0.45, 0.4)]));
+    let micros = (rusage() - before) * 1e6 / 20_000.0;
+    println!("at most {micros:.2} us of processor time for a workload and beat: {:?}", bench.judgement(0));
 }
 
 /// Processor time of this thread so far, in seconds.
