@@ -147,6 +147,9 @@ fn everything_that_an_h100_can_say_is_read() {
             bad.ecc[7] = [2, 1];
             bad.remapped = [4, 1, 1, 0];
             bad.recovery = 1;
+            bad.sram = [6, 1];
+            bad.inforom = 1;
+            bad.fabric_health = 0b10_01_10_10;
         })
         .unwrap();
     let mut rig = Rig::open();
@@ -173,6 +176,14 @@ fn everything_that_an_h100_can_say_is_read() {
         (Metric::RecoveryAction, 1.0),
         (Metric::FabricState, 3.0),
         (Metric::FabricStatus, 0.0),
+        (Metric::FabricRouteUnhealthy, 1.0),
+        (Metric::FabricDegraded, 0.0),
+        (Metric::FabricRouteRecovery, 0.0),
+        (Metric::FabricAccessTimeout, 0.0),
+        (Metric::EccUncorrectedSramAggregate, 6.0),
+        (Metric::SramThreshold, 1.0),
+        (Metric::InforomValid, 0.0),
+        (Metric::TemperatureMarginSlowdown, -2.0),
         (Metric::PersistenceMode, 1.0),
         (Metric::PartitionMode, 0.0),
         (Metric::NumaNode, 0.0),
@@ -260,6 +271,22 @@ fn each_link_is_a_device_of_its_own_and_its_errors_add_up() {
     control.link(1, 4, true).unwrap();
     rig.beats(11);
     assert_eq!(rig.named("nvml/gpu1").value(Metric::LinksUp), 18.0);
+}
+
+#[test]
+fn links_of_generation_five_tell_which_share_of_their_bits_is_wrong() {
+    let (control, _alone) = node();
+    // 3e-13 after correction, and no symbol that was not mended.
+    control.spoil(1, |bad| bad.bit_errors = [3 << 8 | 13, 15 << 8 | 255]).unwrap();
+    let mut rig = Rig::open();
+    rig.beats(2);
+    let gpu = rig.named("nvml/gpu1");
+    let link = gpu.slot(DeviceKind::Link, 0);
+    let value = |metric| gpu.batch.reading(link, metric).and_then(Reading::value);
+    let share = value(Metric::LinkEffectiveErrors).unwrap();
+    assert!((share / 3e-13 - 1.0).abs() < 1e-9, "{share}");
+    assert!(value(Metric::LinkSymbolErrors).is_some_and(|share| share > 0.0 && share < 1e-200));
+    assert_eq!((value(Metric::LinkSymbol), value(Metric::LinkReplay)), (Some(0.0), None));
 }
 
 #[test]

@@ -8,6 +8,8 @@ pub const NOTHING: &str = "–";
 /// A value in its unit with a fitting prefix: `1.83 GHz`, `66.2 GiB`, `42 %`.
 pub fn value(value: f64, unit: Unit) -> String {
     match unit {
+        // A share of wrong bits, which in percent would read as none.
+        Unit::Ratio if value != 0.0 && value.abs() < 1e-6 => format!("{value:.1e}"),
         Unit::Ratio => format!("{:.0} %", 100.0 * value),
         Unit::Bytes => scaled(value, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB", "PiB"]),
         Unit::BytesPerSecond => scaled(value, 1e3, &["B/s", "kB/s", "MB/s", "GB/s", "TB/s"]),
@@ -192,6 +194,7 @@ mod tests {
     fn values_carry_their_unit() {
         let cases = [
             (0.423, Unit::Ratio, "42 %"),
+            (3e-13, Unit::Ratio, "3.0e-13"),
             (1.83e9, Unit::Hertz, "1.8 GHz"),
             (80.0 * 1024.0 * 1024.0 * 1024.0, Unit::Bytes, "80.0 GiB"),
             (0.0, Unit::Count, "0"),

@@ -79,6 +79,8 @@ catalogue! {
     "accelerator_temperature_celsius" Celsius Gauge -50.0..200.0 ACCELERATOR "Temperature of the die, its hottest spot, the device memory, the voltage regulators, or the board." {
         Temperature sensor = "core"; TemperatureMemory sensor = "memory"; TemperatureHotspot sensor = "hotspot"; TemperatureRegulator sensor = "regulator"; TemperatureBoard sensor = "board"; }
     "accelerator_temperature_margin_celsius" Celsius Gauge -100.0..200.0 ACCELERATOR "How far the die is below the temperature at which it slows down." { TemperatureMargin; }
+    "accelerator_temperature_margin_limit_celsius" Celsius Constant -100.0..200.0 ACCELERATOR "What is left of the margin when the device slows down, and when it shuts down." {
+        TemperatureMarginSlowdown limit = "slowdown"; TemperatureMarginShutdown limit = "shutdown"; }
     "accelerator_temperature_limit_celsius" Celsius Constant 0.0..200.0 ACCELERATOR "Temperature at which the device slows down, shuts down, or limits its memory." {
         TemperatureSlowdown limit = "slowdown"; TemperatureShutdown limit = "shutdown"; TemperatureMemoryMax limit = "memory_max"; }
     "accelerator_fan_speed_ratio" Ratio Gauge 0.0..2.0 ACCELERATOR "Fan speed as a share of its maximum." { FanSpeed; }
@@ -107,6 +109,8 @@ catalogue! {
         EccCorrectedCopy type = "corrected" location = "copy_engine"; EccUncorrectedCopy type = "uncorrected" location = "copy_engine";
         EccCorrectedHub type = "corrected" location = "memory_hub"; EccUncorrectedHub type = "uncorrected" location = "memory_hub";
         EccCorrectedFabric type = "corrected" location = "fabric"; EccUncorrectedFabric type = "uncorrected" location = "fabric"; }
+    "accelerator_ecc_sram_errors_total" Count Counter 0.0..COUNTER_MAX ACCELERATOR "Errors found by ECC in on-chip memory in the board's life." { EccUncorrectedSramAggregate type = "uncorrected"; }
+    "accelerator_ecc_sram_threshold_exceeded" Flag Gauge 0.0..1.0 ACCELERATOR "Whether the driver counts more uncorrectable errors in on-chip memory than the vendor allows." { SramThreshold; }
     "accelerator_rows_remapped_total" Count Counter 0.0..COUNTER_MAX ACCELERATOR "Rows of device memory replaced by spare ones." { RowsRemappedCorrectable cause = "correctable"; RowsRemappedUncorrectable cause = "uncorrectable"; }
     "accelerator_row_remap_pending" Flag Gauge 0.0..1.0 ACCELERATOR "Whether a row is replaced at the next reset." { RowRemapPending; }
     "accelerator_row_remap_failed" Flag Gauge 0.0..1.0 ACCELERATOR "Whether a row could not be replaced." { RowRemapFailed; }
@@ -121,6 +125,10 @@ catalogue! {
     "accelerator_mode_enabled" Flag Gauge 0.0..1.0 ACCELERATOR "Whether a mode of the device is on." { PersistenceMode mode = "persistence"; EccMode mode = "ecc"; PartitionMode mode = "partition"; }
     "accelerator_fabric_state" Count Gauge 0.0..100.0 ACCELERATOR "Registration with the fabric manager: 1 not begun, 2 under way, 3 done." { FabricState; }
     "accelerator_fabric_status_code" Count Gauge 0.0..1e4 ACCELERATOR "How registration with the fabric manager ended: 0 well, else NVML's code." { FabricStatus; }
+    "accelerator_fabric_condition_active" Flag Gauge 0.0..1.0 ACCELERATOR "Whether the fabric manager reports a condition of the device's place in its fabric." {
+        FabricDegraded condition = "degraded_bandwidth"; FabricRouteRecovery condition = "route_recovery";
+        FabricRouteUnhealthy condition = "route_unhealthy"; FabricAccessTimeout condition = "access_timeout"; }
+    "accelerator_inforom_valid" Flag Gauge 0.0..1.0 ACCELERATOR "Whether the board's own memory of its settings and history passes its checksums; asked every hour." { InforomValid; }
     "accelerator_links" Count Gauge 0.0..1000.0 ACCELERATOR "Links to other accelerators: all, and those that are up." { Links state = "all"; LinksUp state = "up"; }
     "accelerator_link_errors_total" Count Counter 0.0..COUNTER_MAX ACCELERATOR "Errors on all links of the accelerator together." {
         LinkErrorsCrc type = "crc"; LinkErrorsReplay type = "replay"; LinkErrorsRecovery type = "recovery"; LinkErrorsOther type = "other"; }
@@ -144,6 +152,8 @@ catalogue! {
     "link_errors_total" Count Counter 0.0..COUNTER_MAX LINK "Errors on the link." {
         LinkCrcFlit type = "crc_flit"; LinkCrcData type = "crc_data"; LinkReplay type = "replay"; LinkRecovery type = "recovery"; LinkEcc type = "ecc"; LinkSymbol type = "symbol";
         LinkMalformed type = "malformed"; LinkOverrun type = "buffer_overrun"; LinkRemote type = "remote"; LinkLocal type = "local"; LinkIntegrity type = "integrity"; LinkDowned type = "link_down"; }
+    "link_bit_error_ratio" Ratio Gauge 0.0..1.0 LINK "Share of the link's bits that are wrong: after error correction (effective), and in symbols that it could not mend." {
+        LinkEffectiveErrors type = "effective"; LinkSymbolErrors type = "symbol"; }
 
     // Node
     "node_load" Count Gauge 0.0..1e6 NODE "Mean number of tasks running, runnable or in uninterruptible sleep." {

@@ -69,6 +69,8 @@ faults! {
     EccUncorrectable "ecc_uncorrectable" "Uncorrectable memory error" DrainAndReset "Drain the device and reset it; repeated errors call for replacement.";
     /// More uncorrectable errors in on-chip memory than a board should have.
     SramUncorrectable "sram_uncorrectable" "On-chip memory errors" ContactSupport "Drain the device and ask the vendor for a replacement.";
+    /// The board's own memory of its settings and history fails its checksums.
+    InforomCorrupt "inforom_corrupt" "InfoROM corrupt" ContactSupport "Reset the device; if the InfoROM stays corrupt, ask the vendor for a repair.";
     /// A row of device memory could not be replaced.
     RowRemapFailed "row_remap_failed" "Row remap failed" InspectHardware "Drain the device; it needs replacement.";
     /// A row or page of device memory waits for a reset to be taken out of use.

@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// How long the answers of slow calls stand.
 const SLOW: Duration = Duration::from_secs(10);
+/// How long the answers of hourly calls stand.
+const HOUR: Duration = Duration::from_secs(3600);
 /// How long a lost board waits for the errors that tell why: an XID comes up to one wait of the watcher after the loss.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -51,6 +53,9 @@ struct Met {
     /// What the last slow calls gave.
     kept: Vec<(Slot, Metric, Reading)>,
     due: Timestamp,
+    /// What the last hourly calls gave.
+    standing: Vec<(Slot, Metric, Reading)>,
+    standing_due: Timestamp,
     /// By how much the second round of slow calls comes early, so that boards take turns.
     turn: Duration,
 }
@@ -98,6 +103,8 @@ impl Board {
             fresh: Vec::new(),
             kept: Vec::new(),
             due: now,
+            standing: Vec::new(),
+            standing_due: now,
             turn: Duration::from_secs(u64::from(index) % SLOW.as_secs()),
         })
     }
@@ -212,7 +219,16 @@ impl Met {
             self.due = now.after(SLOW - std::mem::take(&mut self.turn));
             self.parts.look(gpu, now, batch)?;
         }
-        self.ask(gpu, slow)?;
+        let hour = now >= self.standing_due;
+        if hour {
+            self.standing.clear();
+            self.standing_due = now.after(HOUR);
+        }
+        self.ask(gpu, |cadence| match cadence {
+            Cadence::Beat => true,
+            Cadence::Slow => slow,
+            Cadence::Hour => hour,
+        })?;
         let processes = self.users.read(gpu, now)?;
         if let Some(gpm) = &mut self.gpm
             && !gpm.read(gpu, now)?
@@ -225,31 +241,34 @@ impl Met {
     }
 
     /// Asks the device for all but its processes.
-    fn ask(&mut self, gpu: &Gpu<'_>, slow: bool) -> Result<(), Fault> {
+    fn ask(&mut self, gpu: &Gpu<'_>, due: impl Fn(Cadence) -> bool) -> Result<(), Fault> {
         self.fresh.clear();
         let Self { fresh, kept, .. } = self;
         let mut doubts = self.beat.read(gpu, |slot, metric, reading| fresh.push((slot, metric, reading)))?;
-        if slow {
+        if due(Cadence::Slow) {
             doubts += self.slow.read(gpu, |slot, metric, reading| kept.push((slot, metric, reading)))?;
             self.links.read(gpu, |slot, metric, reading| kept.push((slot, metric, reading)))?;
             let mut sums = Vec::new();
             self.links.sum(kept, |metric, sum| sums.push((self.slot, metric, metric.reading(sum))));
             kept.append(&mut sums);
         }
-        doubts += self.call(gpu, slow)?;
+        doubts += self.call(gpu, due)?;
         let silent = self.fresh.iter().all(|(_, _, reading)| reading.value().is_none());
         if silent && doubts > 0 { Err(Fault::GPU_IS_LOST) } else { Ok(()) }
     }
 
     /// Makes the calls that are due; gives how many answers cast doubt on the device.
-    fn call(&mut self, gpu: &Gpu<'_>, slow: bool) -> Result<u32, Fault> {
+    fn call(&mut self, gpu: &Gpu<'_>, due: impl Fn(Cadence) -> bool) -> Result<u32, Fault> {
         let (mut doubts, slot) = (0, self.slot);
         for (call, able) in CALLS.iter().zip(&mut self.able) {
-            let due = call.cadence == Cadence::Beat || slow;
-            if !due || *able == Able::Lacks {
+            if !due(call.cadence) || *able == Able::Lacks {
                 continue;
             }
-            let kept = if call.cadence == Cadence::Beat { &mut self.fresh } else { &mut self.kept };
+            let kept = match call.cadence {
+                Cadence::Beat => &mut self.fresh,
+                Cadence::Slow => &mut self.kept,
+                Cadence::Hour => &mut self.standing,
+            };
             let first = kept.len();
             let answer =
                 (call.read)(gpu, &mut |metric, value| kept.push((slot, metric, metric.reading(value))));
@@ -271,7 +290,7 @@ impl Met {
 
     /// Puts everything that was read into the batch.
     fn tell(&self, processes: Reading, batch: &mut Batch) {
-        for (slot, metric, reading) in self.fresh.iter().chain(&self.kept) {
+        for (slot, metric, reading) in self.fresh.iter().chain(&self.kept).chain(&self.standing) {
             batch.put(*slot, *metric, *reading);
         }
         let profile = self.gpm.iter().flat_map(Gpm::readings);

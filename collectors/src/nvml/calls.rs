@@ -4,6 +4,10 @@ use super::raw::{getters, parts};
 use super::session::Gpu;
 use model::Metric;
 use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor, TemperatureThreshold};
+use nvml_wrapper_sys::bindings::{
+    NVML_GPU_FABRIC_HEALTH_MASK_SHIFT_ACCESS_TIMEOUT_RECOVERY, NVML_GPU_FABRIC_HEALTH_MASK_SHIFT_DEGRADED_BW,
+    NVML_GPU_FABRIC_HEALTH_MASK_SHIFT_ROUTE_RECOVERY, NVML_GPU_FABRIC_HEALTH_MASK_SHIFT_ROUTE_UNHEALTHY,
+};
 
 /// Where a call puts its values, in base units.
 pub(super) type Put<'a> = &'a mut dyn FnMut(Metric, f64);
@@ -15,6 +19,8 @@ pub(super) enum Cadence {
     Beat,
     /// Every ten seconds: what is constant, or moves over hours. In between the last answer stands.
     Slow,
+    /// Every hour: what reads the board's flash, as DCGM does.
+    Hour,
 }
 
 /// One row.
@@ -88,19 +94,54 @@ pub(super) fn memory(gpu: &Gpu<'_>, put: Put<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Conditions of a device's place in its fabric: where in the mask of its health each has its two bits.
+const CONDITIONS: [(u32, Metric); 4] = [
+    (NVML_GPU_FABRIC_HEALTH_MASK_SHIFT_DEGRADED_BW, Metric::FabricDegraded),
+    (NVML_GPU_FABRIC_HEALTH_MASK_SHIFT_ROUTE_RECOVERY, Metric::FabricRouteRecovery),
+    (NVML_GPU_FABRIC_HEALTH_MASK_SHIFT_ROUTE_UNHEALTHY, Metric::FabricRouteUnhealthy),
+    (NVML_GPU_FABRIC_HEALTH_MASK_SHIFT_ACCESS_TIMEOUT_RECOVERY, Metric::FabricAccessTimeout),
+];
+
+/// What two bits of the mask say: 1 yes, 2 no, else nothing.
+fn condition(mask: u32, shift: u32) -> Option<bool> {
+    match (mask >> shift) & 0b11 {
+        1 => Some(true),
+        2 => Some(false),
+        _ => None,
+    }
+}
+
 /// Puts what the fabric manager made of the device. State 0 says that the device is on no fabric.
 fn fabric(gpu: &Gpu<'_>, put: Put<'_>) -> Result<(), Fault> {
-    let (state, status, _) = getters::fabric(gpu)?;
+    let (state, status, health) = getters::fabric(gpu)?;
     if state == 0 {
         return Err(Fault::NOT_SUPPORTED);
     }
     put(Metric::FabricState, f64::from(state));
     put(Metric::FabricStatus, f64::from(status));
+    for (shift, metric) in CONDITIONS {
+        condition(health, shift).into_iter().for_each(|holds| put(metric, f64::from(u8::from(holds))));
+    }
     Ok(())
 }
 
 /// The location of `nvml.h` that no field has.
 const SRAM: u32 = 7;
+
+/// Puts errors of on-chip memory in the board's life. Drivers before 550 know no threshold, but the count.
+fn sram(gpu: &Gpu<'_>, put: Put<'_>) -> Result<(), Fault> {
+    match getters::sram_status(gpu) {
+        Ok((count, exceeded)) => {
+            put(Metric::EccUncorrectedSramAggregate, count as f64);
+            put(Metric::SramThreshold, f64::from(u8::from(exceeded)));
+        }
+        Err(fault) if fault.never() || fault == Fault::ARGUMENT_VERSION_MISMATCH => {
+            put(Metric::EccUncorrectedSramAggregate, getters::lifetime_errors(gpu, SRAM)? as f64);
+        }
+        Err(fault) => return Err(fault),
+    }
+    Ok(())
+}
 
 calls! {
     Beat [Utilization, MemoryActivity] |gpu, put| {
@@ -160,6 +201,8 @@ calls! {
     };
     Slow [EccCorrectedSram] |gpu, put| put(Metric::EccCorrectedSram, getters::memory_errors(gpu, 0, SRAM)? as f64);
     Slow [EccUncorrectedSram] |gpu, put| put(Metric::EccUncorrectedSram, getters::memory_errors(gpu, 1, SRAM)? as f64);
+    Slow [EccUncorrectedSramAggregate, SramThreshold] |gpu, put| sram(gpu, put)?;
+    Hour [InforomValid] |gpu, put| put(Metric::InforomValid, f64::from(u8::from(getters::inforom_valid(gpu)?)));
     Slow [RemapBanksMax, RemapBanksHigh, RemapBanksPartial, RemapBanksLow, RemapBanksNone] |gpu, put| {
         let banks = getters::remap_histogram(gpu)?;
         let metrics = [
@@ -193,6 +236,14 @@ mod tests {
     use crate::nvml::fields::{BEAT_FIELDS, SLOW_FIELDS};
     use crate::nvml::gpm::GPM_METRICS;
     use model::DeviceKind;
+
+    #[test]
+    fn two_bits_of_the_fabrics_mask_say_yes_or_no_or_nothing() {
+        let mask = 0b00_01_10_01;
+        let said = CONDITIONS.map(|(shift, _)| condition(mask, shift));
+        assert_eq!(said, [Some(true), Some(false), Some(true), None]);
+        assert_eq!(condition(0b11, 0), None);
+    }
 
     #[test]
     fn every_metric_has_one_source() {

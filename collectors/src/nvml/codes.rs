@@ -74,6 +74,8 @@ impl Fault {
     pub(super) const UNINITIALIZED: Self = Self(1);
     pub(super) const INVALID_ARGUMENT: Self = Self(2);
     pub(super) const NOT_SUPPORTED: Self = Self(3);
+    /// The board's InfoROM fails its checksums.
+    pub(super) const CORRUPTED_INFOROM: Self = Self(14);
     pub(super) const INSUFFICIENT_SIZE: Self = Self(7);
     pub(super) const NOT_FOUND: Self = Self(6);
     pub(super) const TIMEOUT: Self = Self(10);

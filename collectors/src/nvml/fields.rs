@@ -9,7 +9,10 @@ use crate::able::Able;
 use model::{Metric, Reading, Slot};
 use nvml_wrapper::enum_wrappers::device::{EccCounter, MemoryError, PerformancePolicy};
 use nvml_wrapper::enums::device::DeviceArchitecture;
-use nvml_wrapper_sys::bindings::nvmlFieldValue_t;
+use nvml_wrapper_sys::bindings::{
+    NVML_NVLINK_BER_EXP_SHIFT, NVML_NVLINK_BER_EXP_WIDTH, NVML_NVLINK_BER_MANTISSA_SHIFT,
+    NVML_NVLINK_BER_MANTISSA_WIDTH, nvmlFieldValue_t,
+};
 
 /// What `nvmlDeviceGetPowerUsage` means on a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +26,31 @@ pub(super) enum Usage {
 /// Reads in base units what a field would have given.
 pub(super) type Instead = fn(&Gpu<'_>, Usage) -> Result<f64, Fault>;
 
+/// How a raw value is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Form {
+    /// A number, to be multiplied with this.
+    Times(f64),
+    /// A share of bits: four bits of mantissa above eight of a negative decimal exponent (`NVML_NVLINK_BER_*`).
+    BitErrors,
+}
+
+impl Form {
+    fn base(self, raw: f64) -> f64 {
+        match self {
+            Self::Times(scale) => raw * scale,
+            Self::BitErrors => {
+                // Twelve bits; what is above them says nothing.
+                let bits = raw as u64;
+                let exponent = (bits >> NVML_NVLINK_BER_EXP_SHIFT) & u64::from(NVML_NVLINK_BER_EXP_WIDTH);
+                let mantissa =
+                    (bits >> NVML_NVLINK_BER_MANTISSA_SHIFT) & u64::from(NVML_NVLINK_BER_MANTISSA_WIDTH);
+                mantissa as f64 * 10.0_f64.powi(-(exponent as i32))
+            }
+        }
+    }
+}
+
 /// A field number of `nvml.h` and what it gives.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Field {
@@ -32,8 +60,8 @@ pub(super) struct Field {
     pub(super) scope: u32,
     /// The metric.
     pub(super) metric: Metric,
-    /// What its raw value is multiplied with to be in base units.
-    pub(super) scale: f64,
+    /// How its raw value comes to be in base units.
+    pub(super) form: Form,
     /// What is called where the driver or the board does not have the field.
     pub(super) instead: Option<Instead>,
 }
@@ -44,11 +72,11 @@ const MODULE: u32 = 1;
 const MEMORY: u32 = 2;
 
 const fn plain(number: u32, metric: Metric) -> Field {
-    Field { number, scope: 0, metric, scale: 1.0, instead: None }
+    Field { number, scope: 0, metric, form: Form::Times(1.0), instead: None }
 }
 
 const fn or(number: u32, metric: Metric, scale: f64, instead: Instead) -> Field {
-    Field { number, scope: 0, metric, scale, instead: Some(instead) }
+    Field { number, scope: 0, metric, form: Form::Times(scale), instead: Some(instead) }
 }
 
 /// Every field that is read on a beat. Power 186 is instantaneous, 185 a mean over a second; limit 190 is what is enforced
@@ -57,8 +85,8 @@ const fn or(number: u32, metric: Metric, scale: f64, instead: Instead) -> Field 
 pub(super) const BEAT_FIELDS: &[Field] = &[
     or(186, Metric::PowerInstant, MILLI, |gpu, usage| power_usage(gpu, usage == Usage::Instant)),
     or(185, Metric::PowerAverage, MILLI, |gpu, usage| power_usage(gpu, usage == Usage::Mean)),
-    Field { scope: MODULE, scale: MILLI, ..plain(186, Metric::PowerModule) },
-    Field { scope: MEMORY, scale: MILLI, ..plain(186, Metric::PowerMemory) },
+    Field { scope: MODULE, form: Form::Times(MILLI), ..plain(186, Metric::PowerModule) },
+    Field { scope: MEMORY, form: Form::Times(MILLI), ..plain(186, Metric::PowerMemory) },
     or(83, Metric::Energy, MILLI, |gpu, _| {
         let call =
             gpu.call("nvmlDeviceGetTotalEnergyConsumption", |device| device.total_energy_consumption());
@@ -116,6 +144,8 @@ pub(super) const SLOW_FIELDS: &[Field] = &[
     plain(143, Metric::RowsRemappedUncorrectable),
     plain(144, Metric::RowRemapPending),
     plain(145, Metric::RowRemapFailed),
+    plain(193, Metric::TemperatureMarginShutdown),
+    plain(194, Metric::TemperatureMarginSlowdown),
     plain(230, Metric::RecoveryAction),
 ];
 
@@ -231,7 +261,7 @@ impl Fields {
         values.extend(rows.iter_mut().filter(worth).map(|row| raw::ask(row.field.number, row.field.scope)));
         let whole = if values.is_empty() { Ok(()) } else { raw::field_values(gpu, values) };
         for (row, value) in rows.iter_mut().filter(worth).zip(values.iter()) {
-            row.answer = whole.and_then(|()| raw::answer(value)).map(|number| number * row.field.scale);
+            row.answer = whole.and_then(|()| raw::answer(value)).map(|number| row.field.form.base(number));
             // A driver that does not know a field's number calls it an invalid argument.
             let never = |fault: Fault| fault.never() || (whole.is_ok() && fault == Fault::INVALID_ARGUMENT);
             row.able.learn(&row.answer, never);
@@ -267,6 +297,15 @@ mod tests {
         assert_eq!(used.into_iter().collect::<Vec<_>>(), FIELDS_USED);
         // Fields from 251 on mean other things before and after driver 580.82.
         assert!(FIELDS_USED.iter().all(|number| *number < 251));
+    }
+
+    #[test]
+    fn a_share_of_wrong_bits_has_a_mantissa_and_an_exponent() {
+        assert!((Form::BitErrors.base(f64::from(3 << 8 | 13)) / 3e-13 - 1.0).abs() < 1e-9);
+        // The floor: what a link has on which no error was seen.
+        let floor = Form::BitErrors.base(f64::from(15 << 8 | 255));
+        assert!(floor > 0.0 && floor < 1.6e-254);
+        assert_eq!(Form::BitErrors.base(0.0), 0.0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! NVLinks: one device a link, with its state, speed, traffic and errors; and what they add up to on their GPU.
 use super::codes::Fault;
-use super::fields::{Field, Fields};
+use super::fields::{Field, Fields, Form};
 use super::raw::{self, getters};
 use super::session::Gpu;
 use model::{Batch, DeviceInfo, DeviceKind, Metric, Reading, Slot, Vendor};
@@ -40,6 +40,8 @@ const NEWER: [(u32, Metric, f64); 10] = [
     (215, Metric::LinkRecovery, 1.0),
     (221, Metric::LinkSymbol, 1.0),
 ];
+/// Shares of wrong bits of one link from Blackwell on.
+const BIT_ERRORS: [(u32, Metric); 2] = [(220, Metric::LinkEffectiveErrors), (222, Metric::LinkSymbolErrors)];
 /// Counters that only a getter has, by its own numbers.
 const GETTERS: [(u32, Metric); 2] = [(3, Metric::LinkCrcData), (4, Metric::LinkEcc)];
 
@@ -47,7 +49,7 @@ const GETTERS: [(u32, Metric); 2] = [(3, Metric::LinkCrcData), (4, Metric::LinkE
 #[cfg(test)]
 pub(super) fn numbers() -> impl Iterator<Item = u32> {
     let rows = EVERY.into_iter().chain(OLDER).chain(NEWER);
-    rows.map(|(number, ..)| number).chain([LINK_COUNT])
+    rows.map(|(number, ..)| number).chain(BIT_ERRORS.map(|(number, _)| number)).chain([LINK_COUNT])
 }
 
 /// Which sum on the GPU an error of a link counts for.
@@ -103,8 +105,9 @@ impl Links {
             let older = version.is_ok_and(|version| version < NEWER_FROM);
             let newer = version.is_ok_and(|version| version >= NEWER_FROM);
             let slot = batch.device(identity(gpu, whole, number));
-            let scoped =
-                |(field, metric, scale)| Field { number: field, scope: number, metric, scale, instead: None };
+            let of_link =
+                |field, metric, form| Field { number: field, scope: number, metric, form, instead: None };
+            let scoped = |(field, metric, scale)| of_link(field, metric, Form::Times(scale));
             fields.add(slot, EVERY.map(scoped));
             // A link whose version is not known is asked both ways, and what it does not have is found out.
             if !newer {
@@ -112,6 +115,7 @@ impl Links {
             }
             if !older {
                 fields.add(slot, NEWER.map(scoped));
+                fields.add(slot, BIT_ERRORS.map(|(field, metric)| of_link(field, metric, Form::BitErrors)));
             }
             links.push(Link { slot, number, older: !newer, counted: [!newer; GETTERS.len()] });
         }

@@ -55,6 +55,7 @@ pub const CALLS_USED: &[&str] = &[
     "nvmlDeviceGetProcessUtilization",
     "nvmlDeviceGetRowRemapperHistogram",
     "nvmlDeviceGetSerial",
+    "nvmlDeviceGetSramEccErrorStatus",
     "nvmlDeviceGetSupportedGraphicsClocks",
     "nvmlDeviceGetSupportedMemoryClocks",
     "nvmlDeviceGetTemperature",
@@ -70,6 +71,7 @@ pub const CALLS_USED: &[&str] = &[
     "nvmlDeviceResetGpuLockedClocks",
     "nvmlDeviceSetGpuLockedClocks",
     "nvmlDeviceSetPowerManagementLimit",
+    "nvmlDeviceValidateInforom",
     "nvmlEventSetCreate",
     "nvmlEventSetFree",
     "nvmlEventSetWait_v2",
@@ -88,8 +90,8 @@ pub const CALLS_USED: &[&str] = &[
 /// Every field number that is asked for.
 pub const FIELDS_USED: &[u32] = &[
     1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 29, 30, 31, 74, 75, 76, 77, 78, 79, 80, 81, 82, 83,
-    91, 94, 138, 139, 142, 143, 144, 145, 161, 162, 163, 164, 165, 185, 186, 190, 192, 202, 204, 206, 207,
-    208, 209, 211, 214, 215, 221, 230,
+    91, 94, 138, 139, 142, 143, 144, 145, 161, 162, 163, 164, 165, 185, 186, 190, 192, 193, 194, 202, 204,
+    206, 207, 208, 209, 211, 214, 215, 220, 221, 222, 230,
 ];
 
 /// Every profiling counter that is asked for.

@@ -61,7 +61,9 @@ fn fault(text: &mut String, catalogue: &Catalogue, row: &Row) {
     line("- Signals: ", &signals.join(", "));
     for limit in Limit::of(row.fault) {
         let about = limit.row();
-        line("- Limit ", &format!("`{}` = {}: {}", about.key, catalogue.limit(limit), about.help));
+        let value = catalogue.limit(limit);
+        let value = if value != 0.0 && value.abs() < 1e-6 { format!("{value:e}") } else { value.to_string() };
+        line("- Limit ", &format!("`{}` = {value}: {}", about.key, about.help));
     }
     let pace = row.pace;
     let begins = if pace.within_beats == 1 {

@@ -95,6 +95,8 @@ limits! {
         OlderCrc "older_crc" 1.0..1e9 "generations 1 to 4: CRC errors within a minute";
         OlderCrcRate "older_crc_rate" 1.0..1e9 "generations 1 to 4: CRC errors a second, on a beat; critical";
         NewerRecoveries "newer_recoveries" 1.0..1e9 "generation 5 on: recoveries within a minute";
+        NewerEffective "newer_effective_errors" 0.0..1.0 "generation 5 on: share of bits wrong after correction; critical";
+        NewerSymbol "newer_symbol_errors" 0.0..1.0 "generation 5 on: share of bits in symbols that were not mended; critical";
         NewerFailures "newer_failures" 1.0..1e9 "generation 5 on: recoveries that failed, within a minute; critical";
     }
     LinkDown {

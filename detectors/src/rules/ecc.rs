@@ -37,10 +37,17 @@ impl Ecc {
         volatile.or(grown)
     }
 
-    /// Errors on the chip, above the limit.
+    /// Errors on the chip, above the limit: by the driver's own verdict, in the board's life, or since the driver was loaded.
     fn on_chip(&self, frame: &Frame, device: &Device) -> Option<Evidence> {
         let limit = self.voice.catalogue.limit(Limit::SramErrors);
         let value = |metric| frame.value(device.id, metric).unwrap_or(0.0);
+        if frame.flag(device.id, Metric::SramThreshold) == Some(true) {
+            return Some(evidence(Metric::SramThreshold, 1.0, 0.0));
+        }
+        let ever = value(Metric::EccUncorrectedSramAggregate);
+        if ever > limit {
+            return Some(evidence(Metric::EccUncorrectedSramAggregate, ever, limit));
+        }
         let sum = value(Metric::EccUncorrectedSram);
         let (parts, worst) =
             ON_CHIP.into_iter().fold((0.0, Metric::EccUncorrectedL1), |(all, worst), metric| {

@@ -1,4 +1,4 @@
-//! Registration with the fabric manager: failed, or not begun long after the node has started.
+//! The place in the fabric: registration failed or not begun long after the node has started, routes that are unhealthy.
 use super::{Voice, evidence};
 use crate::catalogue::Limit;
 use crate::thresholds::Thresholds;
@@ -8,6 +8,15 @@ use model::{Detector, Device, DeviceKind, EventSink, FaultKind, Finding, Frame, 
 const NOT_BEGUN: f64 = 1.0;
 const UNDER_WAY: f64 = 2.0;
 const DONE: f64 = 3.0;
+
+/// Conditions that take work down, and those in which the fabric mends itself.
+const BAD: [Metric; 2] = [Metric::FabricRouteUnhealthy, Metric::FabricDegraded];
+const MENDING: [Metric; 2] = [Metric::FabricRouteRecovery, Metric::FabricAccessTimeout];
+
+/// DCGM warns of what may yet end well.
+fn mild(found: Finding) -> Finding {
+    Finding { severity: Severity::Warning.min(found.severity), ..found }
+}
 
 #[derive(Debug)]
 struct Fabric {
@@ -30,13 +39,15 @@ impl Fabric {
         };
         let seen = || found(Metric::FabricState, state, DONE);
         if state == DONE {
-            let status = frame.value(device.id, Metric::FabricStatus).filter(|status| *status != 0.0)?;
-            Some(found(Metric::FabricStatus, status, 0.0))
+            let status = frame.value(device.id, Metric::FabricStatus).filter(|status| *status != 0.0);
+            let holds = |metric: &Metric| frame.flag(device.id, *metric) == Some(true);
+            let bad = || BAD.into_iter().find(holds).map(|metric| found(metric, 1.0, 0.0));
+            let mending = || MENDING.into_iter().find(holds).map(|metric| mild(found(metric, 1.0, 0.0)));
+            status.map(|status| found(Metric::FabricStatus, status, 0.0)).or_else(bad).or_else(mending)
         } else if state == NOT_BEGUN && late {
             Some(seen())
         } else if state == UNDER_WAY && late {
-            // DCGM warns of what may yet end well.
-            Some(Finding { severity: Severity::Warning.min(seen().severity), ..seen() })
+            Some(mild(seen()))
         } else {
             None
         }

@@ -1,4 +1,4 @@
-//! What a device says of itself: its verdict on its health, and the recovery that its driver asks for.
+//! What a device says of itself: its verdict on its health, the recovery that its driver asks for, and its InfoROM.
 use super::{Voice, evidence};
 use crate::catalogue::Limit;
 use crate::thresholds::Thresholds;
@@ -33,6 +33,13 @@ impl Health {
         Some(self.voice.tells(FaultKind::HealthBad, device, evidence(Metric::HealthCode, code, 0.0), worst))
     }
 
+    /// Only a check that failed is a finding; one that could not be made is none.
+    fn inforom(&self, frame: &Frame, device: &Device) -> Option<Finding> {
+        let corrupt = frame.flag(device.id, Metric::InforomValid) == Some(false);
+        let seen = evidence(Metric::InforomValid, 0.0, 1.0);
+        corrupt.then(|| self.voice.says(FaultKind::InforomCorrupt, device, seen))
+    }
+
     fn recovery(&self, frame: &Frame, device: &Device) -> Option<Finding> {
         let code = frame.value(device.id, Metric::RecoveryAction).filter(|code| *code > 0.0)?;
         // The catalogue keeps it below 100.
@@ -51,6 +58,7 @@ impl Detector for Health {
     fn observe(&mut self, frame: &Frame, _: &History, events: &mut EventSink) {
         for device in frame.devices.accelerators() {
             self.verdict(frame, device).into_iter().for_each(|found| events.push(found));
+            self.inforom(frame, device).into_iter().for_each(|found| events.push(found));
             self.recovery(frame, device).into_iter().for_each(|found| events.push(found));
         }
     }

@@ -98,6 +98,21 @@ impl Links {
         Some(Finding { detail: "a recovery failed", ..self.voice.warns(FaultKind::LinkErrors, whole, seen) })
     }
 
+    /// A link of generation 5 or later on which more bits are wrong than error correction is to leave.
+    fn noisy(&self, frame: &Frame, link: &Device) -> Option<Finding> {
+        let bounds = [
+            (Metric::LinkEffectiveErrors, Limit::NewerEffective, "bit errors after correction"),
+            (Metric::LinkSymbolErrors, Limit::NewerSymbol, "symbols that were not mended"),
+        ];
+        let whole = frame.devices.get(frame.devices.whole(link.id));
+        bounds.into_iter().find_map(|(metric, limit, detail)| {
+            let limit = self.voice.catalogue.limit(limit);
+            let share = frame.value(link.id, metric).filter(|share| *share > limit)?;
+            let found = self.voice.warns(FaultKind::LinkErrors, whole, evidence(metric, share, limit));
+            Some(Finding { detail, ..found })
+        })
+    }
+
     fn down(&mut self, frame: &Frame, device: &Device) -> Option<Finding> {
         let up = frame.value(device.id, Metric::LinksUp)?;
         if frame.flag(device.id, Metric::PartitionMode) == Some(true) {
@@ -146,6 +161,7 @@ impl Detector for Links {
         }
         for link in frame.devices.of_kind(DeviceKind::Link) {
             self.failed(frame, link).into_iter().for_each(|found| events.push(found));
+            self.noisy(frame, link).into_iter().for_each(|found| events.push(found));
         }
     }
 

@@ -9,7 +9,7 @@ use model::{Detector, Device, DeviceId, DeviceKind, EventSink, Evidence, FaultKi
 const PARTS: u32 = 60;
 /// The most parts that one beat speaks for, so that one slow beat never decides alone.
 const PARTS_A_BEAT: u32 = 10;
-/// Beats on which memory must be above its limit, so that one odd reading is none.
+/// Beats on which memory must be above its limit, or the die below its margin, so that one odd reading is none.
 const HOT_BEATS: u32 = 2;
 
 /// What is followed, each in a word of [`Watched`].
@@ -139,13 +139,23 @@ impl Throttle {
         near.is_some_and(|(now, limit)| now >= limit - margin_c)
     }
 
-    /// Memory above its limit, on the second beat. A temperature that cannot be read neither heals nor harms.
-    fn hot_memory(&mut self, frame: &Frame, device: &Device) -> Option<Evidence> {
-        let limit = frame.value(device.id, Metric::TemperatureMemoryMax).filter(|limit| *limit > 0.0)?;
-        let now = frame.value(device.id, Metric::TemperatureMemory)?;
+    /// Memory above its limit, or the die past the margin at which it slows down, on the second beat. A temperature that
+    /// cannot be read neither heals nor harms.
+    fn too_hot(&mut self, frame: &Frame, device: &Device) -> Option<Evidence> {
+        let value = |metric| frame.value(device.id, metric);
+        let most = value(Metric::TemperatureMemoryMax).filter(|limit| *limit > 0.0);
+        let memory = value(Metric::TemperatureMemory).zip(most);
+        let margin = value(Metric::TemperatureMargin).zip(value(Metric::TemperatureMarginSlowdown));
+        if memory.is_none() && margin.is_none() {
+            return None;
+        }
+        let memory = memory.filter(|(now, limit)| now > limit);
+        let margin = margin.filter(|(now, limit)| now < limit);
+        let hot = memory.map(|(now, limit)| evidence(Metric::TemperatureMemory, now, limit));
+        let hot = hot.or_else(|| margin.map(|(now, limit)| evidence(Metric::TemperatureMargin, now, limit)));
         let watched = self.watched.of(device);
-        watched.hot_beats = if now > limit { watched.hot_beats.saturating_add(1) } else { 0 };
-        (watched.hot_beats >= HOT_BEATS).then(|| evidence(Metric::TemperatureMemory, now, limit))
+        watched.hot_beats = if hot.is_some() { watched.hot_beats.saturating_add(1) } else { 0 };
+        hot.filter(|_| watched.hot_beats >= HOT_BEATS)
     }
 
     fn accelerator(&mut self, frame: &Frame, device: &Device, parts: u32, events: &mut EventSink) {
@@ -154,7 +164,7 @@ impl Throttle {
         let (heat, brake) = (limit(Limit::ThermalShare), limit(Limit::BrakeShare));
         let watched = *self.watched.of(device);
         // One finding of a fault and device: the worse of the two.
-        if let Some(seen) = self.hot_memory(frame, device) {
+        if let Some(seen) = self.too_hot(frame, device) {
             events.push(self.voice.warns(FaultKind::ThermalSlowdown, device, seen));
         } else if let Some(seen) = watched.worst(Reason::HEAT, heat) {
             let worst = self.critical(frame, device.id);

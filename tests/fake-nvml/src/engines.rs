@@ -1,10 +1,10 @@
 //! Further readers: engines, windows, margins, spare rows, errors by location, and the fabric.
-use crate::abi::{INVALID_ARGUMENT, NOT_SUPPORTED};
+use crate::abi::{INVALID_ARGUMENT, NOT_SUPPORTED, SUCCESS};
 use crate::device::{index_of, on_board, part_of};
 use crate::world::put;
 use nvml_wrapper_sys::bindings::{
-    nvmlBAR1Memory_t, nvmlDevice_t, nvmlGpuFabricInfo_v2_t, nvmlGpuFabricInfoV_t, nvmlMarginTemperature_t,
-    nvmlRowRemapperHistogramValues_t, nvmlViolationTime_t,
+    nvmlBAR1Memory_t, nvmlDevice_t, nvmlEccSramErrorStatus_t, nvmlGpuFabricInfo_v2_t, nvmlGpuFabricInfoV_t,
+    nvmlMarginTemperature_t, nvmlRowRemapperHistogramValues_t, nvmlViolationTime_t,
 };
 use std::ffi::{c_uint, c_ulong, c_ulonglong};
 
@@ -101,11 +101,15 @@ pub unsafe extern "C" fn nvmlDeviceGetRowRemapperHistogram(
 pub unsafe extern "C" fn nvmlDeviceGetMemoryErrorCounter(
     device: nvmlDevice_t,
     kind: c_uint,
-    _counter: c_uint,
+    counter: c_uint,
     location: c_uint,
     out: *mut c_ulonglong,
 ) -> c_uint {
     on_board("nvmlDeviceGetMemoryErrorCounter", device, |shared| {
+        if (counter, location, kind) == (1, 7, 1) {
+            // SAFETY: by the contract of this function.
+            return unsafe { put(out, shared.extra.boards[index_of(device)].sram[0]) };
+        }
         let counts = shared.extra.boards[index_of(device)].ecc.get(location as usize);
         match counts.and_then(|counts| counts.get(kind as usize)) {
             None => INVALID_ARGUMENT,
@@ -113,6 +117,41 @@ pub unsafe extern "C" fn nvmlDeviceGetMemoryErrorCounter(
             // SAFETY: by the contract of this function.
             Some(count) => unsafe { put(out, *count) },
         }
+    })
+}
+
+/// Errors of on-chip memory in the board's life; Ampere's driver knows no threshold.
+///
+/// # Safety
+/// `out` is null or valid for reads and writes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetSramEccErrorStatus(
+    device: nvmlDevice_t,
+    out: *mut nvmlEccSramErrorStatus_t,
+) -> c_uint {
+    on_board("nvmlDeviceGetSramEccErrorStatus", device, |shared| {
+        let index = index_of(device);
+        if shared.node.boards()[index].profile().code() != 0 {
+            return NOT_SUPPORTED;
+        }
+        let version = size_of::<nvmlEccSramErrorStatus_t>() as c_uint | (1 << 24);
+        // SAFETY: by the contract of this function.
+        let Some(status) = (unsafe { out.as_mut() }).filter(|status| status.version == version) else {
+            return VERSION_MISMATCH;
+        };
+        let [count, exceeded] = shared.extra.boards[index].sram;
+        status.aggregateUncSecDed = count;
+        status.bThresholdExceeded = exceeded as c_uint;
+        SUCCESS
+    })
+}
+
+/// Whether the InfoROM passes its checksums.
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlDeviceValidateInforom(device: nvmlDevice_t) -> c_uint {
+    const CORRUPTED_INFOROM: c_uint = 14;
+    on_board("nvmlDeviceValidateInforom", device, |shared| {
+        if shared.extra.boards[index_of(device)].inforom == 0 { SUCCESS } else { CORRUPTED_INFOROM }
     })
 }
 
@@ -140,7 +179,7 @@ pub unsafe extern "C" fn nvmlDeviceGetGpuFabricInfoV(
             status: 0,
             cliqueId: 1,
             state: 3,
-            healthMask: 0,
+            healthMask: shared.extra.boards[index_of(device)].fabric_health as c_uint,
         };
         // SAFETY: as above.
         unsafe { put(out.cast(), info) }

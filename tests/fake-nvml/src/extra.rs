@@ -28,6 +28,14 @@ pub struct Bad {
     pub retired: [u64; 3],
     /// What the driver asks for.
     pub recovery: u64,
+    /// Uncorrectable errors of on-chip memory in the board's life, and whether they are too many.
+    pub sram: [u64; 2],
+    /// The fabric manager's mask of health, as `nvml.h` has it.
+    pub fabric_health: u64,
+    /// Whether the InfoROM is corrupt.
+    pub inforom: u64,
+    /// Effective and symbol bit errors of each link as `nvml.h` writes them; other than 0 the links are of generation 5.
+    pub bit_errors: [u64; 2],
     /// Whether the board is cut into instances.
     pub mig: u64,
     /// Counts up with each new firmware.
@@ -61,6 +69,10 @@ impl Default for Extra {
             remapped: [0; 4],
             retired: [0; 3],
             recovery: 0,
+            sram: [0; 2],
+            fabric_health: 0,
+            inforom: 0,
+            bit_errors: [0; 2],
             mig: 0,
             vbios: 1,
         };

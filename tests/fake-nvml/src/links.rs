@@ -27,6 +27,9 @@ pub(crate) fn field(board: &Board, bad: &Bad, number: u32, scope: u32) -> Option
         return None;
     }
     let errors = bad.link_errors[link];
+    if bad.bit_errors != [0; 2] {
+        return newer(board, bad, number, link);
+    }
     match number {
         // Whole kibibytes of what has gone over this link.
         138 | 139 => Some((board.energy_j * KIB_PER_JOULE) as u64 / (links(board) as u64)),
@@ -35,6 +38,20 @@ pub(crate) fn field(board: &Board, bad: &Bad, number: u32, scope: u32) -> Option
         163 => Some(errors[2]),
         164 => Some(if down(bad, link) { 0 } else { SPEED_MB }),
         165 => Some(u64::from(!down(bad, link))),
+        _ => None,
+    }
+}
+
+/// The value of a field of a link of generation 5, which counts in another way.
+fn newer(board: &Board, bad: &Bad, number: u32, link: usize) -> Option<u64> {
+    match number {
+        164 => Some(if down(bad, link) { 0 } else { 2 * SPEED_MB }),
+        165 => Some(u64::from(!down(bad, link))),
+        202 | 204 => Some((board.energy_j * KIB_PER_JOULE * 1024.0) as u64 / (links(board) as u64)),
+        206..=209 | 211 | 214 | 221 => Some(0),
+        215 => Some(bad.link_errors[link][1]),
+        220 => Some(bad.bit_errors[0]),
+        222 => Some(bad.bit_errors[1]),
         _ => None,
     }
 }
@@ -72,7 +89,7 @@ pub unsafe extern "C" fn nvmlDeviceGetNvLinkState(
     })
 }
 
-/// The version of a link: 6 is the fourth generation, 4 the third.
+/// The version of a link: 7 is the fifth generation, 6 the fourth, 4 the third.
 ///
 /// # Safety
 /// `out` is null or valid for writes.
@@ -82,9 +99,21 @@ pub unsafe extern "C" fn nvmlDeviceGetNvLinkVersion(
     link: c_uint,
     out: *mut c_uint,
 ) -> c_uint {
-    on_link("nvmlDeviceGetNvLinkVersion", device, link, |board, _, _| {
+    on_link("nvmlDeviceGetNvLinkVersion", device, link, |board, bad, _| {
+        let newer = bad.bit_errors != [0; 2];
         // SAFETY: by the contract of this function.
-        unsafe { put(out, if board.profile().code() == 0 { 6 } else { 4 }) }
+        unsafe {
+            put(
+                out,
+                if newer {
+                    7
+                } else if board.profile().code() == 0 {
+                    6
+                } else {
+                    4
+                },
+            )
+        }
     })
 }
 

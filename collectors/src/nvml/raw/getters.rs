@@ -4,8 +4,8 @@ use crate::nvml::codes::Fault;
 use crate::nvml::session::Gpu;
 use nvml_wrapper::error::nvml_sym;
 use nvml_wrapper_sys::bindings::{
-    nvmlFanSpeedInfo_t, nvmlGpuFabricInfoV_t, nvmlMarginTemperature_t, nvmlMemory_t,
-    nvmlRowRemapperHistogramValues_t,
+    nvmlEccSramErrorStatus_t, nvmlFanSpeedInfo_t, nvmlGpuFabricInfoV_t, nvmlMarginTemperature_t,
+    nvmlMemory_t, nvmlRowRemapperHistogramValues_t,
 };
 use std::ffi::{c_uint, c_ulong};
 
@@ -99,7 +99,7 @@ pub(in crate::nvml) fn numa_node(gpu: &Gpu<'_>) -> Result<Option<u32>, Fault> {
     Ok(words.filter(|(word, _)| **word != 0).map(|(word, first)| first + word.trailing_zeros()).next())
 }
 
-/// What the fabric manager made of the device: state, status and clique.
+/// What the fabric manager made of the device: state, status, and the mask of its health.
 ///
 /// # Errors
 /// The fault of the call.
@@ -122,8 +122,8 @@ pub(in crate::nvml) fn fabric(gpu: &Gpu<'_>) -> Result<(u32, u32, u32), Fault> {
         Err(Fault::ARGUMENT_VERSION_MISMATCH) => ask(SECOND)?,
         answer => answer?,
     };
-    // Some fields are bytes in one header and words in another; these three are words in all.
-    Ok((u32::from(found.state), found.status, found.cliqueId))
+    // The state is a byte in one header and a word in another; the others are words in all.
+    Ok((u32::from(found.state), found.status, found.healthMask))
 }
 
 /// Errors of one memory that ECC corrected (type 0) or could not correct (1) since the driver was loaded.
@@ -133,6 +133,58 @@ pub(in crate::nvml) fn fabric(gpu: &Gpu<'_>) -> Result<(u32, u32, u32), Fault> {
 pub(in crate::nvml) fn memory_errors(gpu: &Gpu<'_>, kind: u32, location: u32) -> Result<u64, Fault> {
     const VOLATILE: c_uint = 0;
     get!(gpu, nvmlDeviceGetMemoryErrorCounter(kind, VOLATILE, location) => 0)
+}
+
+/// Errors of one memory that ECC could not correct in the board's life.
+///
+/// # Errors
+/// The fault of the call.
+pub(in crate::nvml) fn lifetime_errors(gpu: &Gpu<'_>, location: u32) -> Result<u64, Fault> {
+    const UNCORRECTED: c_uint = 1;
+    const AGGREGATE: c_uint = 1;
+    get!(gpu, nvmlDeviceGetMemoryErrorCounter(UNCORRECTED, AGGREGATE, location) => 0)
+}
+
+/// Errors of on-chip memory that ECC could not correct in the board's life, and whether the vendor's threshold is exceeded.
+///
+/// # Errors
+/// The fault of the call.
+pub(in crate::nvml) fn sram_status(gpu: &Gpu<'_>) -> Result<(u64, bool), Fault> {
+    let blank = nvmlEccSramErrorStatus_t {
+        version: version::<nvmlEccSramErrorStatus_t>(1),
+        aggregateUncParity: 0,
+        aggregateUncSecDed: 0,
+        aggregateCor: 0,
+        volatileUncParity: 0,
+        volatileUncSecDed: 0,
+        volatileCor: 0,
+        aggregateUncBucketL2: 0,
+        aggregateUncBucketSm: 0,
+        aggregateUncBucketPcie: 0,
+        aggregateUncBucketMcu: 0,
+        aggregateUncBucketOther: 0,
+        bThresholdExceeded: 0,
+    };
+    let status: Result<_, Fault> = get!(gpu, nvmlDeviceGetSramEccErrorStatus() => blank);
+    let status = status?;
+    let count = status.aggregateUncParity.saturating_add(status.aggregateUncSecDed);
+    Ok((count, status.bThresholdExceeded != 0))
+}
+
+/// Whether the InfoROM passes its checksums. The library reads the board's flash for that.
+///
+/// # Errors
+/// The fault of the call.
+pub(in crate::nvml) fn inforom_valid(gpu: &Gpu<'_>) -> Result<bool, Fault> {
+    let call = nvml_sym(gpu.nvml().lib().nvmlDeviceValidateInforom.as_ref())?;
+    let answer = gpu.during("nvmlDeviceValidateInforom", || {
+        // SAFETY: the device belongs to this library.
+        Fault::check(unsafe { call(gpu.handle().0) })
+    });
+    match answer {
+        Err(Fault::CORRUPTED_INFOROM) => Ok(false),
+        answer => answer.map(|()| true),
+    }
 }
 
 /// How near two devices are to each other: `nvmlGpuTopologyLevel_t`.

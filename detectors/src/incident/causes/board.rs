@@ -110,6 +110,16 @@ pub(super) const ROWS: &[Row] = &[
         ..USUAL
     },
     Row {
+        sign: any(F::InforomCorrupt),
+        rank: 35,
+        stated: true,
+        explains: &[any(F::HealthBad)],
+        lead_s: SLOW_LEAD_S,
+        sentence: "The board's memory of its own settings and history is damaged.",
+        confirm: "nvidia-smi warns of it, and still does after a reset.",
+        ..USUAL
+    },
+    Row {
         sign: any(F::RowRemapFailed),
         rank: 86,
         stated: true,

@@ -93,6 +93,9 @@ const FIRES: &[(F, Severity, &str, Play)] = &[
     (F::ThermalSlowdown, Severity::Critical, "memory above its limit", |s| {
         s.run(2, |b| b.gpu(&[(M::TemperatureMemory, 96.0), (M::TemperatureMemoryMax, 95.0)]));
     }),
+    (F::ThermalSlowdown, Severity::Critical, "past its margin", |s| {
+        s.run(2, |b| b.gpu(&[(M::TemperatureMargin, -3.0), (M::TemperatureMarginSlowdown, -2.0)]));
+    }),
     (F::ThermalSlowdown, Severity::Warning, "package", |s| {
         s.run(45, |b| b.set(b.at.package, M::PackageThrottles, b.n as f64));
     }),
@@ -124,6 +127,15 @@ const FIRES: &[(F, Severity, &str, Play)] = &[
     }),
     (F::SramUncorrectable, Severity::Critical, "parts", |s| {
         s.run(2, |b| b.gpu(&[(M::EccUncorrectedL1, 3.0), (M::EccUncorrectedL2, 2.0)]));
+    }),
+    (F::SramUncorrectable, Severity::Critical, "in the board's life", |s| {
+        s.run(2, |b| b.gpu(&[(M::EccUncorrectedSramAggregate, 5.0), (M::EccUncorrectedSram, 0.0)]));
+    }),
+    (F::SramUncorrectable, Severity::Critical, "the driver's threshold", |s| {
+        s.run(2, |b| b.gpu(&[(M::EccUncorrectedSramAggregate, 3.0), (M::SramThreshold, 1.0)]));
+    }),
+    (F::InforomCorrupt, Severity::Warning, "corrupt", |s| {
+        s.run(2, |b| b.gpu(&[(M::InforomValid, 0.0)]));
     }),
     (F::RowRemapFailed, Severity::Critical, "failed", |s| {
         s.run(2, |b| b.gpu(&[(M::RowRemapFailed, 1.0)]));
@@ -196,6 +208,12 @@ const FIRES: &[(F, Severity, &str, Play)] = &[
         s.run(2, |b| b.set(b.at.link, M::LinkDowned, 0.0));
         s.run(2, |b| b.set(b.at.link, M::LinkDowned, 1.0));
     }),
+    (F::LinkErrors, Severity::Critical, "newer: bit errors", |s| {
+        s.run(2, |b| b.set(b.at.link, M::LinkEffectiveErrors, 2e-12));
+    }),
+    (F::LinkErrors, Severity::Critical, "newer: symbols", |s| {
+        s.run(2, |b| b.set(b.at.link, M::LinkSymbolErrors, 1e-15));
+    }),
     (F::LinkDown, Severity::Critical, "was up", |s| {
         s.run(2, |b| b.gpu(&[(M::Links, 18.0), (M::LinksUp, 18.0)]));
         s.run(2, |b| b.gpu(&[(M::Links, 18.0), (M::LinksUp, 17.0)]));
@@ -226,6 +244,15 @@ const FIRES: &[(F, Severity, &str, Play)] = &[
             b.set(b.at.node, M::Uptime, 10.0);
             b.gpu(&[(M::FabricState, 3.0), (M::FabricStatus, 5.0)]);
         });
+    }),
+    (F::FabricDown, Severity::Critical, "unhealthy route", |s| {
+        s.run(2, |b| b.gpu(&[(M::FabricState, 3.0), (M::FabricStatus, 0.0), (M::FabricRouteUnhealthy, 1.0)]));
+    }),
+    (F::FabricDown, Severity::Critical, "degraded bandwidth", |s| {
+        s.run(2, |b| b.gpu(&[(M::FabricState, 3.0), (M::FabricDegraded, 1.0)]));
+    }),
+    (F::FabricDown, Severity::Warning, "a route under repair", |s| {
+        s.run(2, |b| b.gpu(&[(M::FabricState, 3.0), (M::FabricRouteRecovery, 1.0)]));
     }),
     (F::FabricDown, Severity::Critical, "uptime not known", |s| {
         s.run(310, |b| b.gpu(&[(M::FabricState, 1.0)]));
@@ -347,6 +374,11 @@ const CALM: &[(F, &str, Play)] = &[
     (F::DuplicateIdentity, "back", |s| {
         s.run(2, |b| b.tell(b.at.gpu, NoticeKind::Back, 0));
     }),
+    (F::ThermalSlowdown, "at its margin, and one odd reading", |s| {
+        s.run(60, |b| b.gpu(&[(M::TemperatureMargin, -2.0), (M::TemperatureMarginSlowdown, -2.0)]));
+        s.run(1, |b| b.gpu(&[(M::TemperatureMargin, -9.0), (M::TemperatureMarginSlowdown, -2.0)]));
+        s.run(9, |b| b.gpu(&[(M::TemperatureMargin, 5.0), (M::TemperatureMarginSlowdown, -2.0)]));
+    }),
     (F::ThermalSlowdown, "counted time below half", |s| {
         s.run(200, |b| b.gpu(&[(M::ViolationThermal, 0.3 * b.n as f64)]));
     }),
@@ -439,6 +471,14 @@ const CALM: &[(F, &str, Play)] = &[
             b.gpu(&[(M::EccUncorrectedSram, 4.0), (M::EccUncorrectedL1, 2.0), (M::EccUncorrectedL2, 2.0)])
         });
         s.run(9, |b| b.batch.absent(b.at.gpu, M::EccUncorrectedSram, Absence::Late));
+    }),
+    (F::SramUncorrectable, "four in the board's life", |s| {
+        s.run(9, |b| b.gpu(&[(M::EccUncorrectedSramAggregate, 4.0), (M::SramThreshold, 0.0)]));
+        s.run(9, |b| b.batch.absent(b.at.gpu, M::SramThreshold, Absence::Late));
+    }),
+    (F::InforomCorrupt, "valid, and unread", |s| {
+        s.run(9, |b| b.gpu(&[(M::InforomValid, 1.0)]));
+        s.run(9, |b| b.batch.absent(b.at.gpu, M::InforomValid, Absence::Denied));
     }),
     (F::RowRemapFailed, "not, and unread", |s| {
         s.run(9, |b| b.gpu(&[(M::RowRemapFailed, 0.0), (M::RowRemapPending, 0.0)]));
@@ -540,6 +580,12 @@ const CALM: &[(F, &str, Play)] = &[
         s.run(9, |b| b.gpu(&[(M::Links, 18.0), (M::LinksUp, 18.0)]));
         s.run(60, |b| b.gpu(&[(M::Links, 18.0), (M::LinksUp, 0.0), (M::PartitionMode, 1.0)]));
     }),
+    (F::LinkErrors, "newer: as few bits as a good link has", |s| {
+        s.run(60, |b| {
+            b.set(b.at.link, M::LinkEffectiveErrors, 1e-15);
+            b.set(b.at.link, M::LinkSymbolErrors, 15.0 * 10.0_f64.powi(-255));
+        });
+    }),
     (F::LinkDown, "unread", |s| {
         s.run(9, |b| b.gpu(&[(M::Links, 18.0), (M::LinksUp, 18.0)]));
         s.run(60, |b| b.batch.absent(b.at.gpu, M::LinksUp, Absence::Late));
@@ -564,7 +610,8 @@ const CALM: &[(F, &str, Play)] = &[
     (F::FabricDown, "done", |s| {
         s.run(60, |b| {
             b.set(b.at.node, M::Uptime, 900.0);
-            b.gpu(&[(M::FabricState, 3.0), (M::FabricStatus, 0.0)]);
+            b.gpu(&[(M::FabricState, 3.0), (M::FabricStatus, 0.0), (M::FabricRouteUnhealthy, 0.0)]);
+            b.gpu(&[(M::FabricDegraded, 0.0), (M::FabricRouteRecovery, 0.0)]);
         });
     }),
     (F::FabricDown, "no fabric, and unread", |s| {
