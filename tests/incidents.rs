@@ -76,6 +76,8 @@ fn an_xid_and_a_loss_are_one_incident_on_every_face_of_the_agent() {
     let url = format!("http://{}", agent.address);
     let (code, text, _) = run(&["diagnose", "--attach", &url], &[]);
     assert_eq!(code, 2);
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "wider than a terminal:\n{text}");
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [
         "The GPU no longer answers on the PCIe bus",
         "first sign",

@@ -1,4 +1,5 @@
 //! `wattkeeper diagnose`: one verdict per device, fit for a job prolog or an init container, and the incidents behind it.
+mod page;
 mod since;
 mod slowed;
 mod standing;
@@ -12,6 +13,7 @@ use crate::client::{Client, Target};
 use crate::clock::wait_until;
 use crate::config::Config;
 use crate::run::Failed;
+use dashboards::format::evidence as shown;
 use model::event::Health;
 use model::{DeviceId, Incident, Snapshot, Standing, Timestamp};
 use serde_json::json;
@@ -157,15 +159,13 @@ impl Report {
             let _ = writeln!(text, "  no accelerator was found, so nothing can be said of any");
         }
         for device in &self.devices {
-            let _ = writeln!(
-                text,
-                "  {:<10} {:<9} {}",
-                device.name,
-                device.health.as_str(),
-                device.because.join("; ")
-            );
+            let mut head = format!("  {:<10} {:<9} ", device.name, device.health.as_str());
+            for because in &device.because {
+                page::put(&mut text, &head, because);
+                head = " ".repeat(head.chars().count());
+            }
             for remedy in &device.remedies {
-                let _ = writeln!(text, "  {:<20} → {remedy}", "");
+                page::put(&mut text, &format!("{head}→ "), remedy);
             }
         }
         text.push_str(&standing::text(&self.standings));
@@ -225,11 +225,9 @@ fn finding(snapshot: &Snapshot, id: DeviceId) -> Finding {
     for event in events {
         let mut text = format!("{} ({})", event.title(), event.severity.as_str());
         for evidence in event.evidence.iter().flatten() {
-            let _ = write!(
-                text,
-                ", {} {:.4} expected {:.4}",
-                evidence.metric, evidence.observed, evidence.expected
-            );
+            let metric = evidence.metric;
+            let [seen, expected] = [evidence.observed, evidence.expected].map(|number| shown(metric, number));
+            let _ = write!(text, ", {metric} {seen}, expected {expected}");
         }
         because.push(text);
         if !remedies.contains(&event.advice()) {

@@ -1,4 +1,5 @@
 //! Workloads that their neighbours slow down beyond the noise floor.
+use super::page;
 use model::Snapshot;
 use model::interference::Estimate;
 use serde_json::json;
@@ -46,21 +47,15 @@ pub(super) fn text(list: &[Slowed]) -> String {
     for slowed in list {
         let Estimate { y, low, high, resource, culprit, .. } = slowed.estimate;
         let percent = |share: f64| format!("{:.0}", 100.0 * share);
-        let _ = write!(
-            text,
-            "  {}: {} % of its speed alone ({} to {} %)",
-            slowed.name,
-            percent(y),
-            percent(low),
-            percent(high)
-        );
+        let [now, low, high] = [y, low, high].map(percent);
+        let mut line = format!("{}: {now} % of its speed alone ({low} to {high} %)", slowed.name);
         if let Some(resource) = resource {
-            let _ = write!(text, ", held up at: {}", resource.words());
+            let _ = write!(line, ", held up at: {}", resource.words());
         }
         if let (Some((name, _)), Some(culprit)) = (&slowed.culprit, culprit) {
-            let _ = write!(text, ", likely by {name} (correlation {:.2})", culprit.correlation);
+            let _ = write!(line, ", likely by {name} (correlation {:.2})", culprit.correlation);
         }
-        text.push('\n');
+        page::put(&mut text, "  ", &line);
     }
     text
 }

@@ -1,11 +1,8 @@
 //! An incident as text for a person: what, since when, why, what speaks for it, what to do, what would confirm it.
-use dashboards::format::{ago, clock, evidence, moment, wrap};
+use super::page;
+use dashboards::format::{ago, clock, evidence, moment};
 use model::incident::{Confidence, End};
 use model::{Incident, Timestamp};
-use std::fmt::Write as _;
-
-/// Columns that a sentence may take.
-const WIDTH: usize = 86;
 
 /// The story of one incident.
 pub(super) fn text(incident: &Incident, now: Timestamp) -> String {
@@ -15,13 +12,8 @@ pub(super) fn text(incident: &Incident, now: Timestamp) -> String {
         1 => ", came back once".to_owned(),
         count => format!(", came back {count} times"),
     };
-    let _ = writeln!(
-        text,
-        "incident {}: {}: {}{times}",
-        incident.id.0,
-        incident.severity.as_str(),
-        incident.title()
-    );
+    let head = format!("incident {}: {}: ", incident.id.0, incident.severity.as_str());
+    page::put(&mut text, &head, &format!("{}{times}", incident.title()));
     let since = moment(incident.since.wall_ms, now.wall_ms);
     let lasted = |end: Timestamp| ago((end.wall_ms - incident.since.wall_ms).max(0) as f64 / 1e3);
     let end = match (incident.cleared, incident.end) {
@@ -46,26 +38,18 @@ pub(super) fn text(incident: &Incident, now: Timestamp) -> String {
     for (number, told) in incident.timeline.iter().enumerate() {
         let head = if number == 0 { "timeline" } else { "" };
         let (at, turn) = (moment(told.at.wall_ms, now.wall_ms), told.turn.as_str());
-        let _ = writeln!(
-            text,
-            "  {head:<11} {at}  {turn:<9} {} on {} ({})",
-            told.what,
-            incident.name(told.device),
-            told.severity.as_str()
-        );
+        let body = format!("{} on {} ({})", told.what, incident.name(told.device), told.severity.as_str());
+        page::put(&mut text, &format!("  {head:<11} {at}  {turn:<9} "), &body);
     }
     if incident.untold > 0 {
         line(&mut text, "", &format!("and {} more moments that found no place", incident.untold));
     }
     for (number, proof) in incident.evidence.iter().enumerate() {
         let (metric, head) = (proof.evidence.metric, if number == 0 { "evidence" } else { "" });
-        let _ = writeln!(
-            text,
-            "  {head:<11} {} {metric}: {}, expected {}",
-            incident.name(proof.device),
-            evidence(metric, proof.evidence.observed),
-            evidence(metric, proof.evidence.expected)
-        );
+        let [seen, expected] =
+            [proof.evidence.observed, proof.evidence.expected].map(|number| evidence(metric, number));
+        let body = format!("{} {metric}: {seen}, expected {expected}", incident.name(proof.device));
+        line(&mut text, head, &body);
     }
     let asks = if incident.driver_asks { "The driver asks for it. " } else { "" };
     line(&mut text, "do", &format!("{asks}{}", incident.advice));
@@ -79,7 +63,5 @@ pub(super) fn text(incident: &Incident, now: Timestamp) -> String {
 
 /// A heading and its text, wrapped beside it.
 fn line(text: &mut String, head: &str, body: &str) {
-    for (number, part) in wrap(body, WIDTH).into_iter().enumerate() {
-        let _ = writeln!(text, "  {:<11} {part}", if number == 0 { head } else { "" });
-    }
+    page::put(text, &format!("  {head:<11} "), body);
 }

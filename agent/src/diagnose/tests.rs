@@ -127,8 +127,8 @@ fn who_learns_and_who_is_masked_is_said_and_who_watches_is_not() {
     }
     let report = Report::of(&snapshot);
     let text = report.text();
-    assert!(text.contains("  residual is learning: GPU-0 34 %\n"), "{text}");
-    assert!(text.contains("  residual is masked (power_cap): GPU-1 for 12 s more\n"), "{text}");
+    assert!(text.contains("  residual is learning, 34 % done: GPU-0\n"), "{text}");
+    assert!(text.contains("  residual is masked (power_cap) for 12 s more: GPU-1\n"), "{text}");
     assert_eq!(text.matches("GPU-2").count(), 1, "only its verdict:\n{text}");
     assert_eq!(report.json()["standings"][1]["mask"], "power_cap");
 }
@@ -155,7 +155,7 @@ fn who_is_slowed_beyond_the_noise_floor_is_told_with_whom_and_others_are_not() {
     add(&mut snapshot, noisy, Judgement::Abstained(Abstention::Idle));
     let report = Report::of(&snapshot);
     let told = "\nslower beside their neighbours than alone:\n  db: 62 % of its speed alone (50 to 71 %), held up at: disks, \
-                likely by backup (correlation 0.83)\n  web: 80 % of its speed alone (50 to 88 %)\n";
+                likely by backup\n  (correlation 0.83)\n  web: 80 % of its speed alone (50 to 88 %)\n";
     assert!(report.text().ends_with(told), "{}", report.text());
     let json = report.json();
     assert_eq!(json["slowed"].as_array().map(Vec::len), Some(2));
