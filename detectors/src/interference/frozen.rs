@@ -47,6 +47,8 @@ pub struct Lesson {
     pub seen: Seen,
     /// Performance over performance alone.
     pub y: f64,
+    /// Whether somebody was beside it. What intervals are calibrated on: alone, estimates are off by next to nothing.
+    pub met: bool,
     /// Which lessons belong together, to be kept out together when widths are calibrated: a kind of work, since whatever an
     /// operator runs is of a kind that no lab has.
     pub group: usize,
@@ -78,7 +80,7 @@ impl Frozen {
                 continue;
             }
             let forest = forest(&kept, training);
-            pairs.extend(held.iter().map(|lesson| Pair {
+            pairs.extend(held.iter().filter(|lesson| lesson.met).map(|lesson| Pair {
                 regime: Regime::of(&lesson.seen),
                 estimate: estimate(&forest, &lesson.seen),
                 truth: lesson.y,

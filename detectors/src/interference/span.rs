@@ -4,8 +4,6 @@ use serde::{Deserialize, Serialize};
 
 /// How much of the time the interval is to hold the truth.
 pub const COVERAGE: f64 = 0.9;
-/// Estimates that have widths of their own: below the first, between, above the last.
-const EDGES: [f64; 3] = [0.4, 0.7, 0.93];
 
 /// How far physics alone goes with a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,31 +47,20 @@ pub struct Pair {
     pub truth: f64,
 }
 
-/// A width for each range of estimates.
-type Widths = [f64; EDGES.len() + 1];
-
-/// How far estimates were off where the model had not been trained, a quantile for each regime and range of estimates.
+/// How far estimates were off where the model had not been trained, a quantile for each regime.
 ///
-/// Split-conformal prediction (Lei et al. 2018) with regimes and ranges as groups (Mondrian; Vovk et al. 2005, section 4.5), and
-/// the residuals signed: an estimate may be off further to one side.
+/// Split-conformal prediction (Lei et al. 2018) with regimes as groups (Mondrian; Vovk, Gammerman and Shafer 2005, section 4.5).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Span {
-    /// How far the truth was below the estimate.
-    below: [Widths; Regime::COUNT],
-    /// How far it was above.
-    above: [Widths; Regime::COUNT],
+    /// How far the truth was from the estimate, to either side.
+    off: [f64; Regime::COUNT],
 }
 
 impl Default for Span {
     /// Nothing is known, so the interval is everything.
     fn default() -> Self {
-        let everything = [[1.0; EDGES.len() + 1]; Regime::COUNT];
-        Self { below: everything, above: everything }
+        Self { off: [1.0; Regime::COUNT] }
     }
-}
-
-fn range(estimate: f64) -> usize {
-    EDGES.iter().filter(|edge| estimate >= **edge).count()
 }
 
 /// The value that so many of the sorted ones are at most, with the one more that a new value may be.
@@ -82,41 +69,30 @@ pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted.get(place.saturating_sub(1)).or(sorted.last()).copied().unwrap_or(1.0)
 }
 
-/// Pairs below which a range takes the widths of its whole regime, and a regime those of all.
+/// Pairs below which a regime takes the width of all.
 const PAIRS_MIN: usize = 40;
-
-/// The pairs that the widths of a regime and range are taken from.
-fn like(pairs: &[Pair], regime: usize, place: usize) -> Vec<Pair> {
-    let of_regime: Vec<Pair> = pairs.iter().filter(|pair| pair.regime as usize == regime).copied().collect();
-    let own: Vec<Pair> = of_regime.iter().filter(|pair| range(pair.estimate) == place).copied().collect();
-    let enough = [own, of_regime].into_iter().find(|list| list.len() >= PAIRS_MIN);
-    enough.unwrap_or_else(|| pairs.to_vec())
-}
 
 impl Span {
     /// Widths from pairs of an estimate and the truth that the model was not trained on.
     pub fn calibrate(pairs: &[Pair]) -> Self {
         let mut span = Self::default();
-        let tail = 1.0 - (1.0 - COVERAGE) / 2.0;
-        for regime in 0..Regime::COUNT {
-            for place in 0..=EDGES.len() {
-                let pairs = like(pairs, regime, place);
-                let mut above: Vec<f64> = pairs.iter().map(|pair| pair.truth - pair.estimate).collect();
-                above.sort_by(f64::total_cmp);
-                let below: Vec<f64> = above.iter().rev().map(|off| -off).collect();
-                span.below[regime][place] = quantile(&below, tail).max(0.0);
-                span.above[regime][place] = quantile(&above, tail).max(0.0);
-            }
+        for (regime, off) in span.off.iter_mut().enumerate() {
+            let own = pairs.iter().filter(|pair| pair.regime as usize == regime);
+            let enough = own.clone().count() >= PAIRS_MIN;
+            let distance = |pair: &Pair| (pair.truth - pair.estimate).abs();
+            let mut list: Vec<f64> =
+                if enough { own.map(distance).collect() } else { pairs.iter().map(distance).collect() };
+            list.sort_by(f64::total_cmp);
+            *off = quantile(&list, COVERAGE);
         }
         span
     }
 
     /// The interval around an estimate; `stretch` is 1 unless the truth streams back.
     pub fn around(&self, regime: Regime, estimate: f64, stretch: f64) -> (f64, f64) {
-        let place = range(estimate);
-        let low = (estimate - self.below[regime as usize][place] * stretch).clamp(0.0, 1.0);
-        let high = (estimate + self.above[regime as usize][place] * stretch).clamp(low, 1.0);
-        (low, high)
+        let off = self.off[regime as usize] * stretch;
+        let low = (estimate - off).clamp(0.0, 1.0);
+        (low, (estimate + off).clamp(low, 1.0))
     }
 }
 
@@ -187,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_regime_has_widths_of_its_own_unless_too_little_is_known_of_it() {
+    fn a_regime_has_a_width_of_its_own_unless_too_little_is_known_of_it() {
         let mut all = [pairs_of(Regime::Pausing, 0.2), pairs_of(Regime::Queueing, 0.05)].concat();
         all.extend(&pairs_of(Regime::Running, 0.05)[..PAIRS_MIN / 2]);
         let span = Span::calibrate(&all);
@@ -196,7 +172,7 @@ mod tests {
             high - low
         };
         assert!(width(Regime::Queueing) < 0.1 && width(Regime::Pausing) > 0.3);
-        assert!(width(Regime::Running) > 0.2, "it takes those of all, not the narrow ones of its few");
+        assert!(width(Regime::Running) > 0.2, "it takes that of all, not the narrow one of its few");
     }
 
     #[test]

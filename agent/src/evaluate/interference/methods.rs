@@ -1,6 +1,7 @@
 //! Methods: the estimator, and what it has to beat.
 use super::figures::Answer;
 use super::lessons::Case;
+use crate::lab::table::Kind;
 use detectors::interference::{Blame, Forest, Frozen, Lesson, Quotient, Training, names, signs};
 
 /// A way to estimate performance over performance alone.
@@ -92,7 +93,11 @@ fn estimator(train: &[&Case], test: &[&Case], training: Training) -> Vec<Answer>
 fn lessons(cases: &[&Case]) -> Vec<Lesson> {
     let victims = victims(cases);
     let group = |case: &Case| victims.iter().position(|victim| *victim == case.victim).unwrap_or(0);
-    cases.iter().map(|case| Lesson { seen: case.seen, y: case.y, group: group(case) }).collect()
+    let met = |case: &Case| case.kind == Kind::Met;
+    cases
+        .iter()
+        .map(|case| Lesson { seen: case.seen, y: case.y, met: met(case), group: group(case) })
+        .collect()
 }
 
 /// The victims of cases.
