@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn a_model_of_another_version_or_of_other_features_is_refused_with_the_remedy() {
         assert!(said("{}").contains("is no model of interference"));
-        let other = BUILT_IN.replacen("\"version\":1", "\"version\":99", 1);
+        let other = BUILT_IN.replacen("\"version\":2", "\"version\":99", 1);
         assert!(said(&other).contains("version 99") && said(&other).contains("lab --train"));
         let other = BUILT_IN.replacen("WaitPerRun", "Astrology", 1);
         assert!(said(&other).contains("Astrology"), "{}", said(&other));

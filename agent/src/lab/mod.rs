@@ -87,6 +87,11 @@ pub enum LabError {
         "--train: {0} windows beside antagonists are too few to train on; record at least one whole campaign"
     )]
     Few(usize),
+    /// There are too few victims to calibrate on.
+    #[error(
+        "--train: {0} victims are too few: intervals are calibrated on victims that are kept back one by one; record at least {VICTIMS_MIN}"
+    )]
+    Victims(usize),
     /// Two processors are needed.
     #[error(
         "--cpu {cpu} --other {other}: this machine has {count} processors; give two different ones below that"
@@ -114,6 +119,8 @@ pub const TABLE: &str = "windows.csv.gz";
 pub const MODEL: &str = "model.json";
 /// Windows beside antagonists that a model is trained on at least.
 const WINDOWS_MIN: usize = 300;
+/// Victims that a model is trained on at least.
+const VICTIMS_MIN: usize = 3;
 
 /// Trains a model on a data set and writes it beside it.
 fn train(flags: &Flags, windows: &[Window]) -> Result<String, LabError> {
@@ -121,6 +128,10 @@ fn train(flags: &Flags, windows: &[Window]) -> Result<String, LabError> {
     let met = cases.iter().filter(|case| case.kind == table::Kind::Met).count();
     if met < WINDOWS_MIN {
         return Err(LabError::Few(met));
+    }
+    let victims = crate::evaluate::interference::victims(&cases.iter().collect::<Vec<_>>()).len();
+    if victims < VICTIMS_MIN {
+        return Err(LabError::Victims(victims));
     }
     let trained_on = format!("{met} windows beside antagonists, {} in all", windows.len());
     let frozen = crate::evaluate::interference::train(&cases, trained_on);

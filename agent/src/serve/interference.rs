@@ -1,5 +1,5 @@
 //! Interference as JSON: what is known of each workload, and what placing one would do to it and to its neighbours.
-use detectors::interference::placement::{self, Needs, Prediction, Widths};
+use detectors::interference::placement::{self, Needs, Prediction, Processors, Widths};
 use model::interference::{Abstention, Judgement, Vector};
 use model::{DeviceKind, Interference, Resource, Snapshot};
 use serde_json::{Map, Value, json};
@@ -213,16 +213,18 @@ fn neighbours(snapshot: &Snapshot, newcomer: Option<&str>) -> Vec<Party> {
     named.filter(|(key, _)| key.as_deref() != newcomer).take(RESIDENTS_MAX).collect()
 }
 
-/// The processors asked for, as a share of this node's.
-fn processors(snapshot: &Snapshot, cores: Option<&Value>) -> Result<f64, Fault> {
-    let Some(cores) = cores.filter(|cores| !cores.is_null()) else { return Ok(1.0) };
-    let cores = cores.as_f64().filter(|cores| *cores > 0.0 && *cores <= CORES_MAX).ok_or_else(|| {
+/// The processors asked for, of those of this node; `None` where those are not known and nothing is asked.
+fn processors(snapshot: &Snapshot, cores: Option<&Value>) -> Result<Option<Processors>, Fault> {
+    let node = snapshot.frame.devices.of_kind(DeviceKind::Core).count();
+    let node = Some(node as f64).filter(|node| *node > 0.0);
+    let Some(cores) = cores.filter(|cores| !cores.is_null()) else {
+        return Ok(node.map(|node| Processors { node, given: node }));
+    };
+    let given = cores.as_f64().filter(|cores| *cores > 0.0 && *cores <= CORES_MAX).ok_or_else(|| {
         Fault::field("cores", "must be a number above 0; leave it out for all processors of this node")
     })?;
-    match snapshot.frame.devices.of_kind(DeviceKind::Core).count() {
-        0 => Err(Fault::field("cores", "this node's processors are not known; leave it out")),
-        all => Ok(cores / all as f64),
-    }
+    let known = node.map(|node| Some(Processors { node, given }));
+    known.ok_or_else(|| Fault::field("cores", "this node's processors are not known; leave it out"))
 }
 
 #[cfg(test)]

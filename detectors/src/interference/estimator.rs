@@ -279,7 +279,9 @@ fn sensitivity(profile: &Profile) -> Vector {
     if let Some(run) = profile.typical(Quotient::Run) {
         vector.set(Resource::RunQueue, run.min(1.0));
     }
-    if let Some(share) = disk_share(profile) {
+    // What is blocked on I/O is, whether or not its requests are counted: version 1 counts flushed writes for nobody.
+    let blocked = profile.typical(Quotient::StallIo).map(|share| share.min(1.0));
+    if let Some(share) = [disk_share(profile), blocked].into_iter().flatten().reduce(f64::max) {
         vector.set(Resource::Io, share);
     }
     vector

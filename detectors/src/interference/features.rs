@@ -55,13 +55,23 @@ pub fn names() -> Vec<String> {
     ratios.chain(AROUND.iter().map(|(name, _)| (*name).to_owned())).collect()
 }
 
+/// Whether a feature says what the workload is by nature, and nothing of its neighbours.
+pub(super) fn is_nature(feature: usize) -> bool {
+    feature
+        .checked_sub(Quotient::COUNT)
+        .and_then(|place| AROUND.get(place))
+        .is_some_and(|(name, _)| name.starts_with("quiet_"))
+}
+
 /// What is seen of one window.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Seen {
     /// The features, NaN for what is not known.
     pub features: [f32; COUNT],
-    /// What the physics of waiting says: time to run over time to run and wait, both against the quiet profile; 1 where
-    /// waiting is not known.
+    /// How fast work would be that does nothing but run: time to run over time to run and wait, both against the quiet
+    /// profile; 1 where waiting is not known.
+    pub waiting: f64,
+    /// What the physics of waiting says of this work, of whose time alone only a part is running; 1 where waiting is not known.
     pub physics: f64,
 }
 
@@ -75,7 +85,8 @@ impl Seen {
         for (place, value) in around.into_iter().enumerate() {
             features[Quotient::COUNT + place] = value.map_or(f32::NAN, |value| value as f32);
         }
-        Some(Self { features, physics: physics(sample, &quiet) })
+        let waiting = waiting(sample, &quiet);
+        Some(Self { features, waiting, physics: physics(waiting, &quiet) })
     }
 
     /// The logarithm of a quotient's ratio to the quiet one, 0 where it is not known.
@@ -92,11 +103,20 @@ impl Seen {
 }
 
 /// `(run + wait) / run`, quiet over now, at most 1.
-fn physics(sample: &Sample, quiet: &[f32; Quotient::COUNT]) -> f64 {
+fn waiting(sample: &Sample, quiet: &[f32; Quotient::COUNT]) -> f64 {
     let Some(now) = Quotient::WaitPerRun.of(sample) else { return 1.0 };
-    let quiet = f64::from(quiet[Quotient::WaitPerRun as usize]);
-    let quiet = if quiet.is_nan() { 0.0 } else { (quiet.exp() - 0.02).max(0.0) };
-    ((1.0 + quiet) / (1.0 + now)).min(1.0)
+    ((1.0 + Quotient::WaitPerRun.value(quiet).unwrap_or(0.0)) / (1.0 + now)).min(1.0)
+}
+
+/// The same of work that runs for a part of an operation and is blocked on I/O for the rest: only the part that runs gets longer.
+///
+/// What is neither running nor blocked is taken for idling between operations, and counts on neither side: at half its load a
+/// workload waits as long for each operation as at its whole.
+fn physics(waiting: f64, quiet: &[f32; Quotient::COUNT]) -> f64 {
+    let run = Quotient::Run.value(quiet).filter(|run| *run > 0.0);
+    let Some((run, blocked)) = run.zip(Quotient::StallIo.value(quiet)) else { return waiting };
+    let longer = (1.0 / waiting - 1.0) * run / (run + blocked);
+    1.0 / (1.0 + longer)
 }
 
 /// Values of [`AROUND`].
@@ -156,5 +176,44 @@ pub struct QuietLimits {
 impl Default for QuietLimits {
     fn default() -> Self {
         Self { busy: 0.1, disk_bytes: 4e6, steal: 0.02, waits: 0.2 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What physics says of half a second of waiting a second of running, of work that alone runs and is blocked on I/O so much.
+    fn physics_of(run: f32, blocked: f32) -> f64 {
+        let window = |wait: f32| {
+            let mut sample = Sample::default();
+            for (counter, value) in [(Own::Run, run), (Own::Wait, wait), (Own::StallIo, blocked)] {
+                sample.own[counter as usize] = value;
+            }
+            sample
+        };
+        let mut profile = Profile::default();
+        (0..4).for_each(|_| profile.learn(&window(0.0)));
+        Seen::of(&window(run / 2.0), &profile).unwrap().physics
+    }
+
+    #[test]
+    fn waiting_makes_longer_the_part_of_an_operation_that_runs_and_not_the_part_that_is_blocked() {
+        let near = |value: f64, wanted: f64| (value - wanted).abs() < 0.01;
+        assert!(near(physics_of(1.0, 0.0), 1.0 / 1.5));
+        assert!(near(physics_of(0.25, 0.75), 1.0 / 1.125), "{}", physics_of(0.25, 0.75));
+        assert!(near(physics_of(0.25, 0.0), 1.0 / 1.5), "idling is no part of an operation");
+        assert!(
+            near(physics_of(0.25, f32::NAN), 1.0 / 1.5),
+            "what is not known is not taken for being blocked"
+        );
+    }
+
+    #[test]
+    fn what_a_workload_is_by_nature_is_told_from_what_its_neighbours_do() {
+        let names = names();
+        let nature: Vec<&str> = (0..COUNT).filter(|n| is_nature(*n)).map(|n| names[n].as_str()).collect();
+        assert_eq!(nature.first(), Some(&"quiet_run"));
+        assert_eq!(nature.len(), 5);
     }
 }

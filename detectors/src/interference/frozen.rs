@@ -1,12 +1,12 @@
 //! The frozen model: what a lab's data set taught, with the feature set and the version that it belongs to.
-use super::features::{COUNT, Seen, names, signs};
+use super::features::{COUNT, Seen, is_nature, names, signs};
 use super::forest::{Forest, Training};
-use super::span::Span;
+use super::span::{Pair, Regime, Span};
 use model::interference::Abstention;
 use serde::{Deserialize, Serialize};
 
 /// The version of the format and of what features mean.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The share of a feature's range by which a window may lie outside it.
 const RANGE_SLACK: f32 = 0.5;
 /// The least performance that is ever told.
@@ -47,7 +47,10 @@ pub struct Lesson {
     pub seen: Seen,
     /// Performance over performance alone.
     pub y: f64,
-    /// Which lessons belong together, to be kept out together when widths are calibrated: an antagonist.
+    /// Whether somebody was beside it. What intervals are calibrated on: alone, estimates are off by next to nothing.
+    pub met: bool,
+    /// Which lessons belong together, to be kept out together when widths are calibrated: a kind of work, since whatever an
+    /// operator runs is of a kind that no lab has.
     pub group: usize,
 }
 
@@ -77,7 +80,11 @@ impl Frozen {
                 continue;
             }
             let forest = forest(&kept, training);
-            pairs.extend(held.iter().map(|lesson| (estimate(&forest, &lesson.seen), lesson.y)));
+            pairs.extend(held.iter().filter(|lesson| lesson.met).map(|lesson| Pair {
+                regime: Regime::of(&lesson.seen),
+                estimate: estimate(&forest, &lesson.seen),
+                truth: lesson.y,
+            }));
         }
         let range = |feature: usize| {
             let values =
@@ -116,20 +123,21 @@ impl Frozen {
     /// Performance over performance alone with its 90 % interval.
     ///
     /// # Errors
-    /// `Unfamiliar` when a feature is far outside what the model was trained on.
+    /// `Unfamiliar` when a feature of the neighbours is far outside what the model was trained on.
     pub fn judge(&self, seen: &Seen, stretch: f64) -> Result<(f64, f64, f64), Abstention> {
         if !self.is_familiar(seen) {
             return Err(Abstention::Unfamiliar);
         }
         let y = estimate(&self.forest, seen);
-        let (low, high) = self.span.around(y, stretch);
+        let (low, high) = self.span.around(Regime::of(seen), y, stretch);
         Ok((y, low, high))
     }
 
-    /// Whether every feature is near the range that it had in training.
+    /// Whether every feature of its neighbours is near the range that it had in training. That the work is of another nature than
+    /// all of the lab is the rule, and what intervals are calibrated for.
     fn is_familiar(&self, seen: &Seen) -> bool {
-        seen.features.iter().zip(&self.ranges).all(|(value, range)| match range {
-            Some((low, high)) if !value.is_nan() => {
+        seen.features.iter().zip(&self.ranges).enumerate().all(|(feature, (value, range))| match range {
+            Some((low, high)) if !value.is_nan() && !is_nature(feature) => {
                 let slack = (high - low) * RANGE_SLACK + f32::EPSILON;
                 (low - slack..=high + slack).contains(value)
             }

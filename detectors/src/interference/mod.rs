@@ -24,4 +24,4 @@ pub use forest::{Forest, Training};
 pub use frozen::{Frozen, FrozenError, Lesson, VERSION};
 pub use profile::{Profile, Quotient};
 pub use sampler::Sampler;
-pub use span::{Adaptive, COVERAGE, Span};
+pub use span::{Adaptive, COVERAGE, Pair, Regime, Span};

@@ -83,6 +83,14 @@ quotients! {
     TrafficPerRun(10.0) = |sample: &Sample| per_run(sample, Own::Traffic).map(|bytes| bytes / 1e6),
 }
 
+impl Quotient {
+    /// Its value in a profile; `None` where it was never known.
+    pub(super) fn value(self, logs: &[f32; Self::COUNT]) -> Option<f64> {
+        let log = f64::from(logs[self as usize]);
+        log.is_finite().then(|| (log.exp() - self.floor()).max(0.0))
+    }
+}
+
 /// The logarithms of all quotients of a window, NaN for what is not known.
 pub(super) fn logarithms(sample: &Sample) -> [f32; Quotient::COUNT] {
     let mut logs = [f32::NAN; Quotient::COUNT];

@@ -13,6 +13,8 @@ pub struct Case {
     pub antagonist: String,
     /// The campaign.
     pub campaign: u32,
+    /// The block and the encounter in it, whose windows are alike.
+    pub encounter: (u32, u32),
     /// What it was recorded for.
     pub kind: Kind,
     /// What an estimator sees.
@@ -46,6 +48,7 @@ pub fn cases(windows: &[Window]) -> (Vec<Case>, usize) {
             victim: window.victim.clone(),
             antagonist: window.antagonist.clone(),
             campaign: window.campaign,
+            encounter: (window.block, window.encounter),
             kind: window.kind,
             seen: Seen::of(&window.sample, profile)?,
             y,

@@ -14,6 +14,8 @@ pub enum Method {
     /// Pressure stall information.
     Pressure,
     /// Time that ran over time that ran or waited.
+    Waiting,
+    /// The same, of the part of an operation that runs.
     Physics,
     /// Physics, with the frozen model for the rest.
     Estimator,
@@ -21,8 +23,8 @@ pub enum Method {
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 5] =
-        [Self::Mean, Self::Utilisation, Self::Pressure, Self::Physics, Self::Estimator];
+    pub const ALL: [Self; 6] =
+        [Self::Mean, Self::Utilisation, Self::Pressure, Self::Waiting, Self::Physics, Self::Estimator];
 
     /// The name in reports.
     pub const fn as_str(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Method {
             Self::Mean => "predict the mean",
             Self::Utilisation => "utilisation only",
             Self::Pressure => "PSI only",
+            Self::Waiting => "waiting alone",
             Self::Physics => "physics alone",
             Self::Estimator => "wattkeeper",
         }
@@ -42,6 +45,7 @@ impl Method {
                 let mean = train.iter().map(|case| case.y).sum::<f64>() / train.len().max(1) as f64;
                 test.iter().map(|case| Answer::plain(case, mean)).collect()
             }
+            Self::Waiting => test.iter().map(|case| Answer::plain(case, case.seen.waiting)).collect(),
             Self::Physics => test.iter().map(|case| Answer::plain(case, case.seen.physics)).collect(),
             Self::Utilisation => masked(train, test, training, &["Run", "others_busy", "quiet_run"]),
             Self::Pressure => masked(train, test, training, &["stall_cpu", "StallIo", "StallMemory"]),
@@ -85,22 +89,26 @@ fn estimator(train: &[&Case], test: &[&Case], training: Training) -> Vec<Answer>
     test.iter().map(answer).collect()
 }
 
-/// Lessons of cases: antagonists are calibrated apart, quiet windows with one each by turns.
+/// Lessons of cases: victims are calibrated apart.
 fn lessons(cases: &[&Case]) -> Vec<Lesson> {
-    let mut kinds: Vec<&str> =
-        cases.iter().map(|case| case.antagonist.as_str()).filter(|name| !name.is_empty()).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    let group = |number: usize, case: &Case| match case.kind {
-        Kind::Met => kinds.iter().position(|kind| *kind == case.antagonist).unwrap_or(0),
-        Kind::Quiet | Kind::Control => number % kinds.len().max(1),
-    };
-    let lesson =
-        |(number, case): (usize, &&Case)| Lesson { seen: case.seen, y: case.y, group: group(number, case) };
-    cases.iter().enumerate().map(lesson).collect()
+    let victims = victims(cases);
+    let group = |case: &Case| victims.iter().position(|victim| *victim == case.victim).unwrap_or(0);
+    let met = |case: &Case| case.kind == Kind::Met;
+    cases
+        .iter()
+        .map(|case| Lesson { seen: case.seen, y: case.y, met: met(case), group: group(case) })
+        .collect()
+}
+
+/// The victims of cases.
+pub(crate) fn victims<'a>(cases: &[&'a Case]) -> Vec<&'a str> {
+    let mut victims: Vec<&str> = cases.iter().map(|case| case.victim.as_str()).collect();
+    victims.sort_unstable();
+    victims.dedup();
+    victims
 }
 
 /// Whether a case has contention for processors, by the physics of waiting.
 pub(super) fn queues(case: &Case) -> bool {
-    case.seen.physics < 0.95 || case.seen.features[Quotient::WaitPerRun as usize].is_nan()
+    case.seen.waiting < 0.95 || case.seen.features[Quotient::WaitPerRun as usize].is_nan()
 }

@@ -5,11 +5,13 @@
 mod figures;
 mod lessons;
 mod methods;
+mod noise;
 mod placed;
 mod report;
 
 pub use figures::Figures;
 pub use lessons::{Case, cases};
+pub(crate) use methods::victims;
 pub use methods::{Method, train};
 pub use placed::Placed;
 pub use report::Report;

@@ -30,8 +30,9 @@ impl Report {
         let mut text = format!(
             "{} windows, {} without a profile near their load\n\
              MAE: mean absolute error of y = performance over performance alone, beside antagonists; no queue: where nobody\n\
-             waits for a processor; cover, width: of the nominal 90 % interval; P, R: at y < 0.8; false: control windows whose\n\
-             interval is below 0.9; right: resource named as the encounter was designed, where y < 0.9; all shares in percent\n",
+             waits for a processor; cover, width: of the nominal 90 % interval; P, R: at y < 0.8; alarm, false: windows at y < 0.8,\n\
+             and of the control, whose interval is below 0.9; right: resource named as the encounter was designed, where y < 0.9; all\n\
+             shares in percent\n",
             self.windows, self.dropped
         );
         for (split, methods) in &self.splits {
@@ -40,8 +41,18 @@ impl Report {
                 writeln!(text, "\n{} ({} windows, {} without queue)", split.as_str(), windows.0, windows.1);
             let _ = writeln!(
                 text,
-                "  {:<18}{:>7}{:>10}{:>8}{:>8}{:>7}{:>7}{:>8}{:>8}{:>10}",
-                "method", "MAE", "no queue", "cover", "width", "P", "R", "false", "right", "abstained"
+                "  {:<18}{:>7}{:>10}{:>8}{:>8}{:>7}{:>7}{:>8}{:>8}{:>8}{:>10}",
+                "method",
+                "MAE",
+                "no queue",
+                "cover",
+                "width",
+                "P",
+                "R",
+                "alarm",
+                "false",
+                "right",
+                "abstained"
             );
             for (method, figures) in methods {
                 let _ = writeln!(text, "  {:<18}{}", method.as_str(), row(figures));
@@ -55,11 +66,14 @@ impl Report {
         let _ = writeln!(
             text,
             "\nplacement before the fact, from needs alone, antagonists on the victim's processor: MAE {} over {} windows, of the \
-             mean {}; its 90 % interval held {}",
+             mean {}; its 90 % interval, learnt from the other victims, held {} and was {} wide; the width of additional time that \
+             all windows teach is {:.2}",
             number(self.placement.mae),
             self.placement.windows,
             number(self.placement.mae_of_mean),
-            shown(self.placement.coverage)
+            shown(self.placement.coverage),
+            number(self.placement.width),
+            self.placement.extra
         );
         text
     }
@@ -77,13 +91,14 @@ impl Report {
 
 fn row(figures: &Figures) -> String {
     format!(
-        "{:>7}{:>10}{:>8}{:>8}{:>7}{:>7}{:>8}{:>8}{:>10}",
+        "{:>7}{:>10}{:>8}{:>8}{:>7}{:>7}{:>8}{:>8}{:>8}{:>10}",
         number(figures.mae),
         number(figures.mae_without_queue),
         percent(figures.coverage.share),
         number(figures.width),
         percent(figures.precision.share),
         percent(figures.recall.share),
+        percent(figures.alarms.share),
         percent(figures.false_alarms.share),
         percent(figures.resource.share),
         percent(figures.abstained.share)
@@ -91,12 +106,21 @@ fn row(figures: &Figures) -> String {
 }
 
 fn by(text: &mut String, figures: &Figures) {
+    if let Some((low, high)) = figures.mae_between {
+        let _ = writeln!(text, "  wattkeeper, MAE over encounters, 95 %: {low:.3} to {high:.3}");
+    }
     let kinds: Vec<String> = figures
         .by_antagonist
         .iter()
         .map(|(name, (mae, bias))| format!("{name} {mae:.3} ({bias:+.3})"))
         .collect();
     let _ = writeln!(text, "  wattkeeper, MAE (bias) beside: {}", kinds.join(", "));
+    let kinds: Vec<String> = figures
+        .by_victim
+        .iter()
+        .map(|(name, (mae, held))| format!("{name} {mae:.3} ({} %)", percent(held.share)))
+        .collect();
+    let _ = writeln!(text, "  wattkeeper, MAE (cover) of: {}", kinds.join(", "));
     let resources: Vec<String> = figures
         .resource_by
         .iter()

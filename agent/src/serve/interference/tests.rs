@@ -58,8 +58,9 @@ fn every_workload_is_listed_with_its_estimate_or_the_reason_that_there_is_none()
 #[test]
 fn a_workload_of_this_node_is_told_beside_those_who_run() {
     let answer = ask(r#"{"workload": "/db"}"#).unwrap();
-    // The backup keeps the disk busy for half the time, and 0.8 of the time goes there: 1 / (1 + 0.8).
-    assert_eq!(answer["workload"]["y"], 0.5556);
+    // The backup is at the disk for half the time, and 0.8 of the time goes there: 1 / (1 + 0.8 / 2). Of four processors it has
+    // one, and the database two.
+    assert_eq!(answer["workload"]["y"], 0.7143);
     assert_eq!((&answer["workload"]["key"], &answer["workload"]["resource"]), (&json!("/db"), &json!("io")));
     let residents = answer["residents"].as_array().unwrap();
     assert_eq!(residents.len(), 1, "the timer idles, and nobody is his own neighbour");

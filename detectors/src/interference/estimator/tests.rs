@@ -109,7 +109,7 @@ fn taught() -> Frozen {
             profile.learn(&sample);
         }
         let Some(seen) = Seen::of(&sample, &profile) else { continue };
-        lessons.push(Lesson { seen, y: run / 0.9, group: (number % 5) as usize });
+        lessons.push(Lesson { seen, y: run / 0.9, met: number >= 20, group: (number % 5) as usize });
     }
     Frozen::train(&lessons, Training::default(), "a test".into())
 }
