@@ -126,6 +126,11 @@ impl Frozen {
         Ok((y, low, high))
     }
 
+    /// The 90 % interval around an estimate that was made in another way, at a stretch.
+    pub(super) fn around(&self, y: f64, stretch: f64) -> (f64, f64) {
+        self.span.around(y, stretch)
+    }
+
     /// Whether every feature is near the range that it had in training.
     fn is_familiar(&self, seen: &Seen) -> bool {
         seen.features.iter().zip(&self.ranges).all(|(value, range)| match range {
