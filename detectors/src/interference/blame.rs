@@ -16,8 +16,8 @@ pub struct Blame {
     pub disk: f64,
     /// Share of processors in software interrupts from which the network is busy. Ours.
     pub softirq: f64,
-    /// How much longer the active probe waits, or how much less it copies, before caches or the way to memory are. Ours: three
-    /// times what it varies by on an idle machine.
+    /// How much longer the active probe waits, or how much less it copies, before caches or the way to memory are. Ours, and of
+    /// little worth on the lab's machine: quiet windows pass it in 12 % (latency) and 29 % (copies) of cases.
     pub probe: f64,
 }
 

@@ -1,8 +1,9 @@
 //! Performance counters of control groups, opt-in: cycles, instructions and cache misses of those that use most processor
 //! time, one group of counters a processor, so that ratios within it are consistent.
 //!
-//! Each costs a file per counter and processor, and a change of counters whenever a processor goes from one counted group to
-//! another: so only so many are counted as the operator allows, and none by default.
+//! Each costs a file per counter and processor, and a change of counters whenever a processor goes to it or from it: 1.7 us a
+//! switch and 3 us a reading, measured with three events of the kernel on two processors (`what_counting_a_group_costs`); those of
+//! the hardware were not at hand. So only so many are counted as the operator allows, and none by default.
 use super::Followed;
 use super::discover::Hierarchy;
 use crate::Roots;

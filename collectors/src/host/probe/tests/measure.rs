@@ -90,6 +90,41 @@ fn beat(probe: &mut dyn Collector, batch: &mut Batch, spent_s: &mut f64, found: 
     }
 }
 
+/// What a run costs, without asking whether the processor is idle: where it is not, runs that lost it are not counted.
+#[test]
+#[ignore = "measures"]
+fn what_a_run_of_the_probe_costs() {
+    let (mut machine, mut work) = (This::default(), Work::new());
+    let [mut costs, mut walls, mut latencies, mut copies] = [const { Vec::new() }; 4];
+    let mut lost = 0;
+    for _ in 0..400 {
+        let (cpu_ns, begin_ns) = (machine.cpu_ns(), machine.wall_ns());
+        machine.begin();
+        machine.pin(0).unwrap();
+        let sample = work.run(&mut machine);
+        machine.unpin();
+        let (cpu_ns, wall_ns) = (machine.cpu_ns() - cpu_ns, machine.wall_ns() - begin_ns);
+        match sample {
+            Some(sample) => {
+                costs.push(cpu_ns as f64);
+                walls.push(wall_ns as f64);
+                latencies.push(sample.latency_s);
+                copies.push(sample.copy_bytes_per_s);
+            }
+            None => lost += 1,
+        }
+        wait(20_000_000);
+    }
+    eprintln!(
+        "{}; {}; {}; {}; {lost} runs lost; load {}",
+        told("processor time us", 1e-3, &mut costs),
+        told("passed us", 1e-3, &mut walls),
+        told("latency ns", 1e9, &mut latencies),
+        told("copy GB/s", 1e-9, &mut copies),
+        fs::read_to_string("/proc/loadavg").unwrap_or_default().trim(),
+    );
+}
+
 #[test]
 #[ignore = "measures for three minutes"]
 fn what_the_probe_costs_and_what_it_sees() {
