@@ -105,6 +105,7 @@ pub fn doctor(config: &Config, flags: &Doctor) -> Report {
         roots,
         libraries: config.collectors.libraries.clone(),
         cgroups_max: config.collectors.cgroups_max,
+        cgroup_counters: config.collectors.cgroup_counters,
         calls: Calls::default(),
         engines: config.collectors.engines.clone(),
         engine_interval: config.collectors.engine_interval,

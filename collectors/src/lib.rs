@@ -29,6 +29,8 @@ pub struct Options {
     pub libraries: BTreeMap<String, PathBuf>,
     /// The most control groups followed at once.
     pub cgroups_max: usize,
+    /// The most control groups whose performance counters are read; 0 for none.
+    pub cgroup_counters: usize,
     /// The inference engines whose own metrics are read.
     pub engines: Vec<engine::Target>,
     /// From one reading of an engine's metrics to the next.
@@ -117,6 +119,11 @@ pub const BUILT_IN: &[Entry] = &[
     Entry::inline("pressure", host::pressure::open, &[Need::none("stalls (PSI)")]),
     Entry::inline("perf", host::perf::open, host::perf::NEEDS),
     host::probe::ENTRY,
+    Entry::inline(
+        "resctrl",
+        host::resctrl::open,
+        &[Need::none("traffic to memory and use of caches (resctrl)")],
+    ),
     Entry::inline("disk", host::disk::open, &[Need::none("disk requests")]),
     Entry::inline("network", host::network::open, &[Need::none("network counters")]),
     Entry::inline("infiniband", host::infiniband::open, &[Need::none("InfiniBand port counters")]),

@@ -61,6 +61,13 @@ fn a_steady_beat_of_control_groups_allocates_nothing() {
 }
 
 #[test]
+fn a_steady_beat_of_resctrl_allocates_nothing() {
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/captures/intel-2s");
+    let mut source = host::resctrl::open(&options(Roots::below(&tree))).unwrap().unwrap();
+    assert_eq!(allocations(source.as_mut()), 0);
+}
+
+#[test]
 fn a_steady_beat_of_a_group_with_tasks_allocates_nothing() {
     let home = tempfile::tempdir().unwrap();
     let write = |path: &str, text: &str| {

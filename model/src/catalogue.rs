@@ -199,15 +199,20 @@ catalogue! {
         CoreUser mode = "user"; CoreNice mode = "nice"; CoreSystem mode = "system"; CoreIdle mode = "idle"; CoreIowait mode = "iowait";
         CoreIrq mode = "irq"; CoreSoftirq mode = "softirq"; CoreSteal mode = "steal"; CoreGuest mode = "guest"; }
     "core_frequency_hertz" Hertz Gauge 0.0..2e10 CORE "Present clock of the core." { CoreFrequency; }
+    "core_frequency_ratio" Ratio Gauge 0.0..16.0 CORE "Present clock of the core, of its base clock, or of its highest where no base is told." { CoreFrequencyRatio; }
     "core_run_delay_seconds_total" Seconds Counter 0.0..COUNTER_MAX CORE "Time that runnable tasks waited for this core." { CoreRunDelay; }
     "core_timeslices_total" Count Counter 0.0..COUNTER_MAX CORE "Time slices run on this core." { CoreTimeslices; }
     "core_throttles_total" Count Counter 0.0..COUNTER_MAX CORE "Times the core slowed down for heat." { CoreThrottles; }
     "core_events_total" Count Counter 0.0..COUNTER_MAX CORE "Performance counter, scaled by the time its group was on the hardware." {
         CoreCycles event = "cycles"; CoreInstructions event = "instructions"; CoreCacheReferences event = "cache_references"; CoreCacheMisses event = "cache_misses";
         CoreBranches event = "branches"; CoreBranchMisses event = "branch_misses"; CoreStalledFrontend event = "stalled_cycles_frontend"; CoreStalledBackend event = "stalled_cycles_backend";
+        CoreReferenceCycles event = "reference_cycles";
         CoreSwitches event = "context_switches"; CoreMigrations event = "migrations"; CoreFaults event = "page_faults"; }
     "core_events_scheduled_ratio" Ratio Gauge 0.0..1.0 CORE "Share of time in which a group of performance counters was on the hardware." {
         CoreHardwareScheduled group = "hardware"; CoreSoftwareScheduled group = "software"; }
+    "cache_domain_traffic_bytes_total" Bytes Counter 0.0..COUNTER_MAX CORE "Data moved between the last-level cache of the domain of which the core is the first and memory, as resctrl counts it: all, and from and to the domain's own memory." {
+        DomainTraffic reach = "all"; DomainTrafficLocal reach = "local"; }
+    "cache_domain_occupancy_bytes" Bytes Gauge 0.0..1e12 CORE "What is in the last-level cache of the domain of which the core is the first, as resctrl counts it." { DomainCache; }
     "probe_memory_latency_seconds" Seconds Gauge 0.0..1.0 CORE "Time from a load to its value where each load waits for the one before, as the active probe of the cache domain of which the core is the first found it." { ProbeLatency; }
     "probe_copy_bytes_per_second" BytesPerSecond Gauge 0.0..1e13 CORE "Bytes that one processor of the cache domain copied a second, as the active probe found it." { ProbeCopy; }
     "probe_seconds_total" Seconds Counter 0.0..COUNTER_MAX CORE "Processor time that the active probe of the cache domain has taken." { ProbeSeconds; }
@@ -262,6 +267,12 @@ catalogue! {
         CgroupReadCalls direction = "read"; CgroupWriteCalls direction = "write"; }
     "cgroup_call_bytes_total" Bytes Counter 0.0..COUNTER_MAX CGROUP "Data moved by the same calls, whether or not a device was needed." { CgroupReadCallBytes direction = "read"; CgroupWriteCallBytes direction = "write"; }
     "cgroup_page_faults_total" Count Counter 0.0..COUNTER_MAX CGROUP "Page faults of the group; a major one had to read from a device." { CgroupFaultsMinor type = "minor"; CgroupFaultsMajor type = "major"; }
+    "cgroup_events_total" Count Counter 0.0..COUNTER_MAX CGROUP "Performance counter of the group and those below it, scaled by the time it was on the hardware; absent for a group that is not counted." {
+        CgroupCycles event = "cycles"; CgroupInstructions event = "instructions"; CgroupCacheMisses event = "cache_misses"; CgroupReferenceCycles event = "reference_cycles"; }
+    "cgroup_events_scheduled_ratio" Ratio Gauge 0.0..1.0 CGROUP "Share of the group's own time in which its performance counters were on the hardware." { CgroupEventsScheduled; }
+    "cgroup_memory_traffic_bytes_total" Bytes Counter 0.0..COUNTER_MAX CGROUP "Data that the group moved between the last-level caches and memory, as resctrl counts it; absent for a group that no monitoring group stands for." {
+        CgroupTraffic reach = "all"; CgroupTrafficLocal reach = "local"; }
+    "cgroup_cache_occupancy_bytes" Bytes Gauge 0.0..1e12 CGROUP "What of the last-level caches the group holds, as resctrl counts it." { CgroupCache; }
 
     // Energy and sensors of the host
     "zone_energy_joules_total" Joules Counter 0.0..COUNTER_MAX ZONE "Energy used by a RAPL domain, with wraps undone." { ZoneEnergy; }

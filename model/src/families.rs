@@ -243,6 +243,13 @@ pub const FAMILIES: &[Family] = &[
         "Always 1; why there is no estimate for a workload: no_profile, idle, short, uncounted, unfamiliar, novel_load, no_model or crowded.",
     ),
     family(
+        "wattkeeper_interference_counters",
+        Unit::Flag,
+        MetricKind::Gauge,
+        &["device", "kind", "state"],
+        "Always 1; how far a workload's hardware counters entered its estimate: used, or left out while learning or because they were sparse; absent where there are none.",
+    ),
+    family(
         "wattkeeper_interference_sensitivity_ratio",
         Unit::Ratio,
         MetricKind::Gauge,

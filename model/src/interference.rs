@@ -247,6 +247,32 @@ pub enum Judgement {
     Abstained(Abstention),
 }
 
+/// How far a workload's hardware counters entered its judgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Counters {
+    /// They entered it: cycles per instruction and the clock stand in place of the model's guess.
+    Used,
+    /// It was not counted alone for long enough at such a load, so there is nothing to compare with: left out.
+    Learning,
+    /// They were on the hardware for less than a tenth of the time, sharing it with others: left out.
+    Sparse,
+}
+
+impl Counters {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Used, Self::Learning, Self::Sparse];
+
+    /// The label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Used => "used",
+            Self::Learning => "learning",
+            Self::Sparse => "sparse",
+        }
+    }
+}
+
 /// What is known of one workload among its neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interference {
@@ -258,6 +284,9 @@ pub struct Interference {
     pub sensitivity: Vector,
     /// How much it presses on each resource: the share of the node's that it uses alone, 0 to 1.
     pub pressure: Vector,
+    /// How far hardware counters entered the judgement; `None` where there are none.
+    #[serde(default)]
+    pub counters: Option<Counters>,
 }
 
 impl Interference {
@@ -336,6 +365,9 @@ mod tests {
     fn labels_are_what_is_written() {
         for resource in Resource::ALL {
             assert_eq!(serde_json::to_string(&resource).unwrap(), format!("\"{}\"", resource.as_str()));
+        }
+        for counters in Counters::ALL {
+            assert_eq!(serde_json::to_string(&counters).unwrap(), format!("\"{}\"", counters.as_str()));
         }
         for reason in Abstention::ALL {
             assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{}\"", reason.as_str()));

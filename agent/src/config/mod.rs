@@ -111,6 +111,8 @@ pub struct Collectors {
     pub dev: PathBuf,
     /// The most control groups followed at once.
     pub cgroups_max: usize,
+    /// The most control groups whose performance counters are read.
+    pub cgroup_counters: usize,
     /// Vendor libraries in place of the usual ones, by source.
     pub libraries: BTreeMap<String, PathBuf>,
     /// Inference engines whose own metrics are read.

@@ -143,7 +143,13 @@ fn who_is_slowed_beyond_the_noise_floor_is_told_with_whom_and_others_are_not() {
     let (slow, slower, noise, noisy) = (group("web"), group("db"), group("cache"), group("backup"));
     let add = |snapshot: &mut Snapshot, device, judgement| {
         let (sensitivity, pressure) = (Vector::default(), Vector::default());
-        snapshot.interference.push(model::Interference { device, judgement, sensitivity, pressure });
+        snapshot.interference.push(model::Interference {
+            device,
+            judgement,
+            sensitivity,
+            pressure,
+            counters: None,
+        });
     };
     for (device, y, high, resource) in
         [(slow, 0.8, 0.88, None), (slower, 0.62, 0.71, Some(Resource::Io)), (noise, 0.7, 0.95, None)]

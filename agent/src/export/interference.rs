@@ -23,6 +23,9 @@ fn one(snapshot: &Snapshot, workload: &Interference, [device, kind]: [&str; 2], 
             page.add("interference_abstained", &[device, kind, why.as_str()], 1.0);
         }
     }
+    if let Some(counters) = workload.counters {
+        page.add("interference_counters", &[device, kind, counters.as_str()], 1.0);
+    }
     let mut vector = |name, vector: &Vector| {
         for (resource, share) in vector.iter() {
             page.add(name, &[device, kind, resource.as_str()], share);

@@ -159,7 +159,7 @@ fn incidents_are_counted_by_severity_and_named_by_cause_and_device_once() {
 
 #[test]
 fn interference_names_resource_and_culprit_and_an_abstention_has_no_number() {
-    use model::interference::{Abstention, Basis, Culprit, Estimate, Judgement, Resource, Vector};
+    use model::interference::{Abstention, Basis, Counters, Culprit, Estimate, Judgement, Resource, Vector};
     let mut snapshot = snapshot();
     let table = Arc::make_mut(&mut snapshot.frame.devices);
     let mut group = |key: &str| table.register(&Arc::new(DeviceInfo::new(DeviceKind::Cgroup, key))).unwrap();
@@ -176,13 +176,15 @@ fn interference_names_resource_and_culprit_and_an_abstention_has_no_number() {
     let mut sensitivity = Vector::default();
     sensitivity.set(Resource::RunQueue, 0.25);
     let pressure = Vector::default();
-    let workload = |device, judgement| model::Interference { device, judgement, sensitivity, pressure };
+    let workload =
+        |device, judgement| model::Interference { device, judgement, sensitivity, pressure, counters: None };
     snapshot.interference = vec![
         workload(victim, Judgement::Estimate(estimate)),
         workload(victim, Judgement::Estimate(estimate)),
         workload(noisy, Judgement::Abstained(Abstention::NoProfile)),
         workload(gone, Judgement::Abstained(Abstention::NoProfile)),
     ];
+    snapshot.interference[0].counters = Some(Counters::Sparse);
     let text = render(&snapshot, Format::Text);
     let lines: Vec<_> = text.lines().filter(|line| line.starts_with("wattkeeper_interference_")).collect();
     assert_eq!(
@@ -194,6 +196,7 @@ fn interference_names_resource_and_culprit_and_an_abstention_has_no_number() {
             r#"wattkeeper_interference_resource{device="/a.service",kind="cgroup",resource="run_queue",culprit="/b.service"} 1"#,
             r#"wattkeeper_interference_culprit_correlation_ratio{device="/a.service",kind="cgroup",culprit="/b.service"} 0.5"#,
             r#"wattkeeper_interference_abstained{device="/b.service",kind="cgroup",reason="no_profile"} 1"#,
+            r#"wattkeeper_interference_counters{device="/a.service",kind="cgroup",state="sparse"} 1"#,
             r#"wattkeeper_interference_sensitivity_ratio{device="/a.service",kind="cgroup",resource="run_queue"} 0.25"#,
             r#"wattkeeper_interference_sensitivity_ratio{device="/b.service",kind="cgroup",resource="run_queue"} 0.25"#,
         ]

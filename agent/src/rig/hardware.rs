@@ -16,6 +16,7 @@ fn options(config: &Config) -> Options {
         roots: config.collectors.roots(),
         libraries: config.collectors.libraries.clone(),
         cgroups_max: config.collectors.cgroups_max,
+        cgroup_counters: config.collectors.cgroup_counters,
         calls: Calls::default(),
         engines: config.collectors.engines.clone(),
         engine_interval: config.collectors.engine_interval,

@@ -79,6 +79,7 @@ fn one(snapshot: &Snapshot, workload: &Interference) -> Value {
     json!({
         "key": info.key, "kind": info.kind, "name": snapshot.who(workload.device), "labels": info.attributes,
         "judgement": judgement, "sensitivity": shares(&workload.sensitivity), "pressure": shares(&workload.pressure),
+        "counters": workload.counters,
     })
 }
 

@@ -5,6 +5,7 @@ use crate::{Options, Roots};
 use model::error::OpenError;
 use model::{Absence, Batch, CollectError, Collector, DeviceInfo, DeviceKind, Metric, Slot, Timestamp};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Modes in the order of `/proc/stat`, proc(5).
 const MODES: [Metric; 9] = [
@@ -55,9 +56,44 @@ pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> 
     })))
 }
 
+/// The present clock of a processor, and what it is measured against.
+#[derive(Debug)]
+struct Clock {
+    present: Kept,
+    /// Its base clock, or the highest where the driver tells of no base (acpi-cpufreq, amd-pstate), in kilohertz;
+    /// Documentation/admin-guide/pm/cpufreq and intel_pstate.
+    base_khz: Option<f64>,
+}
+
+impl Clock {
+    fn found(folder: &Path) -> Option<Self> {
+        let path = folder.join("scaling_cur_freq");
+        let khz = |name: &str| word(&folder.join(name)).parse().ok().filter(|khz: &f64| *khz > 0.0);
+        let base_khz = || khz("base_frequency").or_else(|| khz("cpuinfo_max_freq"));
+        path.exists().then(|| Self { present: Kept::new(path), base_khz: base_khz() })
+    }
+
+    fn read(&mut self, slot: Slot, batch: &mut Batch) {
+        match self.present.number() {
+            Ok(khz) => {
+                batch.set(slot, Metric::CoreFrequency, khz * 1e3);
+                // A clock of 0 is a driver that cannot tell, which is no clock at all.
+                if let Some(base_khz) = self.base_khz.filter(|_| khz > 0.0) {
+                    batch.set(slot, Metric::CoreFrequencyRatio, khz / base_khz);
+                }
+            }
+            Err(error) => {
+                batch.absent(slot, Metric::CoreFrequency, absence(&error));
+                batch.absent(slot, Metric::CoreFrequencyRatio, absence(&error));
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Core {
     slot: Slot,
+    clock: Option<Clock>,
     files: Vec<Gauge>,
     /// Idle and iowait seconds as last given.
     idle: [f64; 2],
@@ -113,13 +149,9 @@ impl Cpu {
         let core = self.cores[number].get_or_insert_with(|| {
             let folder = roots.sys.join(format!("devices/system/cpu/cpu{number}"));
             let throttles = folder.join("thermal_throttle/core_throttle_count");
-            let clock = folder.join("cpufreq/scaling_cur_freq");
-            let files = [
-                Gauge::found(Metric::CoreFrequency, clock, 1e3),
-                Gauge::found(Metric::CoreThrottles, throttles, 1.0),
-            ];
-            let files = files.into_iter().flatten().collect();
-            Core { slot: batch.device(core(number)), files, idle: [0.0; 2], seen: true }
+            let clock = Clock::found(&folder.join("cpufreq"));
+            let files = Gauge::found(Metric::CoreThrottles, throttles, 1.0).into_iter().collect();
+            Core { slot: batch.device(core(number)), clock, files, idle: [0.0; 2], seen: true }
         });
         core.seen = true;
         core
@@ -243,7 +275,10 @@ impl Collector for Cpu {
                     batch.gone(core.slot, now);
                     *place = None;
                 }
-                Some(core) => core.files.iter_mut().for_each(|file| file.read(core.slot, batch)),
+                Some(core) => {
+                    core.clock.iter_mut().for_each(|clock| clock.read(core.slot, batch));
+                    core.files.iter_mut().for_each(|file| file.read(core.slot, batch));
+                }
                 None => {}
             }
         }
@@ -251,5 +286,52 @@ impl Collector for Cpu {
         self.loads(node, batch);
         self.packages.iter_mut().for_each(|package| package.read(batch));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Reading;
+    use std::fs;
+
+    /// The normalised clock of a processor with these files in `cpufreq`.
+    fn ratio(files: &[(&str, &str)]) -> Option<Reading> {
+        let tree = tempfile::tempdir().unwrap();
+        let folder = tree.path().join("sys/devices/system/cpu/cpu0/cpufreq");
+        for folder in [&folder, &tree.path().join("proc")] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        fs::write(tree.path().join("proc/stat"), "cpu0 1 2 3 4\n").unwrap();
+        for (name, text) in files {
+            fs::write(folder.join(name), text).unwrap();
+        }
+        let options = Options { roots: Roots::below(tree.path()), ..Options::default() };
+        let (mut source, mut batch) = (open(&options).unwrap().unwrap(), Batch::default());
+        source.collect(Timestamp::default(), &mut batch).unwrap();
+        let (slot, _) = batch.devices().find(|(_, info)| info.kind == DeviceKind::Core).unwrap();
+        batch.reading(slot, Metric::CoreFrequencyRatio)
+    }
+
+    #[test]
+    fn a_clock_is_measured_against_its_base_and_where_none_is_told_against_the_highest() {
+        let (now, base, most) = (
+            ("scaling_cur_freq", "3000000\n"),
+            ("base_frequency", "2000000\n"),
+            ("cpuinfo_max_freq", "4000000\n"),
+        );
+        assert_eq!(ratio(&[now, base, most]), Some(Reading::Value(1.5)));
+        assert_eq!(ratio(&[now, most]), Some(Reading::Value(0.75)));
+    }
+
+    #[test]
+    fn a_clock_without_a_measure_or_that_is_not_told_is_no_ratio() {
+        let (now, base) = (("scaling_cur_freq", "3000000\n"), ("base_frequency", "2000000\n"));
+        assert_eq!(ratio(&[now]), None);
+        assert_eq!(ratio(&[base]), None);
+        assert_eq!(ratio(&[now, ("base_frequency", "0\n")]), None);
+        assert_eq!(ratio(&[("scaling_cur_freq", "0\n"), base]), None);
+        let broken = ratio(&[("scaling_cur_freq", "<unknown>\n"), base]);
+        assert_eq!(broken, Some(Reading::Absent(Absence::Implausible)));
     }
 }

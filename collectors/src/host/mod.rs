@@ -12,6 +12,7 @@ pub mod perf;
 pub mod pressure;
 pub mod probe;
 pub mod rapl;
+pub mod resctrl;
 pub mod space;
 pub mod thermal;
 

@@ -87,6 +87,7 @@ impl Board {
             judgement: judged.map_or_else(Judgement::Abstained, Judgement::Estimate),
             sensitivity,
             pressure: Vector::default(),
+            counters: None,
         })
     }
 

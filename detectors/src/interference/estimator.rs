@@ -4,6 +4,7 @@ use super::boards::Boards;
 use super::counter::{Node, Own, Sample};
 use super::features::{QuietLimits, Seen, is_quiet};
 use super::frozen::Frozen;
+use super::hardware::{Hardware, Limits, Machine};
 use super::profile::{Profile, Quotient, WINDOWS_NEEDED};
 use super::sampler::Sampler;
 use super::span::Adaptive;
@@ -20,7 +21,7 @@ const IDLE: f64 = 0.01;
 /// Windows in a row below the noise floor before an alarm. Ours: CPI2 takes 3 outliers in 5 minutes at its 10 s.
 const WINDOWS_ALARM: u32 = 3;
 
-/// What is known of one workload: about 3.6 KiB with its profile.
+/// What is known of one workload: about 3.6 KiB with its profile, 1.6 KiB more where it is counted.
 #[derive(Debug, Clone, Default)]
 struct Followed {
     generation: u32,
@@ -29,6 +30,7 @@ struct Followed {
     profile: Profile,
     past: Past,
     adaptive: Adaptive,
+    hardware: Hardware,
     /// Windows in a row with the whole interval below the noise floor.
     slow: u32,
     latest: Option<Interference>,
@@ -44,6 +46,8 @@ pub struct Estimator {
     quiet: QuietLimits,
     sampler: Sampler,
     boards: Boards,
+    machine: Machine,
+    counting: Limits,
     /// By device index.
     followed: Vec<Option<Box<Followed>>>,
     count: usize,
@@ -61,6 +65,8 @@ impl Estimator {
             quiet: QuietLimits::default(),
             sampler: Sampler::default(),
             boards: Boards::default(),
+            machine: Machine::default(),
+            counting: Limits::default(),
             followed: Vec::new(),
             count: 0,
             beat: 0,
@@ -72,6 +78,7 @@ impl Estimator {
     pub fn take(&mut self, frame: &Frame) {
         self.beat += 1;
         self.sampler.take(frame);
+        self.machine.take(frame);
         self.boards.take(frame, self.blame.floor);
         self.followed.resize_with(frame.devices.len(), || None);
         for device in frame.devices.of_kind(DeviceKind::Cgroup) {
@@ -109,6 +116,7 @@ impl Estimator {
 
     fn follow(&mut self, frame: &Frame, device: DeviceId, followed: &mut Followed) {
         let window = self.sampler.window(frame, device);
+        followed.hardware.take(frame, device, (&self.machine, self.beat));
         let judged = match &window {
             None => Err(Abstention::Short),
             Some((_, window_s)) if !(WINDOW_S.0..=WINDOW_S.1).contains(window_s) => Err(Abstention::Short),
@@ -125,6 +133,7 @@ impl Estimator {
             judgement: judged.map_or_else(Judgement::Abstained, Judgement::Estimate),
             sensitivity: sensitivity(&followed.profile),
             pressure: pressure(&followed.profile, cores),
+            counters: followed.hardware.state(),
         });
     }
 
@@ -135,9 +144,11 @@ impl Estimator {
             return Err(Abstention::Idle);
         }
         let waits_known = sample.own(Own::Wait).is_some();
-        if is_quiet(sample, &self.quiet) {
+        let quiet = is_quiet(sample, &self.quiet);
+        if quiet {
             followed.profile.learn(sample);
         }
+        let service = followed.hardware.service(sample, quiet, (&self.machine, &self.counting));
         if followed.profile.windows() < WINDOWS_NEEDED {
             return Err(Abstention::NoProfile);
         }
@@ -145,10 +156,14 @@ impl Estimator {
             return Err(Abstention::Uncounted);
         }
         let seen = Seen::of(sample, &followed.profile).ok_or(Abstention::NovelLoad)?;
-        let (y, low, high) = frozen.judge(&seen, followed.adaptive.stretch())?;
+        let stretch = followed.adaptive.stretch();
+        let (y, low, high) = frozen.judge(&seen, stretch)?;
         let resource = self.blame.resource(&seen, y);
         let basis = if resource == Some(Resource::RunQueue) { Basis::Physics } else { Basis::Model };
-        Ok(Estimate { y, low, high, basis, resource, culprit: None })
+        let estimate = Estimate { y, low, high, basis, resource, culprit: None };
+        let around = |y, wider: f64| frozen.around(&seen, y, stretch * wider);
+        let limits = (&self.blame, &self.counting);
+        Ok(service.map_or(estimate, |service| service.refine(estimate, &seen, limits, around)))
     }
 
     /// Names who is to blame for each slowdown; after all windows of the beat are known.
@@ -162,7 +177,7 @@ impl Estimator {
                 }
                 continue;
             };
-            let found = self.culprit(frame, victim, &followed.past, resource);
+            let found = self.culprit(frame, victim, followed, resource);
             let Some(followed) = &mut self.followed[victim] else { continue };
             let kept = followed
                 .named
@@ -177,18 +192,29 @@ impl Estimator {
     }
 
     /// The co-runner whose activity on a resource goes most with the victim's slowdown, among those that press on it now.
-    fn culprit(&self, frame: &Frame, victim: usize, past: &Past, resource: Resource) -> Option<Culprit> {
+    fn culprit(
+        &self,
+        frame: &Frame,
+        victim: usize,
+        slowed: &Followed,
+        resource: Resource,
+    ) -> Option<Culprit> {
         let mut best: Option<(f64, Culprit)> = None;
         for device in frame.devices.of_kind(DeviceKind::Cgroup) {
             let Some(suspect) = self.followed.get(device.id.index()).and_then(Option::as_deref) else {
                 continue;
             };
-            let presses = suspect.past.presses(resource);
             let there = suspect.counted && suspect.past.newest() == self.beat;
-            if device.id.index() == victim || !there || presses <= 0.0 {
+            if device.id.index() == victim || !there {
                 continue;
             }
-            let Some(correlation) = past.correlation(&suspect.past, resource) else { continue };
+            let counted = slowed.hardware.correlation(&suspect.hardware, resource);
+            let told = || {
+                let presses = suspect.past.presses(resource);
+                let correlation = || slowed.past.correlation(&suspect.past, resource);
+                Some(((presses > 0.0).then(correlation)??, presses))
+            };
+            let Some((correlation, presses)) = counted.or_else(told) else { continue };
             // Of two that go with it alike, the one that presses harder.
             let weight = correlation * (1.0 + presses).ln();
             if correlation >= self.blame.correlation && best.is_none_or(|(other, _)| weight > other) {
@@ -237,6 +263,7 @@ impl Estimator {
                     judgement: Judgement::Abstained(Abstention::Crowded),
                     sensitivity: Vector::default(),
                     pressure: Vector::default(),
+                    counters: None,
                 }),
             });
         }
@@ -261,6 +288,8 @@ impl Estimator {
         let workload = size_of::<Followed>() + Profile::default().bytes() - size_of::<Profile>();
         self.sampler.bytes()
             + self.boards.bytes()
+            + self.machine.bytes()
+            + self.followed.iter().flatten().map(|followed| followed.hardware.bytes()).sum::<usize>()
             + self.followed.capacity() * size_of::<Option<Box<Followed>>>()
             + self.count * workload
     }

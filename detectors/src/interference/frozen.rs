@@ -129,8 +129,13 @@ impl Frozen {
             return Err(Abstention::Unfamiliar);
         }
         let y = estimate(&self.forest, seen);
-        let (low, high) = self.span.around(Regime::of(seen), y, stretch);
+        let (low, high) = self.around(seen, y, stretch);
         Ok((y, low, high))
+    }
+
+    /// The 90 % interval around an estimate of a window that was made in another way, at a stretch.
+    pub(super) fn around(&self, seen: &Seen, y: f64, stretch: f64) -> (f64, f64) {
+        self.span.around(Regime::of(seen), y, stretch)
     }
 
     /// Whether every feature of its neighbours is near the range that it had in training. That the work is of another nature than

@@ -1,7 +1,8 @@
 //! Interference: how much slower each workload is because of its neighbours, from counters alone.
 //!
 //! `sampler` makes windows of frames → `profile` knows the workload alone → `features` are ratios to that → `frozen` judges,
-//! with the interval of `span` → `blame` names resource and culprit. `estimator` does it for every workload, beat by beat.
+//! with the interval of `span` → `hardware` puts what counters say in
+//! its place, where the host has them → `blame` names resource and culprit. `estimator` does it for every workload, beat by beat.
 mod alarm;
 mod blame;
 mod boards;
@@ -10,6 +11,7 @@ mod estimator;
 mod features;
 mod forest;
 mod frozen;
+mod hardware;
 mod kept;
 pub mod placement;
 mod profile;

@@ -144,6 +144,11 @@ fn bin_of(demand: f64) -> usize {
     ((demand / LOWEST).log2() * 2.0).ceil().clamp(0.0, (BINS - 1) as f64) as usize
 }
 
+/// The load of a window, as a number of a bin.
+pub(super) fn bin(sample: &Sample) -> Option<usize> {
+    demand(sample).map(bin_of)
+}
+
 impl Profile {
     /// Learns from a window in which nobody was in the way.
     pub fn learn(&mut self, sample: &Sample) {

@@ -30,6 +30,8 @@ const OWN: &[Source<Own>] = &[
     (Own::CallBytes, Kind::Rate, &[Metric::CgroupReadCallBytes, Metric::CgroupWriteCallBytes]),
     (Own::FaultsMinor, Kind::Rate, &[Metric::CgroupFaultsMinor]),
     (Own::FaultsMajor, Kind::Rate, &[Metric::CgroupFaultsMajor]),
+    (Own::Traffic, Kind::Rate, &[Metric::CgroupTraffic]),
+    (Own::Cache, Kind::Gauge, &[Metric::CgroupCache]),
 ];
 
 /// Counters of the node: the kind of device, and whether its devices are summed or the largest is taken.

@@ -29,7 +29,7 @@ fn node() -> Snapshot {
         (backup, Judgement::Abstained(Abstention::NoProfile), vector(0.1, 0.9), vector(0.25, 0.5)),
         (timer, Judgement::Abstained(Abstention::Idle), Vector::default(), Vector::default()),
     ] {
-        snapshot.interference.push(Interference { device, judgement, sensitivity, pressure });
+        snapshot.interference.push(Interference { device, judgement, sensitivity, pressure, counters: None });
     }
     snapshot
 }

@@ -38,6 +38,28 @@ impl Hierarchy {
         unified(&beside).then_some(Self::Unified(beside))
     }
 
+    /// The folder by which performance counters know a group. On version 1 they have a tree of their own; where that is not
+    /// mounted, they go with version 2's, if a group of this name is there.
+    pub(super) fn counted(&self, path: &str) -> PathBuf {
+        match self {
+            Self::Unified(mount) => mount.join(path),
+            Self::Split(mount) => {
+                let trees = ["perf_event", "unified"].map(|tree| mount.join(tree).join(path));
+                let there = trees.iter().find(|folder| folder.is_dir());
+                there.unwrap_or(&trees[0]).clone()
+            }
+        }
+    }
+
+    /// The file with the threads of a group.
+    pub(super) fn threads(&self, path: &str) -> PathBuf {
+        let file = match self {
+            Self::Unified(_) => "cgroup.threads",
+            Self::Split(_) => "tasks",
+        };
+        self.tree().join(path).join(file)
+    }
+
     /// The tree in which groups are looked for.
     pub(super) fn tree(&self) -> PathBuf {
         match self {

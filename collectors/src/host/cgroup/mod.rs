@@ -1,13 +1,16 @@
 //! Control groups that are containers, services or slices: usage, throttling, memory, pressure, storage and tasks, on
 //! version 1 and 2.
 mod discover;
+mod events;
 mod files;
 pub(crate) mod path;
 mod quota;
 mod tasks;
 
+use super::resctrl::groups::{Groups, Standing, Wanted};
 use crate::{Entry, Need, Options};
 use discover::{Hierarchy, discover};
+use events::{Counted, Events};
 use files::Files;
 use model::error::OpenError;
 use model::{Actuator, Batch, CollectError, Collector, DeviceInfo, DeviceKind, Slot, Timestamp};
@@ -30,6 +33,11 @@ pub const ENTRY: Entry = Entry {
                 what: "calls of control groups' processes (/proc/<pid>/io)",
                 right: "root, or CAP_SYS_PTRACE; the host's PID namespace",
                 without: "cgroup_calls_total and cgroup_call_bytes_total",
+            },
+            Need {
+                what: "performance counters of control groups (only with collectors.cgroup.counters above 0)",
+                right: "CAP_PERFMON, or perf_event_paranoid of -1",
+                without: "cgroup_events_total",
             },
             Need {
                 what: "quotas of processor time of control groups (only with power.enforce = true)",
@@ -62,6 +70,8 @@ pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> 
         followed: Vec::new(),
         scanned: None,
         look: Look::new(&options.roots.proc),
+        events: Events::new(&options.roots, options.cgroup_counters),
+        monitoring: Groups::new(&options.roots),
     };
     Ok(found.map(|hierarchy| Box::new(source(hierarchy)) as Box<dyn Collector>))
 }
@@ -71,6 +81,8 @@ struct Followed {
     slot: Slot,
     files: Files,
     tasks: Tasks,
+    counted: Counted,
+    standing: Standing,
 }
 
 struct Cgroups {
@@ -79,6 +91,8 @@ struct Cgroups {
     followed: Vec<Followed>,
     scanned: Option<Timestamp>,
     look: Look,
+    events: Option<Events>,
+    monitoring: Groups,
 }
 
 impl Cgroups {
@@ -104,7 +118,14 @@ impl Cgroups {
             let slot = batch.device(identity(&group));
             let files = Files::new(&self.hierarchy, &group.path);
             let tasks = Tasks::new(&self.hierarchy, &group.path);
-            self.followed.push(Followed { group, slot, files, tasks });
+            let (counted, standing) = (Counted::new(&self.hierarchy, &group.path), Standing::default());
+            self.followed.push(Followed { group, slot, files, tasks, counted, standing });
+        }
+        self.monitoring.look();
+        for Followed { group, standing, .. } in &mut self.followed {
+            let threads = self.hierarchy.threads(&group.path);
+            let container = group.container.as_deref();
+            standing.take(self.monitoring.of(&Wanted { name: &group.name, container, threads }));
         }
     }
 }
@@ -124,7 +145,8 @@ impl Collector for Cgroups {
     }
 
     fn collect(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
-        if self.scanned.is_none_or(|last| now.seconds_since(last) >= SCAN_S) {
+        let scans = self.scanned.is_none_or(|last| now.seconds_since(last) >= SCAN_S);
+        if scans {
             self.scanned = Some(now);
             self.scan(now, batch);
         }
@@ -133,6 +155,13 @@ impl Collector for Cgroups {
         for followed in &mut self.followed {
             vanished |= !followed.files.read(followed.slot, batch);
             followed.tasks.read(&mut self.look, followed.slot, batch);
+            followed.standing.read(followed.slot, batch);
+        }
+        if let Some(events) = &mut self.events {
+            self.followed.iter_mut().for_each(|followed| followed.counted.read(followed.slot, batch));
+            if scans {
+                events.choose(&mut self.followed, batch);
+            }
         }
         if vanished {
             // The next beat looks again, so that a stopped container does not linger and a restarted unit is met anew.

@@ -289,12 +289,8 @@ impl Tasks {
     /// Those of the group at `path` below the hierarchy.
     pub(super) fn new(hierarchy: &Hierarchy, path: &str) -> Self {
         let folder = hierarchy.tree().join(path);
-        let threads = match hierarchy {
-            Hierarchy::Unified(_) => "cgroup.threads",
-            Hierarchy::Split(_) => "tasks",
-        };
         Self {
-            threads: Sum::new(&SCHEDULED, folder.join(threads)),
+            threads: Sum::new(&SCHEDULED, hierarchy.threads(path)),
             processes: Sum::new(&CALLED, folder.join("cgroup.procs")),
             divided: !folders(&folder).is_empty(),
             folder,

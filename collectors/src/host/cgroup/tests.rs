@@ -106,6 +106,9 @@ fn version_2_is_read_to_the_last_value() {
         (Metric::CgroupPressureIo, 0.64),
     ];
     host.check("fedcba987654", &common);
+    // Monitored by resctrl in both cache domains; the other container is not.
+    host.check("0123456789ab", &[(Metric::CgroupCache, 196_608.0)]);
+    assert_eq!(host.get("fedcba987654", Metric::CgroupCache), None);
     let unlimited = host.get("0123456789ab", Metric::CgroupMemoryLimit);
     assert_eq!(unlimited, Some(Reading::Absent(Absence::Unsupported)), "`max` is no number");
     let pods: Map<_, _> = host

@@ -2,16 +2,16 @@
 
 /// The times of a group, in nanoseconds since it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Times {
+pub(in crate::host) struct Times {
     /// For how long it was enabled.
-    pub(super) enabled_ns: u64,
+    pub(in crate::host) enabled_ns: u64,
     /// For how long it was on the hardware.
-    pub(super) running_ns: u64,
+    pub(in crate::host) running_ns: u64,
 }
 
 impl Times {
     /// Seconds enabled and running since an earlier reading.
-    fn since(self, earlier: Self) -> (f64, f64) {
+    pub(in crate::host) fn since(self, earlier: Self) -> (f64, f64) {
         // The nanoseconds of an interval are far below 2^53.
         let passed = |now: u64, before: u64| now.saturating_sub(before) as f64 * 1e-9;
         (passed(self.enabled_ns, earlier.enabled_ns), passed(self.running_ns, earlier.running_ns))
@@ -25,7 +25,7 @@ impl Times {
 /// total scaled as a whole can fall when the share changes. A reading without any running time is dropped; the next one
 /// that ran stands for the gap as well.
 #[derive(Debug, Clone)]
-pub(super) struct Scaled {
+pub(in crate::host) struct Scaled {
     /// At the last reading.
     last: Times,
     /// At the last reading that ran, with its counts.
@@ -36,14 +36,14 @@ pub(super) struct Scaled {
 
 impl Scaled {
     /// Totals of a group of so many members, all 0.
-    pub(super) fn new(members: usize) -> Self {
+    pub(in crate::host) fn new(members: usize) -> Self {
         let (last, base) = (Times::default(), Times::default());
         Self { last, base, counts: vec![0; members], totals: vec![0.0; members] }
     }
 
     /// Adds what was counted since the last reading, one count a member. Gives the share of the interval in which the
     /// group ran, from 0 to 1; `None` when no time has passed.
-    pub(super) fn add(&mut self, now: Times, counts: &[u64]) -> Option<f64> {
+    pub(in crate::host) fn add(&mut self, now: Times, counts: &[u64]) -> Option<f64> {
         let (enabled, running) = now.since(self.last);
         self.last = now;
         let share = (enabled > 0.0).then(|| (running / enabled).min(1.0));
@@ -61,17 +61,17 @@ impl Scaled {
     }
 
     /// Scaled counts since the start, one a member.
-    pub(super) fn totals(&self) -> &[f64] {
+    pub(in crate::host) fn totals(&self) -> &[f64] {
         &self.totals
     }
 
     /// Whether the group has never been on the hardware.
-    pub(super) fn never_ran(&self) -> bool {
+    pub(in crate::host) fn never_ran(&self) -> bool {
         self.base.running_ns == 0
     }
 
     /// Forgets the last member.
-    pub(super) fn shed(&mut self) {
+    pub(in crate::host) fn shed(&mut self) {
         self.counts.pop();
         self.totals.pop();
     }

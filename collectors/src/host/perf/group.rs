@@ -9,7 +9,7 @@ use std::os::fd::{FromRawFd as _, IntoRawFd as _};
 
 /// An event that may be a member of a group.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Kind {
+pub(in crate::host) enum Kind {
     /// Of the processor.
     Hardware(Hardware),
     /// Of the kernel.
@@ -17,7 +17,7 @@ pub(super) enum Kind {
 }
 
 /// What a group should count, the most wanted first.
-pub(super) type Wanted = &'static [(Metric, Kind)];
+pub(in crate::host) type Wanted = &'static [(Metric, Kind)];
 
 /// The hardware group.
 pub(super) const HARDWARE: Wanted = &[
@@ -29,6 +29,8 @@ pub(super) const HARDWARE: Wanted = &[
     (Metric::CoreBranchMisses, Kind::Hardware(Hardware::BRANCH_MISSES)),
     (Metric::CoreStalledFrontend, Kind::Hardware(Hardware::STALLED_CYCLES_FRONTEND)),
     (Metric::CoreStalledBackend, Kind::Hardware(Hardware::STALLED_CYCLES_BACKEND)),
+    // Last, where it takes no other's place: Intel has a counter for it that can count nothing else.
+    (Metric::CoreReferenceCycles, Kind::Hardware(Hardware::REF_CPU_CYCLES)),
 ];
 
 /// The software group.
@@ -39,24 +41,33 @@ pub(super) const SOFTWARE: Wanted = &[
 ];
 
 /// Members that a group has at most.
-pub(super) const MEMBERS_MAX: usize = 8;
+pub(in crate::host) const MEMBERS_MAX: usize = 9;
 const _: () = assert!(HARDWARE.len() <= MEMBERS_MAX && SOFTWARE.len() <= MEMBERS_MAX);
 
+/// What is counted.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::host) struct Place<'a> {
+    /// On which processor.
+    pub(in crate::host) cpu: usize,
+    /// Of which control group and those below it, by its open folder; of all tasks where there is none.
+    pub(in crate::host) cgroup: Option<&'a File>,
+}
+
 /// What opens groups.
-pub(super) trait Kernel: Send {
-    /// Opens a group on a processor and starts it. Members that the processor lacks, or that do not fit beside the
+pub(in crate::host) trait Kernel: Send {
+    /// Opens a group at a place and starts it. Members that the processor lacks, or that do not fit beside the
     /// others, are left out; the rest still is one group.
     ///
     /// # Errors
     /// When no member can be counted, or the kernel refuses for a reason that is not the member's own.
-    fn open(&mut self, cpu: usize, wanted: Wanted) -> io::Result<Box<dyn Group>>;
+    fn open(&mut self, place: Place<'_>, wanted: Wanted) -> io::Result<Box<dyn Group>>;
 
     /// The most files that this process may have open; `None` for no limit.
     fn files_max(&self) -> Option<u64>;
 }
 
 /// An open, counting group.
-pub(super) trait Group: Send {
+pub(in crate::host) trait Group: Send {
     /// What its members count.
     fn metrics(&self) -> &[Metric];
 
@@ -71,19 +82,19 @@ pub(super) trait Group: Send {
 }
 
 /// The kernel of this machine.
-pub(super) struct Machine;
+pub(in crate::host) struct Machine;
 
 impl Kernel for Machine {
-    fn open(&mut self, cpu: usize, wanted: Wanted) -> io::Result<Box<dyn Group>> {
+    fn open(&mut self, place: Place<'_>, wanted: Wanted) -> io::Result<Box<dyn Group>> {
         let format = ReadFormat::GROUP
             | ReadFormat::ID
             | ReadFormat::TOTAL_TIME_ENABLED
             | ReadFormat::TOTAL_TIME_RUNNING;
         // The leader counts nothing, so that no member is needed for there to be a group.
-        let mut group = builder(Software::DUMMY, cpu).read_format(format).build_group()?;
+        let mut group = builder(Software::DUMMY, place).read_format(format).build_group()?;
         let (mut members, mut metrics, mut refusal) = (Vec::new(), Vec::new(), None);
         for (metric, kind) in wanted {
-            match add(&mut group, *kind, cpu) {
+            match add(&mut group, *kind, place) {
                 Ok(member) => {
                     members.push(member);
                     metrics.push(*metric);
@@ -107,22 +118,26 @@ impl Kernel for Machine {
     }
 }
 
-fn builder<'a>(event: impl Event, cpu: usize) -> Builder<'a> {
+fn builder(event: impl Event, place: Place<'_>) -> Builder<'_> {
     let mut builder = Builder::new(event);
-    builder.any_pid().one_cpu(cpu).include_kernel().include_hv();
+    builder.one_cpu(place.cpu).include_kernel().include_hv();
+    match place.cgroup {
+        Some(folder) => builder.observe_cgroup(folder),
+        None => builder.any_pid(),
+    };
     builder
 }
 
-fn add(group: &mut Raw, kind: Kind, cpu: usize) -> io::Result<Counter> {
+fn add(group: &mut Raw, kind: Kind, place: Place<'_>) -> io::Result<Counter> {
     match kind {
-        Kind::Hardware(event) => builder(event, cpu).build_with_group(group),
-        Kind::Software(event) => builder(event, cpu).build_with_group(group),
+        Kind::Hardware(event) => builder(event, place).build_with_group(group),
+        Kind::Software(event) => builder(event, place).build_with_group(group),
     }
 }
 
 /// Whether an error says that an event cannot be counted here, by itself or beside the others (EINVAL): perf_event_open(2),
 /// ERRORS.
-pub(super) fn lacks(error: &io::Error) -> bool {
+pub(in crate::host) fn lacks(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINVAL | libc::EOPNOTSUPP | libc::ENOSYS))
 }
 

@@ -1,12 +1,12 @@
 //! Performance counters of each processor, system-wide: one hardware and one software group, each read as a whole so that
 //! ratios within it are consistent, and scaled by the time it was on the hardware.
-mod counter;
-mod group;
+pub(in crate::host) mod counter;
+pub(in crate::host) mod group;
 
 use super::file::{Kept, absence};
 use crate::{Need, Options, Roots};
 use counter::Scaled;
-use group::{Group, HARDWARE, Kernel, MEMBERS_MAX, Machine, SOFTWARE, Wanted, lacks};
+use group::{Group, HARDWARE, Kernel, MEMBERS_MAX, Machine, Place, SOFTWARE, Wanted, lacks};
 use model::error::{OpenError, Reason};
 use model::{Absence, Batch, CollectError, Collector, Metric, Slot, Timestamp};
 use std::io::{self, ErrorKind};
@@ -17,9 +17,9 @@ const CPUS_MAX: usize = 512;
 /// Of the files that this process may have open, counters take at most one in so many.
 const FILES_SHARE: u64 = 2;
 /// Readings after which a group that was never on the hardware is taken to be too large for it.
-const FIT_BEATS: u32 = 10;
+pub(in crate::host) const FIT_BEATS: u32 = 10;
 /// Members below which a group is not made smaller: cycles and instructions.
-const MEMBERS_MIN: usize = 2;
+pub(in crate::host) const MEMBERS_MIN: usize = 2;
 
 /// What counting needs.
 pub const NEEDS: &[Need] = &[Need {
@@ -63,7 +63,7 @@ fn start(mut kernel: Box<dyn Kernel>, online: PathBuf) -> Result<Option<Perf>, O
 fn probe(kernel: &mut dyn Kernel, cpu: usize) -> Result<Option<u64>, OpenError> {
     let mut files = None;
     for wanted in [SOFTWARE, HARDWARE] {
-        match kernel.open(cpu, wanted) {
+        match kernel.open(Place { cpu, cgroup: None }, wanted) {
             Ok(group) => files = Some(files.unwrap_or(0) + group.metrics().len() as u64 + 1),
             Err(error) if error.kind() == ErrorKind::PermissionDenied => files = files.or(Some(0)),
             Err(error) if lacks(&error) => {}
@@ -135,7 +135,7 @@ struct Side {
 
 impl Side {
     fn open(kernel: &mut dyn Kernel, cpu: usize, wanted: Wanted, scheduled: Metric) -> Self {
-        let tally = match kernel.open(cpu, wanted) {
+        let tally = match kernel.open(Place { cpu, cgroup: None }, wanted) {
             Ok(group) => {
                 let scaled = Scaled::new(group.metrics().len());
                 Ok(Tally { group, scaled, waits: 0 })

@@ -55,7 +55,7 @@ impl Drop for FakeGroup {
 }
 
 impl Kernel for Fake {
-    fn open(&mut self, _: usize, wanted: Wanted) -> io::Result<Box<dyn Group>> {
+    fn open(&mut self, _: Place<'_>, wanted: Wanted) -> io::Result<Box<dyn Group>> {
         let mut world = self.world();
         let mut metrics = Vec::new();
         let mut refusal = None;
@@ -212,10 +212,10 @@ fn counters_never_take_more_than_half_of_the_files() {
     fs::write(&online, "0-127").unwrap();
     let fake = Fake::default();
     let open = || start(Box::new(fake.clone()), online.clone()).map(|perf| perf.is_some());
-    // Eight and three members and a leader each, on 128 processors.
-    fake.world().files_max = Some(2 * 13 * 128);
+    // Nine and three members and a leader each, on 128 processors.
+    fake.world().files_max = Some(2 * 14 * 128);
     assert!(open().unwrap());
-    fake.world().files_max = Some(2 * 13 * 128 - 1);
+    fake.world().files_max = Some(2 * 14 * 128 - 1);
     assert_eq!(open().unwrap_err().reason, Reason::Full);
     fake.world().files_max = None;
     assert!(open().unwrap());
@@ -239,12 +239,12 @@ fn an_interval_without_the_hardware_is_late_and_not_a_count_of_zero() {
 fn a_group_too_large_for_the_hardware_is_made_smaller_until_it_fits() {
     let mut host = Host::new(Fake::default(), "0");
     host.fake.world().fit = 6;
-    for _ in 0..2 * FIT_BEATS + 1 {
+    for _ in 0..3 * FIT_BEATS + 1 {
         host.fake.pass(1, 1, 10);
         host.beat();
     }
     assert!(host.get("0", Metric::CoreBranchMisses).and_then(Reading::value).is_some());
-    for metric in [Metric::CoreStalledFrontend, Metric::CoreStalledBackend] {
+    for metric in [Metric::CoreStalledFrontend, Metric::CoreStalledBackend, Metric::CoreReferenceCycles] {
         assert_eq!(host.get("0", metric), absent(Absence::Unsupported), "{metric}");
     }
 }

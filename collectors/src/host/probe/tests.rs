@@ -9,6 +9,8 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+mod measure;
+
 /// What a scripted machine does, and what was done to it.
 #[derive(Default)]
 pub(super) struct Script {

@@ -15,7 +15,7 @@ fn group(snapshot: &mut Snapshot, name: &str, seconds: f64) -> DeviceId {
 
 fn add(snapshot: &mut Snapshot, device: DeviceId, judgement: Judgement) {
     let (sensitivity, pressure) = (Vector::default(), Vector::default());
-    snapshot.interference.push(Interference { device, judgement, sensitivity, pressure });
+    snapshot.interference.push(Interference { device, judgement, sensitivity, pressure, counters: None });
 }
 
 /// A node on which a backup slows a database and a search engine, after so many beats of one second.

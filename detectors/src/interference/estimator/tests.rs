@@ -7,6 +7,8 @@ use model::{DeviceInfo, Metric, Reading, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
+mod hardware;
+
 const CORE: [Metric; 6] = [
     Metric::CoreUser,
     Metric::CoreNice,
@@ -26,6 +28,8 @@ struct Bench {
     cores: Vec<DeviceId>,
     groups: Vec<(DeviceId, [f64; 3])>,
     busy: f64,
+    /// What else is read on the next beat.
+    extra: Vec<(DeviceId, Metric, f64)>,
     estimator: Estimator,
 }
 
@@ -37,6 +41,7 @@ impl Bench {
             cores: Vec::new(),
             groups: Vec::new(),
             busy: 0.0,
+            extra: Vec::new(),
             estimator: Estimator::new(frozen),
         };
         bench.device(DeviceKind::Node, "host");
@@ -75,6 +80,9 @@ impl Bench {
             for (metric, total) in metrics.into_iter().zip(totals) {
                 self.frame.put(*group, metric, Reading::Value(*total));
             }
+        }
+        for (device, metric, value) in self.extra.drain(..) {
+            self.frame.put(device, metric, Reading::Value(value));
         }
         self.estimator.take(&self.frame);
     }
