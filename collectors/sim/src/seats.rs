@@ -166,8 +166,7 @@ impl Seats {
             let kernels = kernels * (1.0 + COLLISION * ready.min(1.0));
             (kernels, kernels)
         } else {
-            let kernels =
-                longer(need.compute / clock, need.memory) * (1.0 + CHANGE * ready.min(1.0));
+            let kernels = longer(need.compute / clock, need.memory) * (1.0 + CHANGE * ready.min(1.0));
             let waits = need.waits * 0.5 * TURN_S * ready.min(1.0);
             (kernels, kernels / turn(self.others(place).map(|(other, _)| other.ready())) + waits)
         };
@@ -231,8 +230,7 @@ impl Sum {
 
     fn demand(self, mps: bool, link: f64) -> Demand {
         let [power, memory, tensor, copy, links] = self.demand;
-        let (busy, sm) =
-            if mps { (1.0 - self.rest, 1.0 - self.sm_rest) } else { (self.engine, self.sm) };
+        let (busy, sm) = if mps { (1.0 - self.rest, 1.0 - self.sm_rest) } else { (self.engine, self.sm) };
         Demand {
             power: power.min(1.0),
             busy: busy.clamp(0.0, 1.0),

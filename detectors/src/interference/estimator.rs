@@ -6,8 +6,9 @@ use super::features::{QuietLimits, Seen, is_quiet};
 use super::frozen::Frozen;
 use super::profile::{Profile, Quotient, WINDOWS_NEEDED};
 use super::sampler::Sampler;
+use super::sharers::Sharers;
 use super::span::Adaptive;
-use model::interference::{Abstention, Basis, Culprit, Estimate, Interference, Judgement, Vector};
+use model::interference::{Abstention, Basis, Culprit, Estimate, Interference, Judgement, Sharer, Vector};
 use model::{DeviceId, DeviceKind, Frame, Resource};
 use std::collections::BTreeMap;
 
@@ -44,6 +45,7 @@ pub struct Estimator {
     quiet: QuietLimits,
     sampler: Sampler,
     boards: Boards,
+    sharers: Sharers,
     /// By device index.
     followed: Vec<Option<Box<Followed>>>,
     count: usize,
@@ -61,6 +63,7 @@ impl Estimator {
             quiet: QuietLimits::default(),
             sampler: Sampler::default(),
             boards: Boards::default(),
+            sharers: Sharers::default(),
             followed: Vec::new(),
             count: 0,
             beat: 0,
@@ -73,6 +76,7 @@ impl Estimator {
         self.beat += 1;
         self.sampler.take(frame);
         self.boards.take(frame, self.blame.floor);
+        self.sharers.take(frame);
         self.followed.resize_with(frame.devices.len(), || None);
         for device in frame.devices.of_kind(DeviceKind::Cgroup) {
             let place = device.id.index();
@@ -225,6 +229,11 @@ impl Estimator {
         followed.adaptive.hear((estimate.low..=estimate.high).contains(&y));
     }
 
+    /// What is known of every process on an accelerator.
+    pub fn sharers(&self) -> &[Sharer] {
+        self.sharers.latest()
+    }
+
     /// Adds what is known of every workload.
     pub fn list(&self, frame: &Frame, list: &mut Vec<Interference>) {
         self.boards.list(list);
@@ -261,6 +270,7 @@ impl Estimator {
         let workload = size_of::<Followed>() + Profile::default().bytes() - size_of::<Profile>();
         self.sampler.bytes()
             + self.boards.bytes()
+            + self.sharers.bytes()
             + self.followed.capacity() * size_of::<Option<Box<Followed>>>()
             + self.count * workload
     }

@@ -14,6 +14,7 @@ mod kept;
 pub mod placement;
 mod profile;
 mod sampler;
+pub mod sharers;
 mod span;
 
 pub use blame::Blame;

@@ -56,7 +56,8 @@ impl Jobs {
 /// of its own, and the shares are absent: that drivers give none then is an assumption.
 fn seated(slot: Slot, board: &Board, batch: &mut Batch) -> usize {
     let mps = board.seats.mps();
-    let tenants: Vec<_> = (0..).zip(&board.seats.seats).filter(|(_, seat)| seat.tenant() != Tenant::Nobody).collect();
+    let tenants: Vec<_> =
+        (0..).zip(&board.seats.seats).filter(|(_, seat)| seat.tenant() != Tenant::Nobody).collect();
     for (number, seat) in &tenants {
         let bytes = board.profile().memory_bytes as f64 * seat.tenant().need().resident;
         batch.process(SlotProcess {
