@@ -289,6 +289,9 @@ pub struct Evaluate {
     /// Measures estimates of interference on a data set that `lab` wrote, in the folder of --data
     #[arg(long, requires = "data", conflicts_with_all = ["simulated", "power"])]
     pub interference: bool,
+    /// Of processes on a shared GPU, on a data set that `lab --gpu` wrote
+    #[arg(long, requires = "interference")]
+    pub gpu: bool,
     /// Lets policies of power hold the budget of simulated nodes, side by side
     #[arg(long, conflicts_with_all = ["data", "simulated"])]
     pub power: bool,

@@ -27,6 +27,9 @@ pub struct Limits {
     pub noise: f64,
     /// Share of the time from which others are in the way.
     pub pressing: f64,
+    /// What kernels of another process cost at the warp scheduler where nothing is full, with MPS: some (arXiv 2501.16909), how much
+    /// is an assumption.
+    pub collision: f64,
     /// How much a drop of its own work beside others weighs against what turns and links explain: it may have been asked for less.
     pub trust: f64,
     /// The noise floor: resources are named below it.
@@ -43,6 +46,7 @@ impl Default for Limits {
             bound_off: 0.3,
             noise: 0.04,
             pressing: 0.1,
+            collision: 0.1,
             trust: 0.5,
             floor: model::interference::NOISE_FLOOR,
         }
@@ -178,32 +182,38 @@ impl Limits {
         let link_full = seen.host.is_some_and(|host| host >= self.link_full);
         let fair = 1.0 + seen.count as f64;
         let worst = 1.0 / fair;
-        // What it alone does to a counter bounds it from above, as long as as much is asked of it.
+        // What it alone does to a counter bounds it from above, as long as as much is asked of it. Kernels that are held up stay on the
+        // board, so that a board less busy than it alone made it says that it is asked for less.
+        let load = seen.busy.map_or(1.0, |busy| (busy / last.own).clamp(PRESENT, 1.0));
         let counters = [(seen.tensor, last.tensor), (seen.memory, last.memory), (seen.host, last.host)];
         let bound = counters.into_iter().filter(|(_, usual)| *usual >= 0.05);
-        let bound = bound.filter_map(|(now, usual)| Some(now? / usual)).fold(1.0, f64::min);
+        let bound = bound.filter_map(|(now, usual)| Some(now? / (usual * load))).fold(1.0, f64::min);
         let asks = full.memory / self.memory_full / rest.kernels.max(PRESENT);
-        let (low, high, stretch) = if memory >= self.memory_full && asks >= 0.3 {
+        // What it fills by itself looks the same whoever else asks for it.
+        let newly = |now: f64, usual: f64, full: f64| now >= full && usual < full;
+        // The resource, and by how much it stretches: most, estimate, least.
+        let (resource, factors) = if newly(memory, full.memory, self.memory_full) && asks >= 0.3 {
             // Others ask for at least what fills it up, and at most for all of it each.
             let (least, most) = ((memory / self.memory_full).max(1.0), asks.min(1.0) + seen.count as f64);
-            (most, least, Stretch { memory: 0.5 * (least + most), ..rest })
-        } else if link_full && rest.copies >= 0.1 {
-            (fair, 1.0, Stretch { link: 0.5 * (1.0 + fair), ..rest })
-        } else if sm < self.sm_full {
-            (1.0, 1.0, rest)
-        } else if last.tensor >= 0.05 {
-            (fair, 1.0, Stretch { turns: 1.0 / bound.max(worst), ..rest })
+            (Resource::MemoryBandwidth, [most, 0.5 * (least + most), least])
+        } else if last.tensor >= 0.05 && sm >= self.sm_full {
+            (Resource::Compute, [fair, 1.0 / bound.max(worst), 1.0])
+        } else if seen.host.is_some_and(|host| newly(host, full.host, self.link_full)) && rest.copies >= 0.1 {
+            (Resource::Pcie, [fair, 0.5 * (1.0 + fair), 1.0])
+        } else if sm < self.sm_full && memory < self.memory_full && !(link_full && rest.copies >= 0.1) {
+            (Resource::Compute, [1.0 + self.collision, 1.0, 1.0])
         } else {
             return Err(Abstention::Uncounted);
         };
-        let ends = [(low, clock[2]), (high, clock[0])].map(|(factor, clock)| {
-            let scaled = |now: f64| if now > 1.0 { factor } else { 1.0 };
-            let Stretch { turns, memory, link, .. } = stretch;
-            Stretch { turns: scaled(turns), memory: scaled(memory), link: scaled(link), clock, ..stretch }.y()
-        });
-        let middle = Stretch { clock: clock[1], ..stretch };
-        let y = middle.y().min(bound.max(worst).sqrt());
-        Ok(self.estimate(y, [ends[0], ends[1]], middle.most()))
+        let stretch = |factor: f64, clock: f64| match resource {
+            Resource::MemoryBandwidth => Stretch { memory: factor, clock, ..rest },
+            Resource::Pcie => Stretch { link: factor, clock, ..rest },
+            _ => Stretch { turns: factor, clock, ..rest },
+        };
+        let [least, middle, most] = clock;
+        let ends = [stretch(factors[0], most).y(), stretch(factors[2], least).y()];
+        let middle = stretch(factors[1], middle);
+        Ok(self.estimate(middle.y(), ends, middle.most()))
     }
 
     fn estimate(&self, y: f64, [low, high]: [f64; 2], named: Resource) -> Estimate {

@@ -38,7 +38,7 @@ pub struct Sighting {
 
 impl Sighting {
     /// What a frame shows of the process `own` on a device.
-    pub(super) fn of(frame: &Frame, device: &Device, own: &ProcessUse) -> Self {
+    pub fn of(frame: &Frame, device: &Device, own: &ProcessUse) -> Self {
         let id = device.id;
         let there = || frame.processes.iter().filter(|process| process.device == id);
         let mut others = [None; OTHERS_MAX];

@@ -85,11 +85,13 @@ fn alone_at_less_load_it_is_as_fast_as_ever() {
 
 #[test]
 fn with_mps_a_full_memory_is_named_and_what_no_counter_shows_is_not_judged() {
-    let stream = Sighting { memory: Some(0.9), tensor: Some(0.0), ..computing() };
-    let unshared = Sighting { own: None, count: 1, mps: true, ..stream };
+    let stream = Sighting { memory: Some(0.6), tensor: Some(0.0), ..computing() };
+    let unshared = Sighting { own: None, count: 1, mps: true, memory: Some(0.9), ..stream };
     let estimate = beside(stream, unshared).unwrap();
     assert_eq!(estimate.resource, Some(Resource::MemoryBandwidth));
-    assert!(estimate.low < 0.55 && estimate.high > 0.8, "{estimate:?}");
+    assert!(estimate.low < 0.6 && estimate.high > 0.8, "{estimate:?}");
+    let filling = Sighting { memory: Some(0.9), ..stream };
+    assert_eq!(beside(filling, unshared), Err(Abstention::Uncounted), "it looks the same whoever asks");
     let hidden = Sighting { memory: Some(0.3), tensor: Some(0.0), ..unshared };
     let plain = Sighting { tensor: Some(0.0), ..computing() };
     assert_eq!(beside(plain, hidden), Err(Abstention::Uncounted));
