@@ -86,7 +86,8 @@ pub enum Command {
     /// read
     Evaluate(Evaluate),
     /// Measures on this machine how much work of known kinds slows down beside antagonists, and writes a labelled data set. Loads
-    /// both processors it is given for a quarter of an hour a campaign; needs root for control groups
+    /// both processors it is given for a quarter of an hour a campaign; needs root for control groups. With --gpu it loads a GPU, or
+    /// with --rig sim a simulated one, within seconds
     Lab(crate::lab::Flags),
     /// One process of the lab
     #[command(hide = true)]

@@ -12,7 +12,7 @@ fn report() -> Report {
 }
 
 #[test]
-fn on_the_simulator_judgements_beat_utilisation_and_the_clock_beside_antagonists_they_were_not_set_for() {
+fn on_the_simulator_judgements_beat_utilisation_alone_and_the_clock_alone() {
     let report = report();
     let error = |part, method| report.figures(part, method).unwrap().mae_answered.unwrap();
     for (part, share) in [("turns", 0.5), ("mps", 0.7)] {

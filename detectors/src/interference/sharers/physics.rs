@@ -9,7 +9,8 @@ use model::interference::{Abstention, Basis, Estimate};
 /// Steps towards who had kernels ready: near full use they are slow to get there.
 const STEPS: u32 = 100;
 
-/// Where physics ends and judgement begins. Ours, set on the simulator's first campaign without the antagonist `mixed`.
+/// Where physics ends and judgement begins. Ours, set while looking at one simulated data set; DESIGN.md has the figures of another one
+/// beside it. None was ever held against a real board.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// Share of the nominal rate from which the link to the host is full: headers and flow control take the rest.
