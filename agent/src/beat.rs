@@ -166,6 +166,7 @@ impl Beat {
             signals: Vec::new(),
             standings: self.watch.standings(),
             interference: self.watch.interference(&self.frame),
+            sharers: self.watch.sharers(),
             shares: self.attribution.shares().to_vec(),
             holdings: self.attribution.holdings().to_vec(),
             sources: self.feed.health(self.frame.at).into_iter().chain(self.attribution.health()).collect(),

@@ -86,7 +86,8 @@ pub enum Command {
     /// read
     Evaluate(Evaluate),
     /// Measures on this machine how much work of known kinds slows down beside antagonists, and writes a labelled data set. Loads
-    /// both processors it is given for a quarter of an hour a campaign; needs root for control groups
+    /// both processors it is given for a quarter of an hour a campaign; needs root for control groups. With --gpu it loads a GPU, or
+    /// with --rig sim a simulated one, within seconds
     Lab(crate::lab::Flags),
     /// One process of the lab
     #[command(hide = true)]
@@ -289,6 +290,9 @@ pub struct Evaluate {
     /// Measures estimates of interference on a data set that `lab` wrote, in the folder of --data
     #[arg(long, requires = "data", conflicts_with_all = ["simulated", "power"])]
     pub interference: bool,
+    /// Of processes on a shared GPU, on a data set that `lab --gpu` wrote
+    #[arg(long, requires = "interference")]
+    pub gpu: bool,
     /// Lets policies of power hold the budget of simulated nodes, side by side
     #[arg(long, conflicts_with_all = ["data", "simulated"])]
     pub power: bool,

@@ -103,6 +103,8 @@ fn evaluate(flags: &agent::cli::Evaluate) -> Result<u8, Failed> {
     } else if flags.power {
         let report = agent::evaluate::power::evaluate(flags)?;
         (report.text(), report.exit_code())
+    } else if flags.gpu {
+        (agent::evaluate::sharers::evaluate(flags)?.text(), 0)
     } else if flags.interference {
         (agent::evaluate::interference::evaluate(flags)?.text(), 0)
     } else {

@@ -2,6 +2,7 @@
 use crate::learnt::{Clerk, Shelf};
 use detectors::interference::{Estimator, Frozen};
 use detectors::{Correlator, Kin, Lifecycle, Phases, Thresholds};
+use model::interference::Sharer;
 use model::stages::{Detector, EventSink, Fit, Fitted, Policy as _};
 use model::{Event, Frame, History, Incident, Interference, Standing, Timestamp};
 use policy::PowerCap;
@@ -215,6 +216,11 @@ impl Watch {
         let mut list = Vec::new();
         self.estimator.list(frame, &mut list);
         list
+    }
+
+    /// How each process on an accelerator does beside the others there.
+    pub fn sharers(&self) -> Vec<Sharer> {
+        self.estimator.sharers().to_vec()
     }
 
     /// Bytes of memory that detectors hold.

@@ -2,6 +2,7 @@
 mod able;
 pub mod amd;
 pub mod ascend;
+pub mod cuda;
 pub mod engine;
 pub mod gaudi;
 pub mod host;

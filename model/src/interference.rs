@@ -1,7 +1,9 @@
 //! Interference: how much slower a workload is because of its neighbours, what it shares with them, and who they are.
 use crate::device::DeviceId;
 use crate::snapshot::Snapshot;
+use crate::workload::Workload;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What workloads share and can hold each other up at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -299,6 +301,25 @@ impl Interference {
     }
 }
 
+/// How one process on an accelerator does beside the others there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sharer {
+    /// The accelerator, always the whole one.
+    pub device: DeviceId,
+    /// The process id in the host's namespace.
+    pub pid: u32,
+    /// Its command name, empty when not known.
+    pub name: Arc<str>,
+    /// What it is part of; `None` where that is not known.
+    #[serde(default)]
+    pub workload: Option<Arc<Workload>>,
+    /// How it does now. Who is to blame is not in it but in `culprit`.
+    pub judgement: Judgement,
+    /// The process that presses most on what is contended; `None` while nothing is, or nobody stands out.
+    #[serde(default)]
+    pub culprit: Option<u32>,
+}
+
 impl Snapshot {
     /// Who a workload is, for people: the pod where one is known by name, else the container or unit, else the device.
     pub fn who(&self, device: DeviceId) -> String {
@@ -306,7 +327,7 @@ impl Snapshot {
         let uid = info.attributes.get("pod").map_or("", String::as_str);
         let holders = self.holdings.iter().map(|holding| &holding.workload);
         let users = self.shares.iter().filter_map(|share| share.workload.as_ref());
-        let of_it = |w: &&std::sync::Arc<crate::Workload>| !w.pod.is_empty() && w.pod_uid == uid;
+        let of_it = |w: &&Arc<Workload>| !w.pod.is_empty() && w.pod_uid == uid;
         let named = users.chain(holders).find(|workload| !uid.is_empty() && of_it(workload));
         match named {
             // A pod may have several containers, each a group.
@@ -319,8 +340,7 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DeviceInfo, DeviceKind, Holding, Workload, WorkloadKind};
-    use std::sync::Arc;
+    use crate::{DeviceInfo, DeviceKind, Holding, WorkloadKind};
 
     #[test]
     fn a_group_of_a_pod_that_is_known_by_name_is_called_by_it() {

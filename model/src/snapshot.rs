@@ -273,6 +273,9 @@ pub struct Snapshot {
     /// How each workload does beside its neighbours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interference: Vec<Interference>,
+    /// How each process on an accelerator does beside the others there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sharers: Vec<crate::interference::Sharer>,
     /// What each workload has of each accelerator.
     #[serde(default)]
     pub shares: Vec<Share>,

@@ -10,6 +10,7 @@ pub mod power;
 mod product;
 pub mod report;
 pub mod scorer;
+pub mod sharers;
 pub mod simulated;
 pub mod trial;
 
@@ -42,7 +43,11 @@ pub enum EvaluateError {
     #[error(transparent)]
     Data(#[from] DataError),
     /// The folder has no table of the lab's.
-    #[error("--data {}: no windows.csv.gz there or in `interference` below it; give a folder that `wattkeeper lab` wrote", .0.display())]
+    #[error(
+        "--data {}: no windows.csv.gz (with --gpu: gpu-windows.csv.gz or gpu-simulated.csv.gz) there or in `interference` below it; give \
+         a folder that `wattkeeper lab` wrote",
+        .0.display()
+    )]
     NoTable(PathBuf),
     /// The lab's table cannot be read.
     #[error(transparent)]

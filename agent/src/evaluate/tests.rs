@@ -7,6 +7,7 @@ fn flags(data: &Path) -> Evaluate {
     let detector = vec!["l2_norm".to_owned()];
     Evaluate {
         interference: false,
+        gpu: false,
         data: Some(data.to_owned()),
         json: None,
         detector,

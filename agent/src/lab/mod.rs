@@ -2,6 +2,7 @@
 //!
 //! `plan` says who meets whom → a `session` runs `part`s in control `groups` and reads them through the agent's own sources
 //! → a `table` of windows, which models are trained on.
+pub mod gpu;
 mod groups;
 pub mod part;
 mod plan;
@@ -44,6 +45,21 @@ pub struct Flags {
     /// The processor of antagonists that are not on the victim's
     #[arg(long, default_value_t = 1, value_name = "CPU")]
     pub other: usize,
+    /// The same on a GPU instead of the processors; with --rig sim on one that does not exist
+    #[arg(long)]
+    pub gpu: bool,
+    /// Which GPU, in the order of PCI addresses
+    #[arg(long, default_value_t = 0, value_name = "N", requires = "gpu")]
+    pub device: u32,
+    /// Only this victim on the GPU; repeatable
+    #[arg(long, value_enum, value_name = "JOB", requires = "gpu")]
+    pub job: Vec<gpu::Job>,
+    /// Milliseconds of a window on a real GPU. Drivers' counters are means over a second
+    #[arg(long, default_value_t = 1000, hide = true, value_parser = clap::value_parser!(u64).range(20..=10_000))]
+    pub window_ms: u64,
+    /// The CUDA driver's library
+    #[arg(long, default_value = "libcuda.so.1", value_name = "PATH", requires = "gpu")]
+    pub cuda: PathBuf,
     /// A folder on the disk that disk work goes to; by default the system's folder for temporary files
     #[arg(long, value_name = "DIR")]
     pub folder: Option<PathBuf>,
@@ -76,6 +92,15 @@ pub enum LabError {
     /// The sources do not see a group of the lab.
     #[error("the source cgroup does not see {0}; raise collectors.cgroups_max")]
     Unseen(&'static str),
+    /// A GPU cannot be worked on.
+    #[error(transparent)]
+    Cuda(#[from] collectors::cuda::CudaError),
+    /// A part has ended before its time.
+    #[error("a part of the lab has ended by itself ({0}); what it said is above")]
+    Ended(std::process::ExitStatus),
+    /// The sources do not see a GPU.
+    #[error("--device {0}: the source nvml sees no such GPU; `wattkeeper doctor` says what it needs")]
+    NoGpu(u32),
     /// The sources cannot be opened.
     #[error(transparent)]
     Rig(crate::rig::RigError),
@@ -147,6 +172,9 @@ fn train(flags: &Flags, windows: &[Window]) -> Result<String, LabError> {
 /// # Errors
 /// When this user may not make control groups, a part fails, or the table cannot be written. What was recorded before is kept.
 pub fn lab(config: &Config, flags: &Flags) -> Result<String, LabError> {
+    if flags.gpu {
+        return gpu::lab(config, flags);
+    }
     let count = std::thread::available_parallelism().map_or(1, usize::from);
     if flags.cpu == flags.other || flags.cpu.max(flags.other) >= count {
         return Err(LabError::Processors { cpu: flags.cpu, other: flags.other, count });

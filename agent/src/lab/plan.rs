@@ -3,11 +3,11 @@ use super::part::{Load, Work};
 use serde::{Deserialize, Serialize};
 
 /// Shares of the time that an antagonist presses.
-const INTENSITIES: [f64; 3] = [0.25, 0.5, 1.0];
+pub(super) const INTENSITIES: [f64; 3] = [0.25, 0.5, 1.0];
 /// Shares of its own full rate that a victim is asked for while it is alone.
 pub(super) const DUTIES: [f64; 4] = [1.0, 0.75, 0.5, 0.25];
 /// The share of encounters in which the victim is asked for half of its rate.
-const HALF_SHARE: f64 = 0.3;
+pub(super) const HALF_SHARE: f64 = 0.3;
 
 /// Where antagonists run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ pub(super) struct Encounter {
 
 /// A sequence of pseudo-random numbers (SplitMix64, Steele et al. 2014).
 #[derive(Debug)]
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
     fn next(&mut self) -> u64 {
@@ -58,13 +58,13 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    fn shuffle<T>(&mut self, list: &mut [T]) {
+    pub(super) fn shuffle<T>(&mut self, list: &mut [T]) {
         for last in (1..list.len()).rev() {
             list.swap(last, (self.next() % (last as u64 + 1)) as usize);
         }
     }
 
-    fn share(&mut self) -> f64 {
+    pub(super) fn share(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }

@@ -38,6 +38,11 @@ pub enum Kind {
 impl Kind {
     const ALL: [Self; 3] = [Self::Quiet, Self::Control, Self::Met];
 
+    /// The kind with this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// The name in data sets.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -120,7 +125,7 @@ fn header() -> String {
 }
 
 /// Five significant digits; empty for what is not known.
-fn short(value: f64) -> String {
+pub(super) fn short(value: f64) -> String {
     if !value.is_finite() {
         return String::new();
     }
@@ -137,7 +142,6 @@ fn short(value: f64) -> String {
 /// # Errors
 /// When the file cannot be written.
 pub fn write(path: &Path, windows: &[Window]) -> Result<(), TableError> {
-    let failed = |error| TableError::Io { path: path.to_owned(), error };
     let mut text = header();
     for window in windows {
         let head = [
@@ -160,8 +164,22 @@ pub fn write(path: &Path, windows: &[Window]) -> Result<(), TableError> {
         text.push_str(&line.join(","));
     }
     text.push('\n');
+    compress(path, &text)
+}
+
+/// Writes a text, compressed.
+pub(super) fn compress(path: &Path, text: &str) -> Result<(), TableError> {
+    let failed = |error| TableError::Io { path: path.to_owned(), error };
     let mut file = GzEncoder::new(File::create(path).map_err(failed)?, Compression::best());
     file.write_all(text.as_bytes()).and_then(|()| file.finish().map(drop)).map_err(failed)
+}
+
+/// Reads a text that was compressed.
+pub(super) fn decompress(path: &Path) -> Result<String, TableError> {
+    let failed = |error| TableError::Io { path: path.to_owned(), error };
+    let mut text = String::new();
+    MultiGzDecoder::new(File::open(path).map_err(failed)?).read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
 }
 
 /// Reads a table.
@@ -169,9 +187,7 @@ pub fn write(path: &Path, windows: &[Window]) -> Result<(), TableError> {
 /// # Errors
 /// When the file cannot be read, or is not a table of this version's columns.
 pub fn read(path: &Path) -> Result<Vec<Window>, TableError> {
-    let failed = |error| TableError::Io { path: path.to_owned(), error };
-    let mut text = String::new();
-    MultiGzDecoder::new(File::open(path).map_err(failed)?).read_to_string(&mut text).map_err(failed)?;
+    let text = decompress(path)?;
     let mut lines = text.lines().enumerate();
     let fault =
         |line: usize, fault: String| TableError::Malformed { path: path.to_owned(), line: line + 1, fault };
@@ -194,7 +210,7 @@ fn parse(line: &str) -> Result<Window, String> {
             text => text.parse().map_err(|_| format!("{text:?} in column {} is no number", place + 1)),
         }
     };
-    let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == cells[4]);
+    let kind = Kind::named(cells[4]);
     let mut window = Window {
         campaign: number(0)? as u32,
         block: number(1)? as u32,

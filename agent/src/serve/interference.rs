@@ -1,6 +1,6 @@
 //! Interference as JSON: what is known of each workload, and what placing one would do to it and to its neighbours.
 use detectors::interference::placement::{self, Needs, Prediction, Processors, Widths};
-use model::interference::{Abstention, Judgement, Vector};
+use model::interference::{Abstention, Judgement, Sharer, Vector};
 use model::{DeviceKind, Interference, Resource, Snapshot};
 use serde_json::{Map, Value, json};
 
@@ -58,12 +58,21 @@ pub(super) fn workloads(snapshot: &Snapshot) -> Value {
     json!({
         "host": snapshot.node.host, "rig": snapshot.node.rig, "at_ms": snapshot.frame.at.wall_ms,
         "workloads": snapshot.interference.iter().map(|workload| one(snapshot, workload)).collect::<Vec<_>>(),
+        "processes": snapshot.sharers.iter().map(|sharer| process(snapshot, sharer)).collect::<Vec<_>>(),
     })
 }
 
-fn one(snapshot: &Snapshot, workload: &Interference) -> Value {
-    let info = &snapshot.frame.devices.get(workload.device).info;
-    let judgement = match &workload.judgement {
+/// A process on an accelerator, with the one that is in its way.
+fn process(snapshot: &Snapshot, sharer: &Sharer) -> Value {
+    let info = &snapshot.frame.devices.get(sharer.device).info;
+    json!({
+        "pid": sharer.pid, "name": sharer.name, "workload": sharer.workload, "key": info.key, "device": info.name,
+        "judgement": judgement(snapshot, &sharer.judgement), "culprit": sharer.culprit,
+    })
+}
+
+fn judgement(snapshot: &Snapshot, judgement: &Judgement) -> Value {
+    match judgement {
         Judgement::Abstained(why) => json!({ "abstained": { "reason": why, "words": why.words() } }),
         Judgement::Estimate(estimate) => {
             let culprit = estimate.culprit.map(|culprit| {
@@ -75,7 +84,12 @@ fn one(snapshot: &Snapshot, workload: &Interference) -> Value {
                 "resource": estimate.resource, "culprit": culprit,
             } })
         }
-    };
+    }
+}
+
+fn one(snapshot: &Snapshot, workload: &Interference) -> Value {
+    let info = &snapshot.frame.devices.get(workload.device).info;
+    let judgement = judgement(snapshot, &workload.judgement);
     json!({
         "key": info.key, "kind": info.kind, "name": snapshot.who(workload.device), "labels": info.attributes,
         "judgement": judgement, "sensitivity": shares(&workload.sensitivity), "pressure": shares(&workload.pressure),

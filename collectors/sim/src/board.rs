@@ -3,6 +3,7 @@ use crate::fault::Fault;
 use crate::load::{Demand, Workload};
 use crate::noise::signed;
 use crate::profile::Profile;
+use crate::seats::Seats;
 use crate::sensor::Sensor;
 use crate::wear::{Left, Wear, errs};
 use model::Watts;
@@ -90,6 +91,8 @@ pub struct Board {
     pub xids: u64,
     /// The codes, at position count mod 16.
     pub xid_codes: [u32; 16],
+    /// Processes that share it; while there are any, they are its work.
+    pub seats: Seats,
     /// Code of the workload.
     workload: u32,
     /// Bits of the faults.
@@ -128,6 +131,7 @@ impl Board {
             replays: 0,
             xids: 0,
             xid_codes: [0; 16],
+            seats: Seats::default(),
             workload: Workload::Idle.code(),
             faults: 0,
             profile: profile.code(),
@@ -200,11 +204,22 @@ impl Board {
         if self.has(Fault::PcieWidth) { lanes / 4 } else { lanes }
     }
 
+    /// Nominal rate of the link to the host each way, in bytes a second: 0.985 GB a lane at generation 3, doubling with each
+    /// (PCI Express Base Specification, 128b/130b).
+    pub fn pcie_bytes(&self) -> f64 {
+        0.985e9 * f64::from(self.pcie_lanes()) * f64::from(1_u32 << (self.profile().pcie_generation - 3))
+    }
+
     /// Moves on by one quantum, which ends at quantum number `quantum`.
     pub fn step(&mut self, seed: u64, quantum: u64) {
         let lost = self.has(Fault::Lost);
         let workload = if lost { Workload::Idle } else { self.workload() };
-        let demand = workload.demand(seed, u64::from(self.index), quantum * 10);
+        let demand = if self.seats.taken() && !lost {
+            let clock = self.clock_hz / self.profile().clock_max_hz;
+            self.seats.step(seed ^ u64::from(self.index), quantum, clock, self.pcie_bytes())
+        } else {
+            workload.demand(seed, u64::from(self.index), quantum * 10)
+        };
         let noise = signed(seed, 5000 + u64::from(self.index), quantum / 10);
         self.air(seed, quantum);
         self.run(&demand, noise);
@@ -270,8 +285,9 @@ impl Board {
         let share = left.work * left.fed;
         self.busy = asked.busy * left.fed;
         self.memory_activity = asked.memory * share;
-        self.tensor_active = asked.tensor * share * running;
-        self.sm_active = asked.busy * 0.96 * share;
+        // Tenants say themselves what is left of their cycles at a lower clock.
+        self.tensor_active = asked.tensor * share * if self.seats.taken() { 1.0 } else { running };
+        self.sm_active = asked.sm * share;
         self.moved = [asked.host, asked.link].map(|rate| rate * share);
         // A job fills its memory over half a minute, and its allocator settles over some minutes more.
         let work_s = self.wear.work_quanta as f64 * QUANTUM_S;

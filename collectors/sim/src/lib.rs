@@ -13,8 +13,10 @@ pub mod noise;
 pub mod plant;
 pub mod profile;
 pub mod rig;
+pub mod seats;
 pub mod sensor;
 pub mod story;
+pub mod tenant;
 pub mod wear;
 
 #[cfg(test)]
@@ -25,3 +27,5 @@ pub use fault::Fault;
 pub use load::Workload;
 pub use node::{BOARDS_MAX, Node};
 pub use profile::Profile;
+pub use seats::{SEATS_MAX, Seats};
+pub use tenant::Tenant;

@@ -36,11 +36,13 @@ pub struct Demand {
     pub host: f64,
     /// The same for the links to other boards.
     pub link: f64,
+    /// Share of cycles in which any multiprocessor works.
+    pub sm: f64,
 }
 
 impl Demand {
     const fn new(power: f64, busy: f64, memory: f64, resident: f64) -> Self {
-        Self { power, busy, memory, resident, tensor: 0.0, host: busy * 2.1e9, link: 0.0 }
+        Self { power, busy, memory, resident, tensor: 0.0, host: busy * 2.1e9, link: 0.0, sm: busy * 0.96 }
     }
 
     const fn with(self, tensor: f64, link: f64) -> Self {

@@ -15,7 +15,7 @@ pub const QUANTUM_NS: u64 = 10_000_000;
 /// Memory of the simulated host, in bytes.
 pub const MEMORY_BYTES: u64 = 2 << 40;
 /// The layout of the state; a shared file with another number is refused.
-pub const LAYOUT: u64 = 0x574b_0004;
+pub const LAYOUT: u64 = 0x574b_0005;
 /// Time that is caught up in one go; after a longer pause the rest is skipped, so that no call takes long.
 const CATCH_UP_QUANTA: u64 = 6_000;
 

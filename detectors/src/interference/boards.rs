@@ -65,7 +65,7 @@ impl Boards {
 }
 
 /// Whether nothing is known to hold the clock down.
-fn is_free(frame: &Frame, device: DeviceId) -> bool {
+pub(super) fn is_free(frame: &Frame, device: DeviceId) -> bool {
     let (enforced, usual) =
         (frame.value(device, Metric::PowerLimitEnforced), frame.value(device, Metric::PowerLimitDefault));
     let held = [Metric::EventAppClocks, Metric::EventHwSlowdown];

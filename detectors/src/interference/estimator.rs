@@ -7,8 +7,9 @@ use super::frozen::Frozen;
 use super::hardware::{Hardware, Limits, Machine};
 use super::profile::{Profile, Quotient, WINDOWS_NEEDED};
 use super::sampler::Sampler;
+use super::sharers::Sharers;
 use super::span::Adaptive;
-use model::interference::{Abstention, Basis, Culprit, Estimate, Interference, Judgement, Vector};
+use model::interference::{Abstention, Basis, Culprit, Estimate, Interference, Judgement, Sharer, Vector};
 use model::{DeviceId, DeviceKind, Frame, Resource};
 use std::collections::BTreeMap;
 
@@ -48,6 +49,7 @@ pub struct Estimator {
     boards: Boards,
     machine: Machine,
     counting: Limits,
+    sharers: Sharers,
     /// By device index.
     followed: Vec<Option<Box<Followed>>>,
     count: usize,
@@ -67,6 +69,7 @@ impl Estimator {
             boards: Boards::default(),
             machine: Machine::default(),
             counting: Limits::default(),
+            sharers: Sharers::default(),
             followed: Vec::new(),
             count: 0,
             beat: 0,
@@ -80,6 +83,7 @@ impl Estimator {
         self.sampler.take(frame);
         self.machine.take(frame);
         self.boards.take(frame, self.blame.floor);
+        self.sharers.take(frame);
         self.followed.resize_with(frame.devices.len(), || None);
         for device in frame.devices.of_kind(DeviceKind::Cgroup) {
             let place = device.id.index();
@@ -251,6 +255,11 @@ impl Estimator {
         followed.adaptive.hear((estimate.low..=estimate.high).contains(&y));
     }
 
+    /// What is known of every process on an accelerator.
+    pub fn sharers(&self) -> &[Sharer] {
+        self.sharers.latest()
+    }
+
     /// Adds what is known of every workload.
     pub fn list(&self, frame: &Frame, list: &mut Vec<Interference>) {
         self.boards.list(list);
@@ -290,6 +299,7 @@ impl Estimator {
             + self.boards.bytes()
             + self.machine.bytes()
             + self.followed.iter().flatten().map(|followed| followed.hardware.bytes()).sum::<usize>()
+            + self.sharers.bytes()
             + self.followed.capacity() * size_of::<Option<Box<Followed>>>()
             + self.count * workload
     }

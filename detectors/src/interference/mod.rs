@@ -16,6 +16,7 @@ mod kept;
 pub mod placement;
 mod profile;
 mod sampler;
+pub mod sharers;
 mod span;
 
 pub use blame::Blame;

@@ -1,7 +1,7 @@
 //! Control: steers a node from outside, as the world does with real devices.
 use crate::time::{AS_REAL, real_ns};
 use crate::world::{Entered, Group, Shared, World, hash};
-use sim::{Board, Fault, Node, Profile, Workload};
+use sim::{Board, Fault, Node, Profile, Tenant, Workload};
 use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
 use std::time::Duration;
@@ -65,6 +65,23 @@ impl Control {
         let workload =
             Workload::named(workload).ok_or_else(|| wrong(format!("there is no workload {workload:?}")))?;
         self.board(board, |board| board.set_workload(workload))
+    }
+
+    /// Seats a tenant on a board, with the share of its full rate that it is asked for; `nobody` frees the seat.
+    ///
+    /// # Errors
+    /// When there is no such board or tenant.
+    pub fn seat(&self, board: usize, place: usize, tenant: &str, duty: f64) -> Result<()> {
+        let tenant = Tenant::named(tenant).ok_or_else(|| wrong(format!("there is no tenant {tenant:?}")))?;
+        self.board(board, |board| board.seats.seat(place, tenant, duty))
+    }
+
+    /// Lets kernels of a board's tenants run at once, as with MPS, or in turns.
+    ///
+    /// # Errors
+    /// When there is no such board.
+    pub fn mps(&self, board: usize, mps: bool) -> Result<()> {
+        self.board(board, |board| board.seats.set_mps(mps))
     }
 
     /// Lets a board report an XID error.

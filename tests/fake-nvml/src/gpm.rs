@@ -11,6 +11,8 @@ struct Sample {
     taken: bool,
     busy: f64,
     memory: f64,
+    /// Of a shared board: multiprocessors and matrix pipes at work, and bytes a second from the host.
+    shared: Option<[f64; 3]>,
     instance: Option<c_uint>,
 }
 
@@ -66,7 +68,10 @@ fn take(shared: &Shared, index: usize, sample: nvmlGpmSample_t, instance: Option
     if sample.is_null() {
         return INVALID_ARGUMENT;
     }
-    let fresh = Sample { taken: true, busy: board.busy, memory: board.memory_activity, instance };
+    let tenants = [board.sm_active, board.tensor_active, board.moved[0]];
+    let seated = board.seats.taken().then_some(tenants);
+    let fresh =
+        Sample { taken: true, busy: board.busy, memory: board.memory_activity, shared: seated, instance };
     // SAFETY: not null, and ours alone by the contract of the callers.
     unsafe { sample.cast::<Sample>().write(fresh) };
     SUCCESS
@@ -97,6 +102,13 @@ pub unsafe extern "C" fn nvmlGpmMigSampleGet(
 /// The value of a metric: percent, or mebibytes a second. An assumption for all but the first two.
 fn value(number: c_uint, sample: &Sample) -> Option<f64> {
     let (busy, memory) = (100.0 * sample.busy, 100.0 * sample.memory);
+    const MEBI: f64 = 1_048_576.0;
+    match (number, sample.shared) {
+        (2, Some([sm, ..])) => return Some(100.0 * sm),
+        (5, Some([_, tensor, _])) => return Some(100.0 * tensor),
+        (20 | 21, Some([.., host])) => return Some(host / MEBI),
+        _ => {}
+    }
     match number {
         1 => Some(busy),
         2 => Some(0.9 * busy),

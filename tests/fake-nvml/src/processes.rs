@@ -1,11 +1,12 @@
-//! Processes: one on a busy board, or one on each instance of a busy board that is cut.
+//! Processes: one on a busy board, or one on each instance of a busy board that is cut, or one for each tenant of a shared board.
 use crate::abi::{INSUFFICIENT_SIZE, INVALID_ARGUMENT, NOT_FOUND, NOT_SUPPORTED, SUCCESS};
 use crate::device::{index_of, on_board};
 use crate::mig::FIRST;
 use crate::time::wall_us;
 use crate::world::{Shared, put};
 use nvml_wrapper_sys::bindings::{nvmlDevice_t, nvmlProcessInfo_t, nvmlProcessUtilizationSample_t};
-use sim::Workload;
+use sim::seats::Seat;
+use sim::{Board, Tenant, Workload};
 use std::ffi::{c_uint, c_ulonglong};
 
 /// The process id of the first board's process; no real one is as high.
@@ -13,6 +14,9 @@ const FIRST_PID: u32 = 4_194_000;
 
 fn processes(shared: &Shared, index: usize) -> Vec<nvmlProcessInfo_t> {
     let board = &shared.node.boards()[index];
+    if board.seats.taken() {
+        return seated(board);
+    }
     if board.workload() == Workload::Idle {
         return Vec::new();
     }
@@ -32,6 +36,23 @@ fn processes(shared: &Shared, index: usize) -> Vec<nvmlProcessInfo_t> {
         ..info(board.memory_used_bytes / parts, FIRST as c_uint + part as c_uint, 0)
     };
     (0..parts).map(of).collect()
+}
+
+/// The process ids of a shared board's tenants, by seat.
+fn seats(board: &Board) -> impl Iterator<Item = (u32, &Seat)> {
+    let all = (0..).map(|number| FIRST_PID + 1000 + board.index * 10 + number).zip(&board.seats.seats);
+    all.filter(|(_, seat)| seat.tenant() != Tenant::Nobody)
+}
+
+fn seated(board: &Board) -> Vec<nvmlProcessInfo_t> {
+    let info = |(pid, seat): (u32, &Seat)| nvmlProcessInfo_t {
+        pid,
+        // A share of a size in bytes: the fraction of a byte is of no interest.
+        usedGpuMemory: (seat.tenant().need().resident * board.profile().memory_bytes as f64) as u64,
+        gpuInstanceId: c_uint::MAX,
+        computeInstanceId: c_uint::MAX,
+    };
+    seats(board).map(info).collect()
 }
 
 /// Hands a list over, or says how long it is.
@@ -102,13 +123,15 @@ pub unsafe extern "C" fn nvmlDeviceGetProcessUtilization(
         }
         let board = &shared.node.boards()[index];
         let (busy, now_us) = ((board.busy * 100.0) as c_uint, wall_us());
-        if busy == 0 || since_us >= now_us {
+        // That a driver has no samples of single processes under MPS is an assumption.
+        if busy == 0 || since_us >= now_us || board.seats.mps() {
             return NOT_FOUND;
         }
+        let share = |pid: u32| seats(board).find(|(other, _)| *other == pid).map(|(_, seat)| seat.engine);
         let sample = |process: &nvmlProcessInfo_t| nvmlProcessUtilizationSample_t {
             pid: process.pid,
             timeStamp: now_us,
-            smUtil: busy,
+            smUtil: share(process.pid).map_or(busy, |share| (share * 100.0).round() as c_uint),
             memUtil: (board.memory_activity * 100.0) as c_uint,
             encUtil: 0,
             decUtil: 0,

@@ -119,6 +119,24 @@ fn a_board_reads_as_the_engine_has_it() {
 }
 
 #[test]
+fn tenants_of_a_board_are_processes_whose_shares_are_told_in_turns_and_not_under_mps() {
+    let bench = bench();
+    for (place, tenant) in ["compute", "press-memory"].into_iter().enumerate() {
+        bench.control.seat(1, place, tenant, 1.0).unwrap();
+    }
+    bench.control.advance(Duration::from_secs(5));
+    let device = bench.device(1);
+    assert_eq!(device.running_compute_processes().unwrap().len(), 2);
+    let shares: Vec<u32> =
+        device.process_utilization_stats(None).unwrap().iter().map(|s| s.sm_util).collect();
+    assert!(shares.len() == 2 && shares.iter().all(|share| (40..=55).contains(share)), "{shares:?}");
+    bench.control.mps(1, true).unwrap();
+    assert!(matches!(device.process_utilization_stats(None), Err(NvmlError::NotFound)));
+    bench.control.seat(1, 0, "nobody", 0.0).unwrap();
+    assert_eq!(device.running_compute_processes().unwrap().len(), 1);
+}
+
+#[test]
 fn a_board_is_found_by_position_identity_and_place() {
     let bench = bench();
     let device = bench.device(6);

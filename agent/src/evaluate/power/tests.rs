@@ -13,6 +13,7 @@ const BUSY: u64 = 51;
 fn flags(days: u32, policy: &[&str]) -> Evaluate {
     Evaluate {
         interference: false,
+        gpu: false,
         data: None,
         json: None,
         detector: Vec::new(),

@@ -4,6 +4,7 @@ use super::*;
 fn flags(faults: &[&str], hours: f64) -> Evaluate {
     Evaluate {
         interference: false,
+        gpu: false,
         data: None,
         detector: Vec::new(),
         machine: Vec::new(),

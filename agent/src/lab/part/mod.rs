@@ -1,11 +1,13 @@
 //! A part: one process of the lab, a victim that counts what it gets done or an antagonist that gets in its way.
 //!
 //! It does what the lab says through a file and dies with it: the kernel kills it when the lab goes, and it ends by itself.
+mod device;
 mod duty;
 mod load;
 mod work;
 
 use crate::lab::LabError;
+use crate::lab::gpu::{Job, Press};
 pub(super) use duty::{Progress, Steering};
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -14,6 +16,8 @@ use std::path::PathBuf;
 
 /// Bytes of memory that a part takes at most, its stacks included.
 const MEMORY_MAX: u64 = 640 << 20;
+/// The same of a part on a GPU: a CUDA context takes some hundreds of MiB of the host's memory.
+const MEMORY_MAX_CUDA: u64 = 4 << 30;
 /// Bytes that a part's file has at most.
 const FILE_MAX: u64 = 256 << 20;
 /// Threads that an antagonist has at work at most.
@@ -103,6 +107,18 @@ pub struct Flags {
     /// An antagonist
     #[arg(long, value_enum)]
     pub load: Option<Load>,
+    /// A victim on a GPU
+    #[arg(long, value_enum, conflicts_with_all = ["work", "load", "press"])]
+    pub job: Option<Job>,
+    /// An antagonist on a GPU
+    #[arg(long, value_enum, conflicts_with_all = ["work", "load"])]
+    pub press: Option<Press>,
+    /// Which GPU
+    #[arg(long, default_value_t = 0)]
+    pub device: u32,
+    /// The CUDA driver's library
+    #[arg(long, default_value = collectors::cuda::LIBRARY)]
+    pub cuda: PathBuf,
     /// Threads of an antagonist
     #[arg(long, default_value_t = 1)]
     pub threads: usize,
@@ -123,7 +139,8 @@ pub struct Flags {
 /// When a bound cannot be set or the work's files or sockets cannot be had.
 pub fn run(flags: &Flags) -> Result<(), LabError> {
     let failed = |what: &'static str| move |error: std::io::Error| LabError::io(what, error);
-    bound().map_err(failed("set the bounds of a part"))?;
+    let on_gpu = flags.job.is_some() || flags.press.is_some();
+    bound(if on_gpu { MEMORY_MAX_CUDA } else { MEMORY_MAX }).map_err(failed("set the bounds of a part"))?;
     if let Some(cpu) = flags.cpu {
         let mut set = CpuSet::new();
         set.set(cpu);
@@ -131,6 +148,9 @@ pub fn run(flags: &Flags) -> Result<(), LabError> {
             .map_err(|error| LabError::io("pin a part to its processor", error.into()))?;
     }
     let steering = Steering::open(&flags.folder, flags.seconds).map_err(failed("open the lab's files"))?;
+    if on_gpu {
+        return device::run(flags, &steering);
+    }
     match (flags.work, flags.load) {
         (Some(work), _) => work::run(work, &steering, &flags.folder).map_err(failed("do a victim's work")),
         (None, Some(load)) => {
@@ -142,10 +162,10 @@ pub fn run(flags: &Flags) -> Result<(), LabError> {
 }
 
 /// Has the kernel refuse what is above the bounds, and kill the part when the lab is gone.
-fn bound() -> std::io::Result<()> {
+fn bound(memory: u64) -> std::io::Result<()> {
     let limit = |most: u64| Rlimit { current: Some(most), maximum: Some(most) };
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    setrlimit(Resource::Data, limit(MEMORY_MAX))?;
+    setrlimit(Resource::Data, limit(memory))?;
     setrlimit(Resource::Fsize, limit(FILE_MAX))?;
     setrlimit(Resource::Core, limit(0))?;
     Ok(())

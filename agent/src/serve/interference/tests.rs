@@ -56,6 +56,27 @@ fn every_workload_is_listed_with_its_estimate_or_the_reason_that_there_is_none()
 }
 
 #[test]
+fn processes_on_an_accelerator_are_listed_with_the_one_in_their_way() {
+    let mut snapshot = node();
+    let table = Arc::make_mut(&mut snapshot.frame.devices);
+    let gpu = table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, "GPU-a"))).unwrap();
+    let (resource, basis) = (Some(Resource::Compute), Basis::Physics);
+    let estimate = Estimate { y: 0.5, low: 0.45, high: 0.6, basis, resource, culprit: None };
+    let sharer = Sharer {
+        device: gpu,
+        pid: 7,
+        name: "chat".into(),
+        workload: None,
+        judgement: Judgement::Estimate(estimate),
+        culprit: Some(8),
+    };
+    snapshot.sharers.push(sharer);
+    let listed = &workloads(&snapshot)["processes"][0];
+    assert_eq!((&listed["key"], &listed["pid"], &listed["culprit"]), (&json!("GPU-a"), &json!(7), &json!(8)));
+    assert_eq!(listed["judgement"]["estimate"]["resource"], "compute");
+}
+
+#[test]
 fn a_workload_of_this_node_is_told_beside_those_who_run() {
     let answer = ask(r#"{"workload": "/db"}"#).unwrap();
     // The backup is at the disk for half the time, and 0.8 of the time goes there: 1 / (1 + 0.8 / 2). Of four processors it has

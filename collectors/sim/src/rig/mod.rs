@@ -7,6 +7,7 @@ mod work;
 
 pub use board::SimBoard;
 pub use knob::{SimActuator, SimReflex};
+pub use work::PID_FIRST;
 
 use crate::fault::Fault;
 use crate::node::Node;

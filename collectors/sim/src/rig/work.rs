@@ -1,12 +1,15 @@
 //! Who works on a simulated board: processes and the pods they belong to, all made up.
 use crate::board::Board;
 use crate::load::Workload as Load;
+use crate::tenant::Tenant;
 use model::source::SlotProcess;
 use model::{Batch, Slot, Workload, WorkloadKind};
 use std::sync::Arc;
 
 /// The process id of the first process of board 0.
-const PID_FIRST: u32 = 4000;
+pub const PID_FIRST: u32 = 4000;
+/// The command name of the MPS server, as NVIDIA's documentation of MPS has it.
+const MPS_SERVER: &str = "nvidia-cuda-mps-server";
 
 /// The processes of one board, made when its work changes.
 #[derive(Debug, Default)]
@@ -27,6 +30,9 @@ struct Job {
 impl Jobs {
     /// Puts the processes into the batch; gives how many there are.
     pub(super) fn read(&mut self, slot: Slot, board: &Board, batch: &mut Batch) -> usize {
+        if board.seats.taken() {
+            return seated(slot, board, batch);
+        }
         let load = board.workload();
         if self.load != Some(load) {
             self.load = Some(load);
@@ -44,6 +50,28 @@ impl Jobs {
         }
         self.jobs.len()
     }
+}
+
+/// The processes of tenants. Without MPS the driver gives each one's share of the time in whole percent; with it, the server is a process
+/// of its own, and the shares are absent: that drivers give none then is an assumption.
+fn seated(slot: Slot, board: &Board, batch: &mut Batch) -> usize {
+    let mps = board.seats.mps();
+    let tenants: Vec<_> =
+        (0..).zip(&board.seats.seats).filter(|(_, seat)| seat.tenant() != Tenant::Nobody).collect();
+    for (number, seat) in &tenants {
+        let bytes = board.profile().memory_bytes as f64 * seat.tenant().need().resident;
+        batch.process(SlotProcess {
+            name: Arc::from(seat.tenant().as_str()),
+            memory_bytes: Some(bytes as u64),
+            utilization: (!mps).then_some((100.0 * seat.engine).round() / 100.0),
+            ..SlotProcess::new(slot, PID_FIRST + 10 * board.index + number)
+        });
+    }
+    if mps {
+        let pid = PID_FIRST + 10 * board.index + 9;
+        batch.process(SlotProcess { name: Arc::from(MPS_SERVER), ..SlotProcess::new(slot, pid) });
+    }
+    tenants.len() + usize::from(mps)
 }
 
 fn jobs(load: Load, board: u32) -> Vec<Job> {

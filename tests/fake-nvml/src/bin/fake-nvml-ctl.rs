@@ -20,6 +20,8 @@ const USAGE: &str = "usage: fake-nvml-ctl FILE VERB
   fail-board BOARD FUNCTION CODE
   cut BOARD PARTS            cuts a board into instances, 0 makes it whole
   link BOARD LINK on|off     lets a link come up or go down
+  seat BOARD SEAT TENANT DUTY  lets a process share a board, `nobody` ends it
+  mps BOARD on|off           lets processes' kernels run at once, or in turns
   impersonate BOARD WHOM     lets a board give the identity of another
   reorder BOARD...           lets the driver list the boards in this order
   driver MAJOR MINOR         puts another driver in
@@ -82,6 +84,10 @@ fn steer(control: &Control, verb: &[&str]) -> Result<()> {
             (0..control.node().boards().len()).try_for_each(|board| control.load(board, workload))
         }
         ["load", board, workload] => control.load(number(board)?, workload),
+        ["seat", board, place, tenant, duty] => {
+            control.seat(number(board)?, number(place)?, tenant, number(duty)?)
+        }
+        ["mps", board, mps] => control.mps(number(board)?, on(mps)?),
         ["xid", board, code] => control.xid(number(board)?, number(code)?),
         ["lose", board] => control.lose(number(board)?),
         ["return", board] => control.give_back(number(board)?),
