@@ -188,7 +188,7 @@ fn rows_say_what_is_in_force_and_why() {
     let mut keeper = node.keeper();
     node.act(&mut keeper, vec![node.limit(0, 300.0)], at(1.0));
     node.world.lock().unwrap().out_of_band.insert(key(0), 260.0);
-    let rows = keeper.rows();
+    let rows = keeper.rows(at(2.0));
     assert_eq!((rows[0].original, rows[0].set, rows[0].enforced), (700.0, Some(300.0), Some(260.0)));
     assert_eq!((rows[0].why, rows[0].keep), (Some(Why::OverHigh), Some(Keep::Safety)));
 }
