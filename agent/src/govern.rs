@@ -243,9 +243,8 @@ impl Govern {
             })
             .map(|settled| settled.decision);
         // What was ordered while decisions were carried out is no advice that was given.
-        let repeats = |last: Decision| {
-            last.mode == Mode::Advise && last.why == why && similar(last.action, action)
-        };
+        let repeats =
+            |last: Decision| last.mode == Mode::Advise && last.why == why && similar(last.action, action);
         if self.mode == Mode::Advise && last.is_some_and(repeats) {
             return;
         }

@@ -1,5 +1,5 @@
-//! The keeper on a thread of its own: a hung actuator holds up nobody but the keeper. In the agent it serves the beat, in
-//! the guardian its sessions.
+//! The keeper on a thread of its own, which no vendor's driver can hang: devices have threads of theirs. In the agent it serves
+//! the beat, in the guardian its sessions.
 use super::journal::Journal;
 use super::{Brief, Keeper, PENDING_MAX, Report};
 use crate::clock::{MachineClock, join_by};

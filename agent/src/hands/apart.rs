@@ -1,6 +1,7 @@
 //! Devices apart: the hands of every vendor whose driver can hang, asked all at once and waited for together.
 use super::bell::Bell;
-use super::hand::{Answer, Hand, Open, Placed, Returned, Task};
+use super::grip::{Answer, Open, Task};
+use super::hand::{Hand, Placed, Returned};
 use model::{Knob, Reason, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! A hand: the one thread that calls the driver for one device, behind a one-place mailbox as a worker's. A call that does not
 //! return holds up this device alone, and the device gets no second thread.
 use super::bell::Bell;
-use model::{Actuator, Batch, Calls, Collector, Knob, Metric, OpenError, Order, Reason, Span, Timestamp};
+use super::grip::{Answer, Open, Task, written};
+use model::{Batch, Calls, Knob, Order, Reason, Timestamp};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,46 +13,6 @@ const POWER_FRESH: Duration = Duration::from_millis(300);
 /// First and longest wait before the power of a device that is lost is read again: looking for one is a driver's longest call.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LAST: Duration = Duration::from_secs(60);
-
-/// What turns the knobs of a device and feels its power.
-pub struct Grip {
-    /// Turns its knobs.
-    pub actuator: Box<dyn Actuator>,
-    /// Reads its instantaneous power, where it has any.
-    pub fast: Option<Box<dyn Collector>>,
-}
-
-/// Opens the grip of the device with a key, accounting for calls; `None`: this host has no such devices.
-pub type Open = Arc<dyn Fn(&str, &Calls) -> Result<Option<Grip>, OpenError> + Send + Sync>;
-
-/// One errand of a hand.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Task {
-    /// Reads power.
-    Feel(Timestamp),
-    /// Reads the position of a knob; `requested`: also the one that was asked of it.
-    Look { knob: Knob, requested: bool },
-    /// Asks for the positions that a knob has.
-    Span(Knob),
-    /// Carries an order out and reads back.
-    Write(Order),
-}
-
-/// What came of an errand.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Done {
-    /// The power in watts, where the device shows it.
-    Felt(Option<f64>),
-    /// Where a knob is.
-    Position(super::Position),
-    /// The positions that a knob has.
-    Span(Span),
-    /// What was read back.
-    Written(f64),
-}
-
-/// What came of it, or why nothing did.
-pub(super) type Answer = Result<Done, Reason>;
 
 #[derive(Debug)]
 struct State {
@@ -173,12 +134,15 @@ impl Hand {
         self.late.is_some() && self.shared.lock().busy
     }
 
-    /// Since when an errand other than a reading of power has been late, or one of power for longer than a call may take.
+    /// Whether its call has not returned within the time of a call: a reading of power is called late sooner, and so is a driver
+    /// that was being opened for one.
     pub(super) fn hung(&self, now: Timestamp, patience: Duration) -> bool {
-        let slow = |(task, asked): &(Task, Timestamp)| {
-            !matches!(task, Task::Feel(_)) || now.since(*asked) >= patience
+        let since = match &self.sent {
+            Some((Task::Feel(_), asked)) => Some(*asked),
+            Some(_) => None,
+            None => self.late,
         };
-        self.is_late() && self.sent.as_ref().is_none_or(slow)
+        self.is_late() && since.is_none_or(|since| now.since(since) >= patience)
     }
 
     /// Whether an order for this knob is under way that was called late.
@@ -277,7 +241,7 @@ impl Hand {
     fn call_late(&mut self, now: Timestamp) {
         self.late = Some(now);
         self.told = false;
-        if !matches!(self.sent, Some((Task::Feel(_), _))) {
+        if self.sent.as_ref().is_some_and(|(task, _)| !matches!(task, Task::Feel(_))) {
             self.tell();
         }
     }
@@ -324,14 +288,6 @@ fn answers(kept: &Task, wanted: &Task) -> bool {
             knob == other && (*requested || !both)
         }
         _ => false,
-    }
-}
-
-/// What was read back by a write.
-pub(super) fn written(done: Done) -> Result<f64, Reason> {
-    match done {
-        Done::Written(value) => Ok(value),
-        _ => Err(Reason::Malformed),
     }
 }
 
@@ -391,33 +347,4 @@ fn next(shared: &Shared) -> Option<Task> {
     }
     state.busy = true;
     state.task.take()
-}
-
-impl Grip {
-    fn carry_out(&mut self, key: &str, task: &Task, batch: &mut Batch) -> Answer {
-        let actuator = &mut self.actuator;
-        match task {
-            Task::Feel(now) => self.feel(key, *now, batch),
-            Task::Look { knob, requested } => {
-                let enforced = actuator.enforced(key, *knob).map_err(|error| error.reason)?;
-                let asked = requested.then(|| actuator.requested(key, *knob).unwrap_or(enforced));
-                let requested = asked.map_or(enforced, |asked| asked.max(enforced));
-                Ok(Done::Position(super::Position { enforced, requested }))
-            }
-            Task::Span(knob) => actuator.span(key, *knob).map(Done::Span).map_err(|error| error.reason),
-            Task::Write(order) => actuator.apply(order).map(Done::Written).map_err(|error| {
-                tracing::warn!(actuator = actuator.name(), "{error}");
-                error.reason
-            }),
-        }
-    }
-
-    fn feel(&mut self, key: &str, now: Timestamp, batch: &mut Batch) -> Answer {
-        let Some(fast) = &mut self.fast else { return Ok(Done::Felt(None)) };
-        batch.begin();
-        fast.collect(now, batch).map_err(|error| error.reason)?;
-        let own = batch.devices().find(|(_, info)| info.key == key);
-        let power = own.and_then(|(slot, _)| batch.reading(slot, Metric::PowerInstant)?.value());
-        Ok(Done::Felt(power))
-    }
 }

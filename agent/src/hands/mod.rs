@@ -2,12 +2,14 @@
 //! hang have a thread each, are asked all at once, and one that is late holds up none of the others.
 mod apart;
 mod bell;
+mod grip;
 mod hand;
 
 pub use apart::{Apart, Patience};
-pub use hand::{Grip, Open, Returned};
+pub use grip::{Grip, Open};
+pub use hand::Returned;
 
-use hand::{Done, Task, written};
+use grip::{Done, Task, written};
 use model::{Actuator, Batch, Collector, Knob, Metric, Order, Reason, Span, Timestamp, Watts};
 use std::collections::BTreeMap;
 use std::sync::Arc;
