@@ -303,11 +303,11 @@ fn a_reading_that_came_too_late_counts_on_the_next_tick_and_not_later() {
     let driver = Driver::of(&["GPU-a"]);
     let mut hands = driver.hands();
     assert_eq!(feel(&mut hands, &["GPU-a"], 1.0), [0]);
-    for (next, counts) in [(2.1, true), (9.0, false)] {
+    for (then, next, counts) in [(2.0, 2.1, true), (8.0, 15.0, false)] {
         driver.hang("GPU-a feel");
         let patience = std::mem::replace(&mut hands.apart.patience.feel, BRIEF);
-        assert!(feel(&mut hands, &["GPU-a"], 2.0).is_empty());
-        assert!(hands.is_late("GPU-a") && !hands.is_hung(at(2.0)), "it may be but slow");
+        assert!(feel(&mut hands, &["GPU-a"], then).is_empty());
+        assert!(hands.is_late("GPU-a") && !hands.is_hung(at(then)), "it may be but slow");
         driver.free();
         returned(&mut hands);
         hands.apart.patience.feel = patience;
