@@ -450,3 +450,131 @@ fn resident(pid: u32) -> u64 {
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
+
+impl Bench {
+    /// Whether every board but this one has a limit below its original.
+    fn others_capped(&self, hung: usize) -> bool {
+        self.limits().iter().enumerate().all(|(board, limit)| board == hung || *limit < 700.0)
+    }
+
+    fn restart_guardian(&self, agent: &Agent) {
+        let first = self.guardian_of(agent);
+        kill(first);
+        eventually("there is another guardian", || self.guardian_of(agent) != first);
+    }
+}
+
+#[test]
+fn a_board_whose_driver_hangs_does_not_keep_the_fallback_from_the_others() {
+    // Whether it has hung for a while, hangs in the moment of the death, or hung when the guardian was started.
+    for case in ["before", "at once", "at the start"] {
+        let bench = Bench::new("idle");
+        let mut agent = bench.agent(&CALM);
+        bench.guardian_of(&agent);
+        let beats = || agent.metric("wattkeeper_agent_beats_total", &[]).unwrap_or(0.0);
+        eventually("a beat is over", || beats() >= 3.0);
+        bench.control.hang_board(3, true).unwrap();
+        if case == "at the start" {
+            bench.restart_guardian(&agent);
+        }
+        if case != "at once" {
+            let now = beats();
+            eventually("beats go on", || beats() >= now + 5.0);
+        }
+        assert!(!bench.capped(), "{case}: {:?}", bench.limits());
+        kill_agent(&mut agent);
+        let seconds = bench.seconds_until_within(5000.0);
+        println!("board 3 hangs {case}: fallback of the others in force {seconds:.3} s after the kill");
+        assert!(seconds <= FALLBACK_WITHIN.as_secs_f64(), "{case}: {seconds} s");
+        let settled = bench.limits();
+        assert!(settled[3] == 700.0 && bench.others_capped(3), "{settled:?}");
+
+        bench.control.hang_board(3, false).unwrap();
+        eventually("it answers again", || {
+            bench.status().is_some_and(|status| status.rows.iter().all(|row| row.enforced.is_some()))
+        });
+        assert!(bench.limits().iter().zip(&settled).all(|(now, then)| now <= then), "{:?}", bench.limits());
+        let output = bench.command(&["release"]);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+        assert_eq!(bench.limits(), [700.0; 8]);
+    }
+}
+
+/// Seconds from the moment that boards begin to work to the caps of all but one, and the limits then.
+fn squeeze(bench: &Bench, hung: usize) -> f64 {
+    let begun = MachineClock.now();
+    (0..8).for_each(|board| bench.control.load(board, "training").unwrap());
+    eventually("the others are capped", || bench.others_capped(hung));
+    MachineClock.now().seconds_since(begun)
+}
+
+#[test]
+fn while_a_board_hangs_the_others_are_capped_in_time_and_nothing_is_loosened_until_it_is_capped_too() {
+    let sound = Bench::new("idle");
+    let agent = sound.agent(&TIGHT);
+    sound.guardian_of(&agent);
+    let usual = squeeze(&sound, 8);
+    drop((agent, sound));
+
+    let bench = Bench::new("idle");
+    let agent = bench.agent(&TIGHT);
+    bench.guardian_of(&agent);
+    eventually("a beat is over", || agent.metric("wattkeeper_agent_beats_total", &[]).unwrap_or(0.0) >= 3.0);
+    bench.control.hang_board(3, true).unwrap();
+    let seconds = squeeze(&bench, 3);
+    println!(
+        "from the load to the caps of all: {usual:.3} s; of the others while board 3 hangs: {seconds:.3} s"
+    );
+    assert!(seconds <= usual + 1.0, "{seconds} s, {usual} s without");
+    assert_eq!(bench.limits()[3], 700.0);
+    eventually("it is told late, with its reason", || {
+        let state = agent.get("/state").text();
+        let failed = agent.metric("wattkeeper_orders_total", &["verdict=\"failed\""]).unwrap_or(0.0);
+        failed > 0.0 && state.contains("\"reason\":\"late\"")
+    });
+    let mut least = bench.limits();
+    let beats = || agent.metric("wattkeeper_agent_beats_total", &[]).unwrap_or(0.0);
+    let now = beats();
+    // Three seconds: longer than the shortest hold before a loosening.
+    eventually("beats go on", || {
+        let limits = bench.limits();
+        assert!(limits.iter().zip(&least).all(|(now, then)| now <= then), "{least:?} {limits:?}");
+        least = limits;
+        beats() >= now + 15.0
+    });
+
+    bench.control.hang_board(3, false).unwrap();
+    // Nobody may rise before the one that was late has its cap.
+    eventually("it is capped like the others", || {
+        let limits = bench.limits();
+        let rises = limits.iter().zip(&least).any(|(now, then)| now > then);
+        assert!(!rises || limits[3] < 700.0, "{least:?} {limits:?}");
+        limits[3] < 700.0
+    });
+    let sum = || bench.limits().iter().sum::<f64>();
+    eventually("what is not needed is loosened", || sum() > least.iter().sum::<f64>() - 500.0);
+}
+
+#[test]
+fn a_stop_gives_back_what_answers_and_says_of_the_board_that_hangs_that_its_original_is_kept() {
+    let bench = Bench::new("training");
+    let mut agent = bench.agent(&TIGHT);
+    bench.guardian_of(&agent);
+    eventually("every board is capped", || bench.others_capped(8));
+    bench.control.hang_board(5, true).unwrap();
+    agent.signal(libc::SIGTERM);
+    assert_eq!(agent.wait(Duration::from_secs(3)).code(), Some(0));
+    let free = |but: usize| {
+        bench.limits().iter().enumerate().all(|(board, limit)| (*limit == 700.0) == (board != but))
+    };
+    eventually("the others have their originals back", || free(5));
+    eventually("the guardian ends", || bench.status().is_none());
+    let output = bench.command(&["release"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.lines().count() == 1 && text.contains("is NOT back: late"), "{text}");
+    bench.control.hang_board(5, false).unwrap();
+    let output = bench.command(&["release"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(bench.limits(), [700.0; 8]);
+}

@@ -552,7 +552,9 @@ fn the_reflex_reads_power_between_beats_and_nothing_else() {
     for (entry, profile) in [(&collectors::amd::ENTRY, &MI300X), (&collectors::intel::ENTRY, &MAX1550)] {
         let mut bench = Bench::new(entry, &[profile], &[]);
         bench.load(Workload::Training);
-        let mut reflex = (entry.reflex.unwrap())(&options(bench.home.path())).unwrap().unwrap();
+        bench.run(1);
+        let key = bench.children[0].arrival.key.clone();
+        let mut reflex = (entry.reflex.unwrap())(&options(bench.home.path()), &key).unwrap().unwrap();
         let mut batch = Batch::default();
         for _ in 0..20 {
             bench.now = bench.now.after(Duration::from_millis(100));

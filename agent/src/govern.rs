@@ -242,7 +242,9 @@ impl Govern {
                 (decision.device, decision.action.knob()) == (device, action.knob())
             })
             .map(|settled| settled.decision);
-        let repeats = |last: Decision| last.why == why && similar(last.action, action);
+        // What was ordered while decisions were carried out is no advice that was given.
+        let repeats =
+            |last: Decision| last.mode == Mode::Advise && last.why == why && similar(last.action, action);
         if self.mode == Mode::Advise && last.is_some_and(repeats) {
             return;
         }

@@ -20,6 +20,7 @@ pub mod export;
 pub mod feed;
 pub mod govern;
 pub mod guardian;
+pub mod hands;
 pub mod interference;
 pub mod lab;
 pub mod learnt;

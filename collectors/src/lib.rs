@@ -78,6 +78,8 @@ impl Need {
 
 /// How a source is opened: `None` means that this host has no such device.
 pub type OpenCollector = fn(&Options) -> Result<Option<Box<dyn Collector>>, OpenError>;
+/// How the source of the reflex is opened for the device with a key: `None` means that this host has no such devices.
+pub type OpenReflex = fn(&Options, &str) -> Result<Option<Box<dyn Collector>>, OpenError>;
 /// How an actuator is opened: `None` means that this host has no such device.
 pub type OpenActuator = fn(&Options) -> Result<Option<Box<dyn Actuator>>, OpenError>;
 
@@ -90,8 +92,8 @@ pub struct Entry {
     pub place: Place,
     /// Opens it.
     pub open: OpenCollector,
-    /// Opens a source that reads nothing but instantaneous power, for the reflex.
-    pub reflex: Option<OpenCollector>,
+    /// Opens a source that reads nothing but the instantaneous power of one device, for the reflex.
+    pub reflex: Option<OpenReflex>,
     /// Opens what turns the devices' knobs.
     pub actuator: Option<OpenActuator>,
     /// The vendor library that it loads, if any; the operator may name another.

@@ -2,20 +2,20 @@
 //! read back, and between beats the reflex may tighten.
 pub mod audit;
 pub mod journal;
+mod late;
 mod orders;
 mod orphan;
 mod reach;
 mod restore;
 mod thread;
 
-use crate::rig::Hands;
+use crate::hands::Hands;
 use audit::{Audit, Evidence};
 use journal::{JournalError, StateDirectory};
 use model::snapshot::Settled;
 use model::stages::{Caps, Reach};
 use model::{
-    Batch, Decision, Device, DeviceId, DeviceKind, Frame, Metric, Mode, Outcome, Range, Reason, Timestamp,
-    Watts, Why,
+    Decision, Device, DeviceId, DeviceKind, Frame, Mode, Outcome, Range, Reason, Timestamp, Watts, Why,
 };
 use policy::guard::Guard;
 use policy::ledger::Ledger;
@@ -139,10 +139,11 @@ pub struct Keeper {
     briefed: bool,
     pending: Vec<Decision>,
     report: Report,
-    batches: Vec<Batch>,
     powers: Vec<(DeviceId, Watts)>,
-    /// Which of the actuators turns a knob of a device, by its key.
-    owners: BTreeMap<restore::Name, usize>,
+    /// Orders that were called late and whose driver call has not returned.
+    flights: BTreeMap<restore::Name, late::Flight>,
+    /// The newest tightening for a knob whose device is late.
+    owed: BTreeMap<restore::Name, Decision>,
     /// When a knob that could not be given back is tried again.
     retries: BTreeMap<restore::Name, restore::Retry>,
     reaches: Reaches,
@@ -175,7 +176,6 @@ impl Keeper {
                 );
             }
         }
-        let batches = hands.fast.iter().map(|_| Batch::default()).collect();
         let audit = Audit::new(state.path());
         let mut keeper = Self {
             hands,
@@ -189,9 +189,9 @@ impl Keeper {
             briefed: false,
             pending: Vec::new(),
             report: Report::default(),
-            batches,
             powers: Vec::new(),
-            owners: BTreeMap::new(),
+            flights: BTreeMap::new(),
+            owed: BTreeMap::new(),
             retries: BTreeMap::new(),
             reaches: Reaches::default(),
             stale: Vec::new(),
@@ -217,15 +217,17 @@ impl Keeper {
         self.brief.mode == Mode::Enforce && self.brief.footing.budget.is_some()
     }
 
-    /// One tick: mends what is left over, carries out what is pending, then lets the reflex look.
+    /// One tick: takes what late devices came to, mends what is left over, carries out what is pending, then lets the reflex look.
     pub fn tick(&mut self, now: Timestamp) {
+        self.take_back(now);
         if self.briefed && self.state.reopen(self.busy(), now) {
             self.take_over();
         }
         if self.busy() {
-            self.reaches.look(&mut self.hands.actuators, &self.brief, now);
+            self.reaches.look(&mut self.hands, &self.brief, now);
         }
         self.mend(now);
+        self.pay(now);
         let pending = std::mem::take(&mut self.pending);
         let outcomes = self.settle(&pending, now);
         self.report.outcomes.extend(outcomes);
@@ -267,22 +269,19 @@ impl Keeper {
         self.ledger.is_empty()
     }
 
-    /// Reads instantaneous power from the fast sources.
+    /// Reads instantaneous power. What is not read in time is left out, and the reflex knows what that means.
     fn feel(&mut self, now: Timestamp) {
-        self.powers.clear();
-        let Self { hands, batches, brief, powers, .. } = self;
-        for (source, batch) in hands.fast.iter_mut().zip(batches) {
-            batch.begin();
-            // A failed reading leaves the devices out, and the reflex knows what that means.
-            let _ = source.collect(now, batch);
-            for reading in batch.readings().iter().filter(|r| r.metric == Metric::PowerInstant) {
-                let info = batch.info(reading.slot);
-                let known = brief.devices.iter().find(|known| *known.key == *info.key);
-                if let (Some(known), Some(value)) = (known, reading.reading.value()) {
-                    powers.push((known.device, Watts(value)));
-                }
-            }
-        }
+        let Self { hands, brief, powers, .. } = self;
+        powers.clear();
+        let keys: Vec<&Arc<str>> = brief.devices.iter().map(|known| &known.key).collect();
+        hands.feel(&keys, now, |place, power| powers.push((brief.devices[place].device, power)));
+    }
+
+    /// Meets the devices of the journal with the patience for a driver that opens slowly, where nothing else waits.
+    pub fn greet(&mut self, now: Timestamp) {
+        let keys: BTreeMap<&str, ()> = self.ledger.iter().map(|(key, ..)| (key, ())).collect();
+        let keys: Vec<Arc<str>> = keys.into_keys().map(Arc::from).collect();
+        self.hands.meet(&keys, now);
     }
 }
 

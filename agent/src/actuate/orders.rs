@@ -1,6 +1,8 @@
-//! Carrying out: all originals on disk with one sync, then each order written and read back.
+//! Carrying out: all originals on disk with one sync, then orders written to all devices at once and read back, decreases first.
 use super::journal::Original;
+use super::late::Flight;
 use super::{Keeper, Known};
+use crate::hands::{Ask, Position};
 use model::snapshot::Settled;
 use model::{
     Action, Decision, DeviceId, Hertz, Keep, Knob, Mode, Order, Outcome, Reason, Span, Timestamp, Verdict,
@@ -17,70 +19,146 @@ struct Plan<'a> {
     order: Result<(Order, Option<f64>), Reason>,
     /// What must be journalled first, if anything.
     original: Option<Original>,
+    /// Whether the device has not said in time where its knob is.
+    late: bool,
+}
+
+impl Plan<'_> {
+    /// Its outcome as long as nothing is written.
+    fn outcome(&self, now: Timestamp) -> Outcome {
+        match &self.order {
+            Err(reason) if self.late => failed(self.decision, *reason, now),
+            Err(_) if self.decision.mode == Mode::Advise => blank(self.decision, Verdict::Advised, now),
+            Err(reason) => refused(self.decision, *reason, now),
+            Ok(_) => refused(self.decision, Reason::Refused, now),
+        }
+    }
+
+    /// Whether it gives power: only once everything that takes some has landed.
+    fn gives(&self) -> bool {
+        matches!(self.decision.why, Why::Headroom | Why::Stop)
+    }
+}
+
+/// An order that was carried out, or may have been.
+pub(super) struct Carried<'a> {
+    pub(super) decision: &'a Decision,
+    pub(super) order: &'a Order,
+    /// The position before it.
+    pub(super) before: Option<f64>,
 }
 
 impl Keeper {
     /// Settles decisions and gives an outcome for each, in their order.
     ///
-    /// Of several decisions for one knob the last counts: it knew the most. Once a decrease has failed, no increase of
-    /// the same round is carried out.
+    /// Of several decisions for one knob the last counts: it knew the most. What takes power is written first, to all devices
+    /// at once, and what gives some only then: none of it once a decrease has failed or is late, nor while any device does not
+    /// answer. A tightening for a device that is late is owed to it until it answers or another decision takes its place.
     pub(super) fn settle(&mut self, decisions: &[Decision], now: Timestamp) -> Vec<Outcome> {
+        let mut plans = self.plans(decisions, now);
+        if let Err(reason) = self.keep(&plans) {
+            let new = plans.iter_mut().filter(|plan| plan.original.is_some() && plan.order.is_ok());
+            new.for_each(|plan| plan.order = Err(reason));
+        }
+        let mut outcomes: Vec<Outcome> = plans.iter().map(|plan| plan.outcome(now)).collect();
+        self.carry_out(&plans, (&mut outcomes, now), |plan| !plan.gives());
+        let has_failed = outcomes.iter().any(|outcome| outcome.verdict == Verdict::Failed);
+        let held = has_failed.then_some(Reason::Refused).or(self.hands.is_hung(now).then_some(Reason::Late));
+        if let Some(reason) = held {
+            let gives = |plan: &&mut Plan<'_>| plan.decision.why == Why::Headroom && plan.order.is_ok();
+            plans.iter_mut().filter(gives).for_each(|plan| plan.order = Err(reason));
+            let told = plans.iter().zip(&mut outcomes).filter(|(plan, _)| plan.decision.why == Why::Headroom);
+            told.for_each(|(plan, outcome)| *outcome = plan.outcome(now));
+        }
+        self.carry_out(&plans, (&mut outcomes, now), |plan| plan.gives());
+        // Only now: the log must not come between two writes.
+        for (plan, outcome) in plans.iter().zip(&outcomes) {
+            let before = plan.order.as_ref().ok().and_then(|(_, before)| *before);
+            self.log(plan.decision, outcome, before);
+            self.owe(plan.decision, outcome);
+        }
+        outcomes
+    }
+
+    /// Writes the orders of some plans, all at once, and takes what is read back.
+    fn carry_out(
+        &mut self,
+        plans: &[Plan<'_>],
+        (outcomes, now): (&mut [Outcome], Timestamp),
+        which: impl Fn(&Plan<'_>) -> bool,
+    ) {
+        let chosen = plans.iter().enumerate().filter(|(_, plan)| which(plan));
+        let chosen: Vec<(usize, Carried<'_>)> = chosen
+            .filter_map(|(place, plan)| {
+                let (order, before) = plan.order.as_ref().ok()?;
+                Some((place, Carried { decision: plan.decision, order, before: *before }))
+            })
+            .collect();
+        let writes: Vec<&Order> =
+            chosen.iter().filter(|(_, one)| !one.is_there()).map(|(_, one)| one.order).collect();
+        let mut read_back = self.hands.write(&writes, now).into_iter();
+        for (place, one) in &chosen {
+            let there = one.is_there().then_some(Ok(one.order.value()));
+            let answer = there.or_else(|| read_back.next()).unwrap_or(Err(Reason::Lost));
+            outcomes[*place] = self.conclude(one, answer, now);
+        }
+    }
+
+    /// Tells the audit log, which belongs to whoever has the journal.
+    pub(super) fn log(&mut self, decision: &Decision, outcome: &Outcome, before: Option<f64>) {
+        let known = self.brief.all().find(|known| known.device == decision.device);
+        if let (Some(known), Ok(_)) = (known, self.state.journal()) {
+            self.audit.note(&known.key, decision, outcome, (before, self.brief.evidence));
+        }
+    }
+
+    /// Asks the devices where their knobs are, all at once, and then the guard.
+    fn plans<'a>(&mut self, decisions: &'a [Decision], now: Timestamp) -> Vec<Plan<'a>> {
         let knob = |one: &Decision| (one.device, one.action.knob());
         let newest = |(n, one): (usize, &Decision)| {
             one.mode == Mode::Advise || decisions[n + 1..].iter().all(|other| knob(other) != knob(one))
         };
         let current: Vec<bool> = decisions.iter().enumerate().map(newest).collect();
-        let plans: Vec<Plan<'_>> = decisions
-            .iter()
-            .zip(current)
-            .map(|(decision, newest)| self.plan(decision, newest, now))
-            .collect();
-        let kept = self.keep(&plans);
-        let mut failed = false;
-        let mut settle = |plan: &Plan<'_>| {
-            let outcome = match (&plan.order, kept) {
-                (Ok(_), Err(reason)) if plan.original.is_some() => refused(plan.decision, reason, now),
-                (Ok(_), _) if failed && plan.decision.why == Why::Headroom => {
-                    refused(plan.decision, Reason::Refused, now)
-                }
-                (Ok((order, before)), _) => self.carry_out(plan.decision, order, *before, now),
-                (Err(_), _) if plan.decision.mode == Mode::Advise => {
-                    blank(plan.decision, Verdict::Advised, now)
-                }
-                (Err(reason), _) => refused(plan.decision, *reason, now),
-            };
-            failed |= outcome.verdict == Verdict::Failed;
-            outcome
-        };
-        let outcomes: Vec<Outcome> = plans.iter().map(&mut settle).collect();
-        // Only now: the log must not come between two writes.
-        plans.iter().zip(&outcomes).for_each(|(plan, outcome)| self.log(plan, outcome));
-        outcomes
-    }
-
-    /// Tells the audit log, which belongs to whoever has the journal.
-    fn log(&mut self, plan: &Plan<'_>, outcome: &Outcome) {
-        let known = self.brief.all().find(|known| known.device == plan.decision.device);
-        if let (Some(known), Ok(_)) = (known, self.state.journal()) {
-            let before = plan.order.as_ref().ok().and_then(|(_, before)| *before);
-            self.audit.note(&known.key, plan.decision, outcome, (before, self.brief.evidence));
+        let mut asks = Vec::with_capacity(decisions.len());
+        let mut places = Vec::with_capacity(decisions.len());
+        for (decision, newest) in decisions.iter().zip(&current) {
+            let known = self.brief.all().find(|known| known.device == decision.device);
+            let known = known.filter(|_| *newest && decision.mode == Mode::Enforce);
+            places.push(known.map(|_| asks.len()));
+            asks.extend(known.map(|known| {
+                let knob = decision.action.knob();
+                let requested = self.ledger.get(&known.key, knob).is_none();
+                Ask { key: Arc::clone(&known.key), knob, requested }
+            }));
         }
+        let positions = self.hands.look(&asks, now);
+        let plan = |((decision, newest), place): ((&'a Decision, bool), Option<usize>)| {
+            self.plan((decision, newest), place.map(|place| positions[place]), now)
+        };
+        decisions.iter().zip(current).zip(places).map(plan).collect()
     }
 
     /// Asks the guard.
-    fn plan<'a>(&mut self, decision: &'a Decision, newest: bool, now: Timestamp) -> Plan<'a> {
-        let mut plan = Plan { decision, order: Err(Reason::Refused), original: None };
+    fn plan<'a>(
+        &mut self,
+        (decision, newest): (&'a Decision, bool),
+        position: Option<Result<Position, Reason>>,
+        now: Timestamp,
+    ) -> Plan<'a> {
+        let late = position == Some(Err(Reason::Late));
+        let mut plan = Plan { decision, order: Err(Reason::Refused), original: None, late };
         if decision.mode == Mode::Advise {
             return plan;
         }
         let known = self.brief.all().find(|known| known.device == decision.device).cloned();
-        let Some(known) = known.filter(|_| newest) else {
-            plan.order = Err(if newest { Reason::Lost } else { Reason::Late });
+        let Some(known) = known.filter(|_| newest && !late) else {
+            plan.order = Err(if newest && !late { Reason::Lost } else { Reason::Late });
             return plan;
         };
         let (knob, key) = (decision.action.knob(), Arc::clone(&known.key));
         let entry = self.ledger.get(&key, knob).copied();
-        let enforced = self.enforced(&key, knob);
+        let position = position.and_then(Result::ok);
+        let enforced = position.map(|position| position.enforced);
         let subject = Subject {
             span: self.span(&known, knob),
             original: entry.map(|entry| entry.original),
@@ -98,8 +176,7 @@ impl Keeper {
             Some(entry) if journalled(&entry) => None,
             Some(entry) => Some(Original { value: entry.original, keep: decision.keep }),
             None if plan.order.is_ok() => {
-                let value = self.requested(&known.key, knob);
-                value.map(|value| Original { value, keep: decision.keep })
+                position.map(|position| Original { value: position.requested, keep: decision.keep })
             }
             None => None,
         };
@@ -137,24 +214,25 @@ impl Keeper {
         Ok(())
     }
 
-    /// Writes and reads back. A lower position than ordered is somebody else's, out of band, and accepted.
-    fn carry_out(
+    /// Takes what was read back. A lower position than ordered is somebody else's, out of band, and accepted.
+    pub(super) fn conclude(
         &mut self,
-        decision: &Decision,
-        order: &Order,
-        before: Option<f64>,
+        carried: &Carried<'_>,
+        read_back: Result<f64, Reason>,
         now: Timestamp,
     ) -> Outcome {
+        let Carried { decision, order, before } = *carried;
         let (knob, ordered) = (order.knob(), order.value());
         let releases = matches!(decision.action, Action::Release(_));
         let outcome = Outcome { ordered: Some(ordered), ..blank(decision, Verdict::Failed, now) };
-        let unchanged = before == Some(ordered) && !releases;
-        let read_back = if unchanged { Ok(ordered) } else { self.write(order) };
         let (read_back, reason) = match read_back {
             Ok(limit) if limit <= ordered + knob.slack() => (limit, None),
             Ok(limit) => (limit, Some(Reason::Mismatch)),
             Err(reason) => {
-                self.ledger.doubt(order.key(), knob);
+                // What never began is as it was.
+                if reason != Reason::Late || self.is_under_way(order, Flight::Order(*decision, before)) {
+                    self.ledger.doubt(order.key(), knob);
+                }
                 return Outcome { reason: Some(reason), ..outcome };
             }
         };
@@ -171,7 +249,7 @@ impl Keeper {
             self.reasons.insert((order.key().to_owned(), knob), decision.why);
             self.ledger.set(order.key(), knob, Written { device, limit, since: now, expires, keep });
         }
-        let verdict = if unchanged { Verdict::Unchanged } else { Verdict::Applied };
+        let verdict = if carried.is_there() { Verdict::Unchanged } else { Verdict::Applied };
         Outcome { verdict, ..outcome }
     }
 
@@ -209,49 +287,12 @@ impl Keeper {
         let surplus = self.report.taken.len().saturating_sub(super::OUTCOMES_MAX);
         self.report.taken.drain(..surplus);
     }
+}
 
-    /// The position of a knob that is in force, from the first actuator that turns it.
-    pub(super) fn enforced(&mut self, key: &str, knob: Knob) -> Option<f64> {
-        let Self { hands, owners, .. } = self;
-        let name = (key.to_owned(), knob);
-        let mut ask = |owner: usize| hands.actuators[owner].enforced(key, knob).ok();
-        if let Some(value) = owners.get(&name).and_then(|owner| ask(*owner)) {
-            return Some(value);
-        }
-        let (owner, value) = (0..hands.actuators.len())
-            .find_map(|owner| Some((owner, hands.actuators[owner].enforced(key, knob).ok()?)))?;
-        owners.insert(name, owner);
-        Some(value)
-    }
-
-    /// The position that was asked of a knob before us. Where that cannot be told it is the one in force.
-    fn requested(&mut self, key: &str, knob: Knob) -> Option<f64> {
-        let name = (key.to_owned(), knob);
-        let enforced = self.enforced(key, knob)?;
-        let owner = *self.owners.get(&name)?;
-        Some(self.hands.actuators[owner].requested(key, knob).unwrap_or(enforced).max(enforced))
-    }
-
-    /// Writes through the actuator that turns the knob, or the first that takes the order; gives what is read back.
-    pub(super) fn write(&mut self, order: &Order) -> Result<f64, Reason> {
-        if let Some(owner) = self.owners.get(&(order.key().to_owned(), order.knob())) {
-            let actuator = &mut self.hands.actuators[*owner];
-            return actuator.apply(order).map_err(|error| {
-                tracing::warn!(actuator = actuator.name(), "{error}");
-                error.reason
-            });
-        }
-        let mut last = Reason::Unsupported;
-        for actuator in &mut self.hands.actuators {
-            match actuator.apply(order) {
-                Ok(read_back) => return Ok(read_back),
-                Err(error) => {
-                    tracing::warn!(actuator = actuator.name(), "{error}");
-                    last = error.reason;
-                }
-            }
-        }
-        Err(last)
+impl Carried<'_> {
+    /// Whether the knob is there already, so that nothing needs to be written. What gives back is always written.
+    fn is_there(&self) -> bool {
+        self.before == Some(self.order.value()) && !matches!(self.decision.action, Action::Release(_))
     }
 }
 
@@ -266,6 +307,10 @@ pub fn refuse_all(decisions: &[Decision], reason: Reason, at: Timestamp) -> Vec<
         Mode::Enforce => refused(decision, reason, at),
     };
     decisions.iter().map(outcome).collect()
+}
+
+fn failed(decision: &Decision, reason: Reason, at: Timestamp) -> Outcome {
+    Outcome { reason: Some(reason), ..blank(decision, Verdict::Failed, at) }
 }
 
 fn refused(decision: &Decision, reason: Reason, at: Timestamp) -> Outcome {

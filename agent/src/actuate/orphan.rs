@@ -2,7 +2,8 @@
 use super::restore::Name;
 use super::{Brief, Keeper, Known};
 use crate::guardian::wire::Given;
-use model::{Action, Decision, DeviceId, Keep, Knob, Mode, Outcome, Timestamp, Verdict, Watts, Why};
+use crate::hands::{Ask, Position};
+use model::{Action, Decision, DeviceId, Keep, Knob, Mode, Outcome, Reason, Timestamp, Verdict, Watts, Why};
 use policy::fallback::{Holdable, limits};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -31,6 +32,13 @@ pub(super) struct Orphan {
     since: Timestamp,
     due: Timestamp,
     pause: Duration,
+}
+
+impl Orphan {
+    /// Has the limits looked at now, unless another agent is still waited for.
+    pub(super) fn look_at(&mut self, now: Timestamp) {
+        self.due = self.due.min(now.max(self.since));
+    }
 }
 
 /// A board and the limit that it is to have.
@@ -83,6 +91,7 @@ impl Keeper {
         let since = now.after(grace);
         self.orphan = Some(Orphan { since, due: since, pause: LOOK });
         self.pending.clear();
+        self.owed.clear();
         self.hold_on(now);
     }
 
@@ -107,13 +116,17 @@ impl Keeper {
     }
 
     /// Tightens what is in force until it fits in the budget, then gives back what only tuned; says whether anything had to
-    /// be tightened. What one board refuses, the others pay for.
+    /// be tightened. What one board refuses, the others pay for, and what one may draw that is late.
     fn fall_back(&mut self, budget: Watts, now: Timestamp) -> bool {
         let known = self.brief.devices.clone();
+        let asks: Vec<Ask> = known.iter().map(|known| Ask::enforced(&known.key, Knob::PowerLimit)).collect();
         let mut stubborn = vec![false; known.len()];
         let (mut acted, mut sound, mut targets) = (false, true, Vec::new());
         for _ in 0..2 {
-            targets = self.targets(&known, &stubborn, budget);
+            let positions = self.hands.look(&asks, now);
+            let late = positions.iter().map(|position| *position == Err(Reason::Late));
+            stubborn.iter_mut().zip(late).for_each(|(stubborn, late)| *stubborn |= late);
+            targets = self.targets((&known, &positions), &stubborn, budget);
             let tighter = targets.iter().filter(|target| target.limit < target.enforced);
             let decisions: Vec<Decision> =
                 tighter.map(|target| decision(target.device, target.limit, Why::Fallback, now)).collect();
@@ -134,7 +147,7 @@ impl Keeper {
                 break;
             }
         }
-        if sound {
+        if sound && !self.hands.is_hung(now) {
             self.end_tuning(&targets, now);
         }
         acted
@@ -160,7 +173,7 @@ impl Keeper {
                 }
                 _ => {
                     // What cannot be given back stays in the journal.
-                    let _ = self.give_back(&name, now);
+                    let _ = self.give_back(&[name], now);
                 }
             }
         }
@@ -168,12 +181,17 @@ impl Keeper {
 
     /// The limit of every board that can be held, so that all of them fit in the budget. A power limit that only tunes counts
     /// as if it were given back.
-    fn targets(&mut self, known: &[Known], stubborn: &[bool], budget: Watts) -> Vec<Target> {
+    fn targets(
+        &self,
+        (known, positions): (&[Known], &[Result<Position, Reason>]),
+        stubborn: &[bool],
+        budget: Watts,
+    ) -> Vec<Target> {
         let margin = self.brief.terms.margin.max(1.0);
         let mut room = budget - self.brief.footing.rest;
         let (mut boards, mut targets) = (Vec::new(), Vec::new());
-        for (known, stubborn) in known.iter().zip(stubborn) {
-            let enforced = self.enforced(&known.key, Knob::PowerLimit).map(Watts);
+        for ((known, position), stubborn) in known.iter().zip(positions).zip(stubborn) {
+            let enforced = self.in_force(&known.key, *position);
             match known.range {
                 Some(range) if !stubborn => {
                     let enforced = enforced.unwrap_or(range.max());
@@ -210,9 +228,19 @@ impl Keeper {
         targets
     }
 
+    /// The limit that a board is held to: where it does not answer in time, the one that was read back last.
+    fn in_force(&self, key: &str, position: Result<Position, Reason>) -> Option<Watts> {
+        if position != Err(Reason::Late) {
+            return position.ok().map(|position| Watts(position.enforced));
+        }
+        let written = self.ledger.get(key, Knob::PowerLimit).and_then(|entry| entry.written);
+        written.map(|written| Watts(written.limit))
+    }
+
     /// Takes over from another agent: its handles of devices, and nothing of what was under way for the one before.
     pub(super) fn meet(&mut self, brief: &Brief) {
         self.pending.clear();
+        self.forget_late();
         self.report.outcomes.clear();
         self.report.taken.clear();
         self.report.brakes = 0;
@@ -233,31 +261,35 @@ impl Keeper {
         self.orphan = None;
         self.brief.mode = Mode::Advise;
         self.pending.clear();
-        let names: Vec<(Name, f64)> =
-            self.ledger.iter().map(|(key, knob, entry)| ((key.to_owned(), knob), entry.original)).collect();
-        let give = |(name, original): (Name, f64)| {
-            let read_back = self.give_back(&name, now);
+        self.owed.clear();
+        let (names, originals): (Vec<Name>, Vec<f64>) =
+            self.ledger.iter().map(|(key, knob, entry)| ((key.to_owned(), knob), entry.original)).unzip();
+        let given = self.give_back(&names, now);
+        let give = |((name, original), read_back): ((Name, f64), Result<f64, Reason>)| {
             // What is gone has nothing that could be given back.
             let gone = read_back.is_err() && self.ledger.get(&name.0, name.1).is_none();
             (!gone).then_some(Given { device: name.0, knob: name.1, original, read_back })
         };
-        names.into_iter().filter_map(give).collect()
+        names.into_iter().zip(originals).zip(given).filter_map(give).collect()
     }
 
     /// Every knob of ours.
-    pub fn rows(&mut self) -> Vec<Row> {
+    pub fn rows(&mut self, now: Timestamp) -> Vec<Row> {
         let entries: Vec<_> =
             self.ledger.iter().map(|(key, knob, entry)| ((key.to_owned(), knob), *entry)).collect();
-        let row = |(name, entry): (Name, policy::ledger::Entry)| Row {
-            original: entry.original,
-            set: entry.written.map(|written| written.limit),
-            enforced: self.enforced(&name.0, name.1),
-            since: entry.written.map(|written| written.since),
-            keep: entry.written.map(|written| written.keep),
-            why: self.reasons.get(&name).copied(),
-            device: name.0,
-            knob: name.1,
-        };
-        entries.into_iter().map(row).collect()
+        let asks: Vec<Ask> = entries.iter().map(|((key, knob), _)| Ask::enforced(key, *knob)).collect();
+        let positions = self.hands.look(&asks, now);
+        let row =
+            |((name, entry), position): ((Name, policy::ledger::Entry), Result<Position, Reason>)| Row {
+                original: entry.original,
+                set: entry.written.map(|written| written.limit),
+                enforced: position.ok().map(|position| position.enforced),
+                since: entry.written.map(|written| written.since),
+                keep: entry.written.map(|written| written.keep),
+                why: self.reasons.get(&name).copied(),
+                device: name.0,
+                knob: name.1,
+            };
+        entries.into_iter().zip(positions).map(row).collect()
     }
 }

@@ -1,6 +1,8 @@
 //! Restoring: originals go back when nothing is to be enforced, when a cap expires, and at the end; each by itself.
 use super::Keeper;
 use super::audit::Entry as Line;
+use super::late::Flight;
+use crate::hands::{Ask, Position};
 use model::{
     Action, DeviceId, DeviceInfo, DeviceKind, DeviceTable, Keep, Knob, Order, Reason, Span, Timestamp,
     Verdict, Why,
@@ -46,12 +48,12 @@ impl Keeper {
     /// Gives every original back, each by itself. Says whether all went well; what did not stays in the journal.
     pub fn stop(&mut self, now: Timestamp) -> bool {
         let names: Vec<Name> = self.ledger.iter().map(|(key, knob, _)| (key.to_owned(), knob)).collect();
-        let mut all = true;
-        for name in names {
-            // What is gone has nothing that could be given back.
-            all &= self.give_back(&name, now).is_ok() || self.ledger.get(&name.0, name.1).is_none();
-        }
-        all
+        let given = self.give_back(&names, now);
+        // What is gone has nothing that could be given back.
+        let done = |(name, given): (&Name, Result<f64, Reason>)| {
+            given.is_ok() || self.ledger.get(&name.0, name.1).is_none()
+        };
+        names.iter().zip(given).all(done)
     }
 
     /// Brings the ledger in line with what is to be done.
@@ -79,7 +81,7 @@ impl Keeper {
             let due = |retry: &Retry| {
                 retry.due <= now || retry.reason == Some(Reason::Refused) && !self.is_above(name)
             };
-            there(&name.0) && self.retries.get(name).is_none_or(due)
+            there(&name.0) && self.retries.get(name).is_none_or(due) && !self.flights.contains_key(name)
         };
         let work: Vec<(Name, bool)> = self
             .ledger
@@ -89,11 +91,14 @@ impl Keeper {
             .map(|(name, entry)| (name.clone(), ends(&name, entry)))
             .collect();
         self.stale = stale;
-        for (name, ends) in work {
-            let failed = match ends {
-                true => self.give_back(&name, now).err().map(Some),
-                false => (!self.adopt(&name, now)).then_some(None),
-            };
+        let (ending, doubtful): (Vec<_>, Vec<_>) = work.into_iter().partition(|(_, ends)| *ends);
+        let [ending, doubtful] =
+            [ending, doubtful].map(|list| list.into_iter().map(|(name, _)| name).collect::<Vec<Name>>());
+        let given = self.give_back(&ending, now);
+        let given: Vec<_> = given.into_iter().map(|given| given.err().map(Some)).collect();
+        let adopted = self.adopt(&doubtful, now);
+        let adopted = adopted.into_iter().map(|adopted| (!adopted).then_some(None));
+        for (name, failed) in ending.into_iter().zip(given).chain(doubtful.into_iter().zip(adopted)) {
             let Some(reason) = failed else {
                 self.stale.retain(|stale| *stale != name);
                 self.retries.remove(&name);
@@ -117,7 +122,7 @@ impl Keeper {
         let names: Vec<Name> =
             self.ledger.iter().filter(doubtful).map(|(key, knob, _)| (key.to_owned(), knob)).collect();
         for name in names {
-            if self.vanished(&name) {
+            if self.hands.vanished(&name.0, name.1) {
                 self.drop_entry(&name);
             } else if !self.brief.all().any(|known| *known.key == *name.0) {
                 self.retries.insert(name, Retry { due: now.after(RETRY), reason: None });
@@ -125,22 +130,9 @@ impl Keeper {
         }
     }
 
-    /// Whether a control group is gone, as the one who turns its quota says. A device that does not answer is not: it comes back
-    /// as it was left.
-    fn vanished(&mut self, (key, knob): &Name) -> bool {
-        let mut lost = false;
-        for actuator in self.hands.actuators.iter_mut().filter(|_| *knob == Knob::CpuQuota) {
-            match actuator.enforced(key, *knob) {
-                Ok(_) => return false,
-                Err(error) => lost |= error.reason == Reason::Lost,
-            }
-        }
-        lost
-    }
-
     fn drop_entry(&mut self, name: &Name) {
         tracing::info!(device = name.0, knob = name.1.as_str(), "the group is gone, and its quota with it");
-        self.owners.remove(name);
+        self.hands.forget(&name.0, name.1);
         self.retries.remove(name);
         self.forget(&name.0, name.1);
     }
@@ -153,26 +145,48 @@ impl Keeper {
         span.zip(original).is_some_and(|(span, original)| span.max() + knob.slack() < original)
     }
 
-    /// Makes a cap of ours of the limit that is in force; says whether it could be read.
-    fn adopt(&mut self, name: &Name, now: Timestamp) -> bool {
-        let (key, knob) = (name.0.as_str(), name.1);
-        let Some(device) = self.brief.all().find(|known| *known.key == *key).map(|known| known.device) else {
-            return false;
-        };
-        let limit = self.enforced(key, knob);
-        if let Some(limit) = limit {
-            let keep = Keep::Safety;
+    /// Makes caps of ours of the positions that are in force; says of each whether it could be read.
+    fn adopt(&mut self, names: &[Name], now: Timestamp) -> Vec<bool> {
+        let asks: Vec<Ask> = names.iter().map(|(key, knob)| Ask::enforced(key, *knob)).collect();
+        let positions = self.hands.look(&asks, now);
+        let mut adopt = |(name, position): (&Name, Result<Position, Reason>)| {
+            let known = self.brief.all().find(|known| *known.key == *name.0);
+            let Some((known, position)) = known.zip(position.ok()) else { return false };
+            let (device, limit, keep) = (known.device, position.enforced, Keep::Safety);
             self.reasons.remove(name);
-            self.ledger.set(key, knob, Written { device, limit, since: now, expires: None, keep });
-        }
-        limit.is_some()
+            self.ledger.set(&name.0, name.1, Written { device, limit, since: now, expires: None, keep });
+            true
+        };
+        names.iter().zip(positions).map(&mut adopt).collect()
     }
 
-    /// Restores one original and gives what is read back.
-    pub(super) fn give_back(&mut self, name: &Name, now: Timestamp) -> Result<f64, Reason> {
+    /// Restores originals, each by itself, and gives what is read back of each.
+    pub(super) fn give_back(&mut self, names: &[Name], now: Timestamp) -> Vec<Result<f64, Reason>> {
+        let orders: Vec<Result<Order, Reason>> = names.iter().map(|name| self.return_of(name)).collect();
+        let asks = names.iter().zip(&orders).filter(|(_, order)| order.is_ok());
+        let asks: Vec<Ask> = asks.map(|((key, knob), _)| Ask::enforced(key, *knob)).collect();
+        let positions = self.hands.look(&asks, now);
+        let orders_of: Vec<&Order> = orders.iter().flatten().collect();
+        let late = |position: &Result<Position, Reason>| *position == Err(Reason::Late);
+        let written = orders_of.iter().zip(&positions).filter(|(_, position)| !late(position));
+        let written: Vec<&Order> = written.map(|(order, _)| *order).collect();
+        let mut read_back = self.hands.write(&written, now).into_iter();
+        let mut positions = positions.into_iter();
+        let mut end = |order: &Result<Order, Reason>| {
+            let order = order.as_ref().map_err(|reason| *reason)?;
+            let position = positions.next().unwrap_or(Err(Reason::Lost));
+            let answer = if late(&position) { None } else { read_back.next() };
+            let before = position.ok().map(|position| position.enforced);
+            self.end(order, before, answer.unwrap_or(Err(Reason::Late)), now)
+        };
+        orders.iter().map(&mut end).collect()
+    }
+
+    /// The order that gives an original back.
+    fn return_of(&mut self, name: &Name) -> Result<Order, Reason> {
         let (key, knob) = (name.0.as_str(), name.1);
         let original = self.ledger.get(key, knob).map(|entry| entry.original).ok_or(Reason::Missing)?;
-        if self.vanished(name) {
+        if self.hands.vanished(key, knob) {
             self.drop_entry(name);
             return Err(Reason::Lost);
         }
@@ -180,10 +194,20 @@ impl Keeper {
         // Nobody has said what the device takes: it took its original, so exactly that is asked of it.
         let span = known.as_ref().and_then(|known| self.span(known, knob)).or(Span::new(original, original));
         let device = known.map(|known| known.device).or_else(stranger).ok_or(Reason::Full)?;
-        let order = Order::new(device, Arc::from(key), (knob, original), span.ok_or(Reason::Malformed)?);
-        let before = self.enforced(key, knob);
-        let written = self.write(&order);
-        let written = if self.is_whole(&order) { written } else { written.and(Err(Reason::Refused)) };
+        Ok(Order::new(device, Arc::from(key), (knob, original), span.ok_or(Reason::Malformed)?))
+    }
+
+    /// Sees to what came of giving an original back, which is what it gives.
+    pub(super) fn end(
+        &mut self,
+        order: &Order,
+        before: Option<f64>,
+        read_back: Result<f64, Reason>,
+        now: Timestamp,
+    ) -> Result<f64, Reason> {
+        let (key, knob) = (order.key(), order.knob());
+        let is_whole = self.is_whole(order);
+        let written = if is_whole { read_back } else { read_back.and(Err(Reason::Refused)) };
         self.audit.write(&Line {
             at_ms: now.wall_ms,
             device: key.to_owned(),
@@ -208,25 +232,32 @@ impl Keeper {
                     "original restored"
                 );
                 self.forget(key, knob);
-                Ok(read_back)
             }
-            Err(reason) => {
-                let told = self.retries.get(name).is_some_and(|retry| retry.reason == Some(reason));
-                if told && reason != Reason::Refused {
-                    tracing::debug!(device = key, reason = reason.as_str(), "original still not restored");
-                    return Err(reason);
-                }
-                tracing::error!(
-                    device = key,
-                    reason = reason.as_str(),
-                    knob = knob.as_str(),
-                    original = knob.say(original),
-                    above = self.is_above(name),
-                    "original not restored"
-                );
-                Err(reason)
-            }
+            Err(reason) => self.tell_kept(order, reason),
         }
+        written
+    }
+
+    /// Says that an original was not given back; once, where it stays so.
+    fn tell_kept(&mut self, order: &Order, reason: Reason) {
+        let (key, knob) = (order.key(), order.knob());
+        if reason == Reason::Late && self.is_under_way(order, Flight::Return) {
+            self.ledger.doubt(key, knob);
+        }
+        let name = (key.to_owned(), knob);
+        let told = self.retries.get(&name).is_some_and(|retry| retry.reason == Some(reason));
+        if told && reason != Reason::Refused {
+            return tracing::debug!(device = key, reason = reason.as_str(), "original still not restored");
+        }
+        let original = self.ledger.get(key, knob).map_or(order.value(), |entry| entry.original);
+        tracing::error!(
+            device = key,
+            reason = reason.as_str(),
+            knob = knob.as_str(),
+            original = knob.say(original),
+            above = self.is_above(&name),
+            "original not restored"
+        );
     }
 
     /// Whether an order that gives back reaches the original. While a device takes less than it did, it cannot, and the

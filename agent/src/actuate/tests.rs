@@ -2,12 +2,13 @@
 use super::journal::Journal;
 mod fake;
 mod host;
+mod late;
 mod orphan;
 
 use super::*;
 use fake::{Node, ORIGINALS, at, key};
 use journal::Original;
-use model::{Action, Collector as _, DeviceKind, Keep, Knob, Reason, Verdict, Why};
+use model::{Action, Batch, Collector as _, Keep, Knob, Verdict};
 use sim::rig::{SharedNode, SimActuator, SimReflex};
 use std::time::Duration;
 
@@ -22,10 +23,10 @@ struct Bench {
 }
 
 fn hands(node: &SharedNode) -> Hands {
-    Hands {
-        actuators: vec![Box::new(SimActuator::new(node.clone()))],
-        fast: vec![Box::new(SimReflex::new(node.clone()))],
-    }
+    Hands::direct(
+        vec![Box::new(SimActuator::new(node.clone()))],
+        vec![Box::new(SimReflex::new(node.clone()))],
+    )
 }
 
 impl Bench {

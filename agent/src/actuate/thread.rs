@@ -1,5 +1,5 @@
-//! The keeper on a thread of its own: a hung actuator holds up nobody but the keeper. In the agent it serves the beat, in
-//! the guardian its sessions.
+//! The keeper on a thread of its own, which no vendor's driver can hang: devices have threads of theirs. In the agent it serves
+//! the beat, in the guardian its sessions.
 use super::journal::Journal;
 use super::{Brief, Keeper, PENDING_MAX, Report};
 use crate::clock::{MachineClock, join_by};
@@ -211,11 +211,12 @@ struct Turn {
     stop: Option<bool>,
 }
 
-/// Waits for the next tick, a brief, an errand or the stop. Without anything to enforce there are no ticks.
+/// Waits for the next tick, a brief, an errand or the stop. Without anything to enforce and any call that is late there are no
+/// ticks.
 fn wait(keeper: &mut Keeper, shared: &Shared, due: Timestamp) -> Turn {
     let idle = |mailbox: &mut Mailbox| !mailbox.fresh && mailbox.errands.is_empty() && mailbox.stop.is_none();
     let mailbox = shared.lock();
-    let mut mailbox = if keeper.busy() {
+    let mut mailbox = if keeper.busy() || keeper.waits() {
         let left = due.since(MachineClock.now());
         shared.rung.wait_timeout_while(mailbox, left, idle).unwrap_or_else(PoisonError::into_inner).0
     } else {

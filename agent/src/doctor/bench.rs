@@ -117,24 +117,27 @@ impl Bench {
     pub(super) fn open(entry: &Entry, options: &Options, now: Timestamp) -> Result<Option<Self>, OpenError> {
         let Some(collector) = (entry.open)(options)? else { return Ok(None) };
         let actuator = entry.actuator.map_or(Ok(None), |open| open(options))?;
-        let reflex = entry.reflex.map_or(Ok(None), |open| open(options))?;
+        // A device without one is seen by what its own source reads.
+        let reflex = |key: &str| entry.reflex.and_then(|open| open(options, key).ok().flatten());
         Ok(Some(Self::of(collector, reflex, actuator, now)))
     }
 
-    /// The same with what is open already.
+    /// The same with what is open already; `reflex` opens a device's source of the reflex.
     pub(super) fn of(
         mut collector: Box<dyn Collector>,
-        reflex: Option<Box<dyn Collector>>,
+        reflex: impl Fn(&str) -> Option<Box<dyn Collector>>,
         actuator: Option<Box<dyn Actuator>>,
         now: Timestamp,
     ) -> Self {
         let mut batch = Batch::default();
         batch.begin();
         let _ = collector.collect(now, &mut batch);
-        let met = collector.arrivals().into_iter().map(|arrival| Source::new(arrival.collector));
+        let met = collector.arrivals();
+        let own = batch.devices().filter(|(_, info)| info.kind.is_accelerator());
+        let keys = met.iter().map(|arrival| arrival.key.as_str()).chain(own.map(|(_, info)| &*info.key));
         // The reflex's reading comes first: it is what the board draws at this moment.
-        let mut sources: Vec<Source> = reflex.into_iter().map(Source::new).collect();
-        sources.extend(met);
+        let mut sources: Vec<Source> = keys.filter_map(reflex).map(Source::new).collect();
+        sources.extend(met.into_iter().map(|arrival| Source::new(arrival.collector)));
         sources.push(Source { collector, batch });
         let mut meter = Meter { sources };
         meter.read(now);

@@ -73,7 +73,7 @@ pub fn guard(config: &Config, spawned: bool) -> Result<(), Failed> {
     tracing::info!(directory = %directory.display(), "the guardian is ready");
     wait(&desk, &ended);
     let _ = std::fs::remove_file(wire::socket(directory));
-    let caps = desk.keeper().answer(|keeper, _| keeper.rows().len(), KEEPER_PATIENCE);
+    let caps = desk.keeper().answer(|keeper, now| keeper.rows(now).len(), KEEPER_PATIENCE);
     tracing::info!(caps, "the guardian ends");
     Ok(())
 }

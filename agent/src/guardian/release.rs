@@ -101,7 +101,9 @@ pub(super) fn alone(directory: &Path, hands: OpenHands) -> Result<Vec<Given>, Re
         Err(error) => Err(error.into()),
         Ok(state) => {
             let now = MachineClock.now();
-            Ok(Keeper::new(hands(), state, now).release(now))
+            let mut keeper = Keeper::new(hands(), state, now);
+            keeper.greet(now);
+            Ok(keeper.release(now))
         }
     }
 }

@@ -163,14 +163,14 @@ fn busy(hello: &Hello) -> Answer {
 fn status(desk: &Desk) -> Answer {
     let agent = desk.lock().as_ref().map(|attached| attached.hello.clone());
     let (guardian, strangers) = (desk.who(), desk.peers.refused());
-    let look = move |keeper: &mut Keeper, _| Status {
+    let look = move |keeper: &mut Keeper, now| Status {
         guardian,
         agent,
         strangers,
         orphaned: keeper.is_orphan(),
         refused: keeper.refused(),
         audit_lost: keeper.audit_lost(),
-        rows: keeper.rows(),
+        rows: keeper.rows(now),
     };
     let Some(status) = desk.keeper.answer(look, KEEPER_PATIENCE) else {
         return refuse(Reason::Late, "a driver call has not returned".into());

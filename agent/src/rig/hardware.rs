@@ -1,12 +1,13 @@
 //! The hardware rig: the machine's own kernel files and vendor libraries.
-use super::{Assembly, Hands, OpenHands, Pace, RigError, node};
+use super::{Assembly, OpenHands, Pace, RigError, node};
 use crate::clock::MachineClock;
 use crate::config::Config;
 use crate::feed::Feed;
+use crate::hands::{Grip, Hands, Open};
 use crate::line::Place;
 use crate::source::Opened;
 use crate::worker::Worker;
-use collectors::{BUILT_IN, Entry, Options};
+use collectors::{BUILT_IN, Entry, OpenActuator, OpenReflex, Options};
 use model::{Calls, Clock};
 use std::sync::Arc;
 
@@ -63,19 +64,34 @@ fn place(entry: &Entry, source: Opened) -> Result<Place, RigError> {
     }
 }
 
+/// What answers at once is opened here; the devices of a vendor each on a thread of their own, once they are asked about.
 fn open_hands(options: &Options, disabled: &[String]) -> Hands {
     let mut hands = Hands::default();
     for entry in BUILT_IN.iter().filter(|entry| !disabled.iter().any(|d| d == entry.name)) {
-        match entry.actuator.map(|open| open(options)) {
-            Some(Ok(Some(actuator))) => hands.actuators.push(actuator),
-            Some(Err(error)) => tracing::warn!(actuator = entry.name, reason = error.reason(), "{error}"),
-            None | Some(Ok(None)) => {}
+        let Some(actuator) = entry.actuator else { continue };
+        if entry.place == collectors::Place::Worker {
+            hands.apart.add(entry.name, grip(options, actuator, entry.reflex));
+            continue;
         }
-        match entry.reflex.map(|open| open(options)) {
-            Some(Ok(Some(source))) => hands.fast.push(source),
-            Some(Err(error)) => tracing::warn!(source = entry.name, reason = error.reason(), "{error}"),
-            None | Some(Ok(None)) => {}
+        match actuator(options) {
+            Ok(Some(actuator)) => hands.actuators.push(actuator),
+            Err(error) => tracing::warn!(actuator = entry.name, reason = error.reason(), "{error}"),
+            Ok(None) => {}
         }
     }
     hands
+}
+
+/// How the grip of a vendor's device is opened.
+fn grip(options: &Options, actuator: OpenActuator, reflex: Option<OpenReflex>) -> Open {
+    let options = options.clone();
+    Arc::new(move |key: &str, calls: &Calls| {
+        let options = Options { calls: calls.clone(), ..options.clone() };
+        let Some(actuator) = actuator(&options)? else { return Ok(None) };
+        let fast = reflex.map_or(Ok(None), |open| open(&options, key)).unwrap_or_else(|error| {
+            tracing::warn!(device = key, reason = error.reason(), "its power is not felt: {error}");
+            None
+        });
+        Ok(Some(Grip { actuator, fast }))
+    })
 }

@@ -6,23 +6,15 @@ pub mod stepped;
 
 use crate::config::Config;
 use crate::feed::Feed;
+use crate::hands::Hands;
+use model::Clock;
 use model::snapshot::{NodeInfo, Rig};
-use model::{Actuator, Clock, Collector};
 use std::sync::Arc;
 use stepped::SteppedClock;
 
 pub use simulated::{idle, simulated};
 
-/// Hands: what the keeper turns knobs and feels power with.
-#[derive(Default)]
-pub struct Hands {
-    /// Everything that can turn a knob.
-    pub actuators: Vec<Box<dyn Actuator>>,
-    /// Sources of instantaneous power for the reflex.
-    pub fast: Vec<Box<dyn Collector>>,
-}
-
-/// Gives the hands. Opening them calls vendor libraries, so on hardware it happens on the keeper's own thread.
+/// Gives the hands, on the keeper's own thread. What a vendor's library does for a device it does on a thread of that device.
 pub type OpenHands = Box<dyn FnOnce() -> Hands + Send>;
 
 /// How time passes.

@@ -1,8 +1,9 @@
 //! The replay rig: a recording, beat by beat, under its own time. Detectors and policy run anew; nothing is written.
 use super::stepped::SteppedClock;
-use super::{Assembly, Hands, Pace, RigError, node};
+use super::{Assembly, Pace, RigError, node};
 use crate::config::Config;
 use crate::feed::Feed;
+use crate::hands::Hands;
 use crate::line::Place;
 use crate::source::Opened;
 use collectors::replay::{Recording, Replay};

@@ -1,9 +1,10 @@
 //! The sim rig: a node that does not exist, in the simulator's own time.
 use super::stepped::SteppedClock;
-use super::{Assembly, Hands, Pace, node};
+use super::{Assembly, Pace, node};
 use crate::config::Config;
 use crate::engine::beginning;
 use crate::feed::Feed;
+use crate::hands::Hands;
 use crate::line::Place;
 use crate::source::Opened;
 use model::{Clock, Timestamp};
@@ -34,10 +35,10 @@ pub fn idle(config: &Config) -> Assembly {
     let start = beginning(false);
     let clock = Arc::new(SteppedClock::new(start));
     let shared = SharedNode::new(Node::of(&boards, config.rig.sim_seed, start.mono_ns));
-    let hands = Hands {
-        actuators: vec![Box::new(SimActuator::new(shared.clone()))],
-        fast: vec![Box::new(SimReflex::new(shared.clone()))],
-    };
+    let hands = Hands::direct(
+        vec![Box::new(SimActuator::new(shared.clone()))],
+        vec![Box::new(SimReflex::new(shared.clone()))],
+    );
     let any: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
     let stopwatch: Arc<dyn Clock> = Arc::new(Stopwatch { clock: Arc::clone(&clock), node: shared.clone() });
     let source = Opened::given(Box::new(SimNode::new(shared.clone())), Arc::clone(&stopwatch));

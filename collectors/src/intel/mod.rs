@@ -67,13 +67,13 @@ pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> 
     Ok(here.then(|| Box::new(Bus::new(PLAN, options.roots.clone())) as Box<dyn Collector>))
 }
 
-/// Opens the source of the reflex; `None` on a host without Intel GPUs.
+/// Opens the source of the reflex for the card with a key; `None` on a host without Intel GPUs.
 ///
 /// # Errors
 /// None at present.
-pub fn open_reflex(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> {
+pub fn open_reflex(options: &Options, key: &str) -> Result<Option<Box<dyn Collector>>, OpenError> {
     let here = CARDS.expected(&options.roots);
-    Ok(here.then(|| Box::new(reflex::Reflex::new(options.roots.clone())) as Box<dyn Collector>))
+    Ok(here.then(|| Box::new(reflex::Reflex::new(options.roots.clone(), key)) as Box<dyn Collector>))
 }
 
 /// Opens the actuator; `None` on a host without Intel GPUs.

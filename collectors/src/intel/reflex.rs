@@ -1,57 +1,47 @@
-//! The reflex's source: the power of each card since the last tick, from its energy.
+//! The reflex's source: the power of one card since the last tick, from its energy.
 use super::CARDS;
 use super::power::{channel, hwmon};
 use crate::Roots;
-use crate::sysfs::cards::Card;
+use crate::sysfs::cards::{Card, with_key};
 use crate::sysfs::growth::Growth;
 use crate::sysfs::{Attr, absence};
 use model::error::Reason;
 use model::{
     Absence, Batch, Calls, CollectError, Collector, DeviceInfo, DeviceKind, Metric, Slot, Timestamp,
 };
-use std::time::Duration;
-
-/// From one look for cards to the next.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 struct Meter {
     card: Card,
     slot: Slot,
-    attr: Attr,
+    /// `None` where the card counts no energy.
+    attr: Option<Attr>,
     growth: Growth,
 }
 
 /// Reads energy alone.
 pub(super) struct Reflex {
     roots: Roots,
+    key: String,
     calls: Calls,
-    meters: Vec<Meter>,
-    look_due: Option<Timestamp>,
+    meter: Option<Meter>,
 }
 
 impl Reflex {
-    pub(super) fn new(roots: Roots) -> Self {
-        Self { roots, calls: Calls::default(), meters: Vec::new(), look_due: None }
+    /// The reflex's source of the card with this key.
+    pub(super) fn new(roots: Roots, key: &str) -> Self {
+        Self { roots, key: key.to_owned(), calls: Calls::default(), meter: None }
     }
 
-    fn look(&mut self, now: Timestamp, batch: &mut Batch) {
-        self.look_due = Some(now.after(LOOK_AGAIN));
-        for card in CARDS.cards(&self.roots) {
-            if self.meters.iter().any(|meter| meter.card.pci == card.pci) {
-                continue;
-            }
-            let energy = hwmon(&card.folder).and_then(|folder| Some((channel(&folder)?.energy, folder)));
-            let Some((name, folder)) = energy.filter(|(name, folder)| folder.join(name).exists()) else {
-                continue;
-            };
-            let slot = batch.device(DeviceInfo::new(DeviceKind::Gpu, card.key()));
-            self.meters.push(Meter {
-                card,
-                slot,
-                attr: Attr::new(name, folder.join(name)),
-                growth: Growth::default(),
-            });
-        }
+    fn look(&self, batch: &mut Batch) -> Result<Meter, CollectError> {
+        let card = with_key(CARDS.cards(&self.roots), &self.key).map_err(|count| {
+            let reason = if count == 0 { Reason::Lost } else { Reason::Busy };
+            CollectError::new(format!("tell which of {count} cards is {}", self.key), reason)
+        })?;
+        let energy = hwmon(&card.folder).and_then(|folder| Some((channel(&folder)?.energy, folder)));
+        let energy = energy.filter(|(name, folder)| folder.join(name).exists());
+        let attr = energy.map(|(name, folder)| Attr::new(name, folder.join(name)));
+        let slot = batch.device(DeviceInfo::new(DeviceKind::Gpu, self.key.as_str()));
+        Ok(Meter { card, slot, attr, growth: Growth::default() })
     }
 }
 
@@ -61,28 +51,24 @@ impl Collector for Reflex {
     }
 
     fn collect(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
-        if self.look_due.is_none_or(|due| now >= due) {
-            self.look(now, batch);
-        }
-        let Self { meters, calls, .. } = self;
-        let before = meters.len();
-        meters.retain_mut(|Meter { card, slot, attr, growth }| {
-            let read = attr.number(calls);
-            let power = match &read {
-                Ok(microjoules) => growth.rate(now, *microjoules).ok_or(Absence::Late),
-                Err(error) => Err(absence(error)),
-            };
-            let lost = power == Err(Absence::Lost) || !card.is_there();
-            match power {
-                _ if lost => batch.gone(*slot, now),
-                Ok(rate) => batch.set(*slot, Metric::PowerInstant, rate / 1e6),
-                Err(reason) => batch.absent(*slot, Metric::PowerInstant, reason),
-            }
-            !lost
+        let mut meter = match self.meter.take() {
+            Some(meter) => meter,
+            None => self.look(batch)?,
+        };
+        let power = meter.attr.as_mut().map(|attr| match attr.number(&self.calls) {
+            Ok(microjoules) => meter.growth.rate(now, microjoules).ok_or(Absence::Late),
+            Err(error) => Err(absence(&error)),
         });
-        if meters.is_empty() && before > 0 {
-            return Err(CollectError::new("read the power of any Intel card", Reason::Lost));
+        if power == Some(Err(Absence::Lost)) || !meter.card.is_there() {
+            batch.gone(meter.slot, now);
+            return Err(CollectError::new(format!("read the power of {}", self.key), Reason::Lost));
         }
+        match power {
+            Some(Ok(rate)) => batch.set(meter.slot, Metric::PowerInstant, rate / 1e6),
+            Some(Err(reason)) => batch.absent(meter.slot, Metric::PowerInstant, reason),
+            None => {}
+        }
+        self.meter = Some(meter);
         Ok(())
     }
 }

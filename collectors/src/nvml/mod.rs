@@ -8,7 +8,7 @@
 //!
 //! Of the other files, `session` opens the library and lets go of it, `bus` meets devices and hands each over to a source of its
 //! own, `roster` knows which answer, `board` reads one of them, `identity` says who it is, `post` is what passes between bus and
-//! board, `parts` reads instances, `processes` says who uses it, `events` waits for XID errors, `reflex` reads power alone, and
+//! board, `parts` reads instances, `processes` says who uses it, `events` waits for XID errors, `reflex` reads the power of one board alone, and
 //! `actuator` sets limits and, with `clocks`, locks clocks.
 mod actuator;
 mod board;
@@ -75,13 +75,15 @@ pub fn open(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> 
     Ok(session.map(|session| Box::new(Bus::new(session, &options.calls)) as Box<dyn Collector>))
 }
 
-/// Opens the source of the reflex: instantaneous power and nothing else; `None` on a host without NVIDIA's driver.
+/// Opens the source of the reflex for the board with a key: instantaneous power and nothing else; `None` on a host without
+/// NVIDIA's driver.
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_reflex(options: &Options) -> Result<Option<Box<dyn Collector>>, OpenError> {
+pub fn open_reflex(options: &Options, key: &str) -> Result<Option<Box<dyn Collector>>, OpenError> {
     let session = Session::open(options.library("nvml", LIBRARY), &options.calls)?;
-    Ok(session.map(|session| Box::new(reflex::Reflex::new(session, &options.calls)) as Box<dyn Collector>))
+    Ok(session
+        .map(|session| Box::new(reflex::Reflex::new(session, key, &options.calls)) as Box<dyn Collector>))
 }
 
 /// Opens the actuator; `None` on a host without NVIDIA's driver.

@@ -1,68 +1,70 @@
-//! The reflex's source: one call a device, handles kept.
+//! The reflex's source: the power of one board, one call a reading, its handle kept.
+use super::codes::Fault;
 use super::fields::{Fields, POWER, usage};
 use super::raw::Handle;
-use super::roster::{Arrival, Host, Roster};
 use super::session::{Lease, Session};
-use model::error::Reason;
 use model::{Batch, Calls, CollectError, Collector, DeviceInfo, DeviceKind, Slot, Timestamp};
 use std::sync::{Arc, Weak};
 
 #[derive(Debug)]
 struct Meter {
     handle: Handle,
-    slot: Slot,
     fields: Fields,
 }
 
-/// Reads instantaneous power. A device without it has no reading, and the reflex counts it at its worst.
+/// Reads instantaneous power of one board. Where it has no reading, the reflex counts the board at its worst.
 #[derive(Debug)]
 pub(super) struct Reflex {
     lease: Lease,
-    /// The library that the meters' handles belong to.
+    key: String,
+    /// The library that the meter's handle belongs to.
     of: Weak<Session>,
-    meters: Roster<Meter>,
+    slot: Option<Slot>,
+    meter: Option<Meter>,
 }
 
 impl Reflex {
-    pub(super) fn new(session: Session, calls: &Calls) -> Self {
-        Self { lease: Lease::new(session, calls), of: Weak::new(), meters: Roster::default() }
+    /// The reflex's source of the board with this identity.
+    pub(super) fn new(session: Session, key: &str, calls: &Calls) -> Self {
+        let (lease, key) = (Lease::new(session, calls), key.to_owned());
+        Self { lease, key, of: Weak::new(), slot: None, meter: None }
     }
 
-    /// The library. Handles of one that was let go of are forgotten.
-    fn session(&mut self, now: Timestamp, batch: &mut Batch) -> Result<Arc<Session>, CollectError> {
-        let opened = self
+    /// The library. The handle of one that was let go of is forgotten.
+    fn session(&mut self) -> Result<Arc<Session>, CollectError> {
+        let session = self
             .lease
             .session()
-            .map_err(|error| CollectError::new("open NVML again", error.reason).because(error));
-        let same = opened.as_ref().is_ok_and(|session| Weak::as_ptr(&self.of) == Arc::as_ptr(session));
-        if !same {
-            self.meters = Roster::default();
-            self.of = opened.as_ref().map(Arc::downgrade).unwrap_or_default();
-            let slots: Vec<_> = batch.devices().map(|(slot, _)| slot).collect();
-            slots.into_iter().for_each(|slot| batch.gone(slot, now));
+            .map_err(|error| CollectError::new("open NVML again", error.reason).because(error))?;
+        if Weak::as_ptr(&self.of) != Arc::as_ptr(&session) {
+            self.meter = None;
+            self.of = Arc::downgrade(&session);
         }
-        opened
-    }
-}
-
-/// What a meter is made with.
-struct Bench<'a> {
-    session: &'a Session,
-    calls: &'a Calls,
-    batch: &'a mut Batch,
-}
-
-impl Host<Meter> for Bench<'_> {
-    fn meet(&mut self, Arrival { handle, uuid, .. }: Arrival, _: Timestamp) -> Meter {
-        let slot = self.batch.device(DeviceInfo::new(DeviceKind::Gpu, uuid));
-        let mut fields = Fields::new(usage(&self.session.gpu(handle, self.calls)));
-        fields.add(slot, POWER.iter().copied());
-        Meter { handle, slot, fields }
+        Ok(session)
     }
 
-    fn moved(&mut self, _: &mut Meter, _: u32) {}
-
-    fn duplicate(&mut self, _: &mut Meter) {}
+    /// Finds the board where its handle is not known, and reads it.
+    fn read(&mut self, session: &Session, batch: &mut Batch) -> Result<(), Fault> {
+        let calls = self.lease.calls();
+        let slot = *self
+            .slot
+            .get_or_insert_with(|| batch.device(DeviceInfo::new(DeviceKind::Gpu, self.key.as_str())));
+        let meter = match &mut self.meter {
+            Some(meter) => meter,
+            none => {
+                let handle = session.find(&self.key, calls)?;
+                let mut fields = Fields::new(usage(&session.gpu(handle, calls)));
+                fields.add(slot, POWER.iter().copied());
+                none.insert(Meter { handle, fields })
+            }
+        };
+        let gpu = session.gpu(meter.handle, calls);
+        let read = meter.fields.read(&gpu, |slot, metric, reading| batch.put(slot, metric, reading));
+        if gpu.orphaned() {
+            session.confirm(calls);
+        }
+        read.map(drop)
+    }
 }
 
 impl Collector for Reflex {
@@ -71,24 +73,14 @@ impl Collector for Reflex {
     }
 
     fn collect(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
-        let session = self.session(now, batch)?;
-        let calls = self.lease.calls().clone();
-        let bench = &mut Bench { session: &session, calls: &calls, batch: &mut *batch };
-        let sought = self.meters.seek(&session, &calls, now, bench);
-        if sought.as_ref().is_err_and(|error| error.reason == Reason::Lost) {
-            session.condemn();
-        }
-        sought?;
-        let mut orphaned = false;
-        self.meters.visit(now, |Meter { handle, slot, fields }| {
-            let gpu = session.gpu(*handle, &calls);
-            let read = fields.read(&gpu, |slot, metric, reading| batch.put(slot, metric, reading));
-            orphaned |= gpu.orphaned();
-            read.map(drop).inspect_err(|_| batch.gone(*slot, now))
-        });
-        if orphaned {
-            session.confirm(&calls);
-        }
-        self.meters.check()
+        let session = self.session()?;
+        self.read(&session, batch).map_err(|fault| {
+            self.meter = None;
+            if fault.library_gone() {
+                session.confirm(self.lease.calls());
+            }
+            self.slot.into_iter().for_each(|slot| batch.gone(slot, now));
+            CollectError::new(format!("read the power of {}", self.key), fault.reason()).because(fault)
+        })
     }
 }

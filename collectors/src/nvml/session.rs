@@ -62,11 +62,11 @@ impl Session {
     /// Makes everybody let go.
     pub(super) fn condemn(&self) {
         self.condemned.store(true, Ordering::Release);
-        for (_, slot) in leases().iter().filter(|(library, _)| *library == self.library) {
-            // What is dropped here may shut the library down; nobody else waits for this slot for longer.
-            let held = slot.upgrade().and_then(|slot| lock(&slot).take());
-            drop(held);
-        }
+        let held = |(_, slot): &(PathBuf, Weak<Slot>)| slot.upgrade().and_then(|slot| lock(&slot).take());
+        let of_it = |(library, _): &&(PathBuf, Weak<Slot>)| *library == self.library;
+        let held: Vec<_> = leases().iter().filter(of_it).filter_map(held).collect();
+        // What is dropped here may shut the library down, which may hang; nobody waits for the list meanwhile.
+        drop(held);
     }
 
     /// How many devices there are, lost ones included.
@@ -187,7 +187,7 @@ fn lock(slot: &Slot) -> std::sync::MutexGuard<'_, Option<Arc<Session>>> {
 }
 
 /// A library that is held until it is condemned, and then opened again when it is next needed. For those whom nobody drops:
-/// the actuator and the reflex.
+/// actuators and the sources of the reflex.
 #[derive(Debug)]
 pub(super) struct Lease {
     library: PathBuf,

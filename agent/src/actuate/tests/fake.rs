@@ -1,7 +1,7 @@
 //! A fake actuator: boards with limits, an eye on the journal, and every kind of failure.
 use crate::actuate::journal::Journal;
 use crate::actuate::{Brief, Keeper, Known, Report, Terms};
-use crate::rig::Hands;
+use crate::hands::{Apart, Grip, Hands, Patience};
 use model::{
     Action, ActuateError, Actuator, Batch, CollectError, Collector, Cores, Decision, DeviceId, DeviceInfo,
     DeviceKind, DeviceTable, Keep, Knob, Metric, Mode, Order, Range, Reason, Span, Timestamp, Watts, Why,
@@ -9,7 +9,7 @@ use model::{
 use policy::reflex::Footing;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 /// The limits that boards start with: not their defaults, so that a restore to the default would be noticed.
@@ -18,6 +18,9 @@ pub(super) const ORIGINALS: [f64; 4] = [700.0, 650.0, 600.0, 555.5];
 /// Packages and containers with the positions that they start with, in order of their keys.
 pub(super) const HOST: [(&str, f64); 4] =
     [("docker/a", 64.0), ("docker/b", 8.0), ("package-0", 350.0), ("package-1", 340.0)];
+
+/// How long is waited for a board that hangs: longer than a loaded machine needs to wake a thread.
+pub(super) const PROMPT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(super) struct World {
@@ -56,7 +59,31 @@ impl World {
 
 pub(super) type Shared = Arc<Mutex<World>>;
 
-struct Fake(Shared);
+/// Where calls wait while they hang: all on a board, or those of one kind, as in `GPU-1 write`.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    hung: Mutex<Vec<String>>,
+    opened: Condvar,
+}
+
+impl Gate {
+    pub(super) fn hang(&self, what: &str) {
+        self.hung.lock().unwrap().push(what.to_owned());
+    }
+
+    pub(super) fn free(&self) {
+        self.hung.lock().unwrap().clear();
+        self.opened.notify_all();
+    }
+
+    fn pass(&self, key: &str, call: &str) {
+        let call = format!("{key} {call}");
+        let hangs = |hung: &mut Vec<String>| hung.iter().any(|what| what == key || *what == call);
+        drop(self.opened.wait_while(self.hung.lock().unwrap(), hangs).unwrap());
+    }
+}
+
+struct Fake(Shared, Arc<Gate>);
 
 impl Actuator for Fake {
     fn name(&self) -> &'static str {
@@ -72,6 +99,7 @@ impl Actuator for Fake {
 
     fn enforced(&mut self, key: &str, knob: Knob) -> Result<f64, ActuateError> {
         knob.only(host_knob(key), key)?;
+        self.1.pass(key, "read");
         if !key.starts_with("GPU") {
             let lost = || ActuateError::new("read", Reason::Lost);
             return self.0.lock().unwrap().host.get(key).copied().ok_or_else(lost);
@@ -81,6 +109,7 @@ impl Actuator for Fake {
 
     fn apply(&mut self, order: &Order) -> Result<f64, ActuateError> {
         order.knob().only(host_knob(order.key()), order.key())?;
+        self.1.pass(order.key(), "write");
         let mut world = self.0.lock().unwrap();
         let key = order.key().to_owned();
         if world.broken.contains(&key) {
@@ -111,7 +140,8 @@ fn host_knob(key: &str) -> Knob {
     if key.starts_with("docker/") { Knob::CpuQuota } else { Knob::PowerLimit }
 }
 
-struct Fast(Shared);
+/// Of one board, or of all.
+struct Fast(Shared, Option<(String, Arc<Gate>)>);
 
 impl Collector for Fast {
     fn name(&self) -> &'static str {
@@ -119,7 +149,11 @@ impl Collector for Fast {
     }
 
     fn collect(&mut self, _now: Timestamp, batch: &mut Batch) -> Result<(), CollectError> {
-        for (key, power) in &self.0.lock().unwrap().powers {
+        if let Some((key, gate)) = &self.1 {
+            gate.pass(key, "feel");
+        }
+        let own = |key: &&String| self.1.as_ref().is_none_or(|(own, _)| own == *key);
+        for (key, power) in self.0.lock().unwrap().powers.iter().filter(|(key, _)| own(key)) {
             let slot = batch.device(DeviceInfo::new(DeviceKind::Gpu, key.as_str()));
             batch.set(slot, Metric::PowerInstant, *power);
         }
@@ -131,6 +165,7 @@ impl Collector for Fast {
 pub(super) struct Node {
     pub(super) home: tempfile::TempDir,
     pub(super) world: Shared,
+    pub(super) gate: Arc<Gate>,
     pub(super) devices: Vec<Known>,
     pub(super) hosts: Vec<Known>,
     pub(super) budget: Option<f64>,
@@ -160,6 +195,7 @@ impl Node {
         Self {
             home,
             world,
+            gate: Arc::default(),
             devices,
             hosts: Vec::new(),
             budget: Some(20_000.0),
@@ -199,7 +235,26 @@ impl Node {
 
     pub(super) fn hands(&self) -> Hands {
         let (one, other) = (Arc::clone(&self.world), Arc::clone(&self.world));
-        Hands { actuators: vec![Box::new(Fake(one))], fast: vec![Box::new(Fast(other))] }
+        Hands::direct(vec![Box::new(Fake(one, Arc::clone(&self.gate)))], vec![Box::new(Fast(other, None))])
+    }
+
+    /// The same with a thread a board.
+    fn hands_apart(&self) -> Hands {
+        let (world, gate) = (Arc::clone(&self.world), Arc::clone(&self.gate));
+        let open = move |key: &str, _: &model::Calls| {
+            let (world, gate) = (Arc::clone(&world), Arc::clone(&gate));
+            let fast = Fast(Arc::clone(&world), Some((key.to_owned(), Arc::clone(&gate))));
+            Ok(Some(Grip { actuator: Box::new(Fake(world, gate)), fast: Some(Box::new(fast)) }))
+        };
+        let mut hands = Hands::default();
+        hands.apart = Apart::default().with_patience(Patience { feel: PROMPT, call: PROMPT, open: PROMPT });
+        hands.apart.add("fake", Arc::new(open));
+        hands
+    }
+
+    pub(super) fn keeper_apart(&self) -> Keeper {
+        let state = Journal::open_if_needed(self.home.path(), self.mode == Mode::Enforce);
+        Keeper::new(self.hands_apart(), state, at(0.0))
     }
 
     pub(super) fn keeper(&self) -> Keeper {
@@ -253,6 +308,12 @@ impl Node {
 
     pub(super) fn limits(&self) -> Vec<f64> {
         self.world.lock().unwrap_or_else(|dead| dead.into_inner()).limits.values().copied().collect()
+    }
+
+    /// The same while a keeper has the journal.
+    pub(super) fn journalled_by_others(&self) -> Vec<(String, f64)> {
+        let originals = Journal::look(self.home.path()).unwrap();
+        originals.into_iter().map(|((key, _), original)| (key, original.value)).collect()
     }
 
     pub(super) fn journalled(&self) -> Vec<(String, f64)> {

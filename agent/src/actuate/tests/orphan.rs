@@ -188,7 +188,7 @@ fn rows_say_what_is_in_force_and_why() {
     let mut keeper = node.keeper();
     node.act(&mut keeper, vec![node.limit(0, 300.0)], at(1.0));
     node.world.lock().unwrap().out_of_band.insert(key(0), 260.0);
-    let rows = keeper.rows();
+    let rows = keeper.rows(at(2.0));
     assert_eq!((rows[0].original, rows[0].set, rows[0].enforced), (700.0, Some(300.0), Some(260.0)));
     assert_eq!((rows[0].why, rows[0].keep), (Some(Why::OverHigh), Some(Keep::Safety)));
 }
@@ -216,10 +216,16 @@ fn every_order_and_every_return_is_in_the_audit_log() {
 #[test]
 #[ignore = "measures; run it alone: cargo test -p agent --lib reaction -- --ignored --nocapture"]
 fn measure_the_reaction_from_a_reading_over_the_budget_to_the_last_write() {
+    for (hands, apart) in [("called directly", false), ("a thread a board", true)] {
+        reaction(hands, apart);
+    }
+}
+
+fn reaction(hands: &str, apart: bool) {
     let (mut first, mut later) = (Vec::new(), Vec::new());
     for _ in 0..50 {
         let node = Node { budget: Some(3000.0), ..Node::of(8) };
-        let mut keeper = node.keeper();
+        let mut keeper = if apart { node.keeper_apart() } else { node.keeper() };
         node.act(&mut keeper, vec![], at(1.0));
         for board in 0..8 {
             node.world.lock().unwrap().powers.insert(key(board), 600.0);
@@ -238,7 +244,7 @@ fn measure_the_reaction_from_a_reading_over_the_budget_to_the_last_write() {
     for (what, mut list) in [("journal synced first", first), ("originals known", later)] {
         list.sort_by(f64::total_cmp);
         println!(
-            "reading to last write, 8 boards, {what}: median {:.2} ms, highest {:.2} ms",
+            "reading to last write, 8 boards, {hands}, {what}: median {:.2} ms, highest {:.2} ms",
             list[25], list[49]
         );
     }

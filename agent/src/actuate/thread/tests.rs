@@ -1,7 +1,7 @@
 //! Tests of the keeper on its thread: a hung or dead keeper holds nobody up.
 use super::*;
 use crate::actuate::Known;
-use crate::rig::Hands;
+use crate::hands::Hands;
 use model::{
     Action, ActuateError, Actuator, Decision, DeviceInfo, DeviceKind, DeviceTable, Keep, Knob, Mode, Order,
     Range, Watts, Why,
@@ -44,7 +44,7 @@ fn bench(panics: bool) -> Bench {
     let home = tempfile::tempdir().unwrap();
     let ((called_in, called), (go_on, go_on_in)) = (channel(), channel());
     let hung = Hung { called: called_in, go_on: go_on_in, panics };
-    let hands = move || Hands { actuators: vec![Box::new(hung)], fast: Vec::new() };
+    let hands = move || Hands::direct(vec![Box::new(hung)], Vec::new());
     let keeper = KeeperThread::spawn(Box::new(hands), home.path().to_owned(), true).unwrap();
     Bench { keeper, called, go_on, _home: home }
 }

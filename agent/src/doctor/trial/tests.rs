@@ -112,8 +112,9 @@ impl Rig {
         node.lock().step_to(pace.now().mono_ns);
         let inner = SimActuator::new(node.clone());
         let hands = Hands { inner, fault, told: 0.0, writes: Arc::clone(&writes) };
-        let (source, reflex) = (SimNode::new(node.clone()), SimReflex::new(node.clone()));
-        let bench = Bench::of(Box::new(source), Some(Box::new(reflex)), Some(Box::new(hands)), pace.now());
+        let source = SimNode::new(node.clone());
+        let reflex = |_: &str| Some(Box::new(SimReflex::new(node.clone())) as Box<dyn model::Collector>);
+        let bench = Bench::of(Box::new(source), reflex, Some(Box::new(hands)), pace.now());
         let journal = Journal::open(home.path()).unwrap();
         Self { _home: home, node, bench, journal, pace, writes }
     }
