@@ -62,6 +62,11 @@ impl Bench {
         }
     }
 
+    /// One device more, for what a test says of it beside the boards.
+    pub(crate) fn device(&mut self, kind: DeviceKind, key: &str) -> Slot {
+        self.batch.device(DeviceInfo::new(kind, key))
+    }
+
     /// Runs so many beats of `beat_s` seconds; gives the faults that were found, each with the number of its board.
     pub(crate) fn beats(
         &mut self,
@@ -91,6 +96,11 @@ impl Bench {
         found.sort_unstable();
         found.dedup();
         found
+    }
+
+    /// What was found on the last beat.
+    pub(crate) fn findings(&self) -> &[model::Finding] {
+        self.sink.findings()
     }
 
     pub(crate) fn stand(&self, device: usize) -> Option<Stand> {

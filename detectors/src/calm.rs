@@ -74,7 +74,8 @@ impl Calm {
     }
 
     fn set(&mut self, mask: Mask, left_s: f64) {
-        if self.mask.is_none_or(|(_, left)| left < left_s) {
+        // What settles at once masks nothing.
+        if left_s > 0.0 && self.mask.is_none_or(|(_, left)| left < left_s) {
             self.mask = Some((mask, left_s));
         }
     }

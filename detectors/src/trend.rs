@@ -1,5 +1,6 @@
 //! Trends: memory that never levels off, heat at equal power that creeps up, corrected errors that come ever faster.
 mod creep;
+mod held;
 mod leak;
 mod rising;
 
@@ -7,10 +8,11 @@ use crate::calm::{Calm, Happened, Settling};
 use crate::keep::{Reader, Writer};
 use crate::thresholds::Thresholds;
 use creep::Creep;
+use held::Rest;
 use leak::Leak;
 use model::{
-    Detector, Device, DeviceId, DeviceKind, EventSink, FaultKind, Finding, Frame, History, Metric, Severity,
-    Stand, Standing, Work,
+    Detector, Device, DeviceId, DeviceKind, EventSink, FaultKind, Finding, Frame, History, Severity, Stand,
+    Standing, Work,
 };
 use rising::Rising;
 
@@ -35,6 +37,12 @@ pub struct Settings {
     pub leak_level: f64,
     /// Memory that will be full later than this is no leak to speak of, in seconds. Ours: a day.
     pub leak_full_s: f64,
+    /// The most that one minute may have of the growth: where it has more, something started, as a job in a group does. Ours: a
+    /// little more than growth has that comes every other minute.
+    pub leak_burst: f64,
+    /// What is given back when a job ends, as a share of the node's growth before it, from which that growth may have been the
+    /// job's. Ours.
+    pub leak_given: f64,
     /// How much hotter at equal power than it used to be, in celsius. Ours: beyond what inlet air does over a day.
     pub creep_c: f64,
     /// Chance from which errors that come faster are no accident, for each counter and window. Ours: one in a million, about
@@ -55,6 +63,8 @@ impl Default for Settings {
             leak_share: 0.01,
             leak_level: 0.7,
             leak_full_s: 86_400.0,
+            leak_burst: 0.12,
+            leak_given: 0.5,
             creep_c: 5.0,
             rising_chance: 1e-6,
             rising_least: 10.0,
@@ -78,6 +88,7 @@ struct Trend {
     settings: Settings,
     /// By device index.
     subjects: Vec<Subject>,
+    rest: Rest,
     kept: Vec<(String, Creep)>,
 }
 
@@ -101,33 +112,14 @@ fn finding(device: DeviceId, fault: FaultKind, severity: Severity, score: f64) -
     }
 }
 
-/// Memory in use and all there is; what is free is turned round, so that growth is always use.
-fn memory(frame: &Frame, device: &Device) -> Option<(Metric, f64, f64)> {
-    let value = |metric| frame.value(device.id, metric);
-    match device.info.kind {
-        DeviceKind::Node => {
-            let size = value(Metric::NodeMemorySize)?;
-            Some((Metric::NodeMemoryAvailable, size - value(Metric::NodeMemoryAvailable)?, size))
-        }
-        DeviceKind::Cgroup => {
-            // What a group without a limit may use is all there is on the node.
-            let node = || frame.devices.of_kind(DeviceKind::Node).next();
-            let all = || node().and_then(|node| frame.value(node.id, Metric::NodeMemorySize));
-            let size = value(Metric::CgroupMemoryLimit).or_else(all)?;
-            Some((Metric::CgroupMemory, value(Metric::CgroupMemory)?, size))
-        }
-        _ => Some((Metric::MemoryUsed, value(Metric::MemoryUsed)?, value(Metric::MemorySize)?)),
-    }
-}
-
 fn followed(device: &&Device) -> bool {
     let kind = device.info.kind;
-    !device.gone && (kind.is_accelerator() || matches!(kind, DeviceKind::Node | DeviceKind::Cgroup))
+    !device.gone && (kind.is_accelerator() || kind == DeviceKind::Cgroup)
 }
 
 impl Trend {
     fn look(&mut self, frame: &Frame, device: &Device, events: &mut EventSink) {
-        let Self { settings, subjects, kept } = self;
+        let Self { settings, subjects, kept, .. } = self;
         let subject = &mut subjects[device.id.index()];
         match subject.calm.follow(frame, device, &settings.settling) {
             Happened::New => {
@@ -142,13 +134,11 @@ impl Trend {
             Happened::Cap | Happened::Nothing => {}
         }
         let loads = frame.work(device.id).is_some_and(|state| matches!(state.work, Work::Load | Work::Idle));
-        let seen = memory(frame, device);
         if subject.calm.masked().is_some() || loads {
             subject.leak.rest();
-        } else if let Some(found) = subject.leak.follow(frame.beat_s, seen, settings) {
-            let severity =
-                if device.info.kind == DeviceKind::Cgroup { Severity::Info } else { Severity::Warning };
-            events.push(found.finding(device.id, severity));
+        } else if let Some(held) = held::of(frame, device) {
+            let found = subject.leak.follow(frame.beat_s, &held, settings);
+            found.into_iter().for_each(|found| events.push(found.finding(frame, device)));
         }
         if let Some(creep) = &mut subject.creep {
             creep.follow(frame, device.id);
@@ -156,6 +146,26 @@ impl Trend {
         if let Some(found) = subject.rising.follow(frame, device.id, settings) {
             events.push(found);
         }
+    }
+
+    /// The node's own memory: what jobs take and give back as they come and go is no growth, and control groups are judged beside it.
+    fn look_at_node(&mut self, frame: &Frame, node: &Device, events: &mut EventSink) {
+        let Self { settings, subjects, rest, .. } = self;
+        let mut boards = frame.devices.accelerators().filter(|board| !board.gone);
+        let moves = boards.any(|board| subjects[board.id.index()].calm.masked().is_some());
+        let subject = &mut subjects[node.id.index()];
+        if matches!(subject.calm.follow(frame, node, &settings.settling), Happened::New | Happened::Job) {
+            subject.leak = Leak::default();
+        }
+        // Half of what a minute of the least leak adds is lost in it.
+        let least = 0.5 * settings.leak_share / settings.leak_minutes as f64;
+        let Some((held, other)) = rest.follow(frame, node, least) else { return };
+        let found = if moves || other || subject.calm.masked().is_some() {
+            subject.leak.pause()
+        } else {
+            subject.leak.follow(frame.beat_s, &held, settings)
+        };
+        found.into_iter().for_each(|found| events.push(found.finding(frame, node)));
     }
 
     /// Heat that crept up on one device and not on the others: what all share is the room's air.
@@ -192,6 +202,10 @@ impl Detector for Trend {
         for device in frame.devices.iter().filter(followed) {
             self.look(frame, device, events);
         }
+        // After the boards, which say whether jobs come and go.
+        if let Some(node) = frame.devices.of_kind(DeviceKind::Node).next() {
+            self.look_at_node(frame, node, events);
+        }
         for device in frame.devices.accelerators().filter(|device| !device.gone) {
             self.creeping(device, events);
         }
@@ -199,7 +213,7 @@ impl Detector for Trend {
 
     fn bytes(&self) -> usize {
         let creeps = self.subjects.iter().filter(|subject| subject.creep.is_some()).count();
-        self.subjects.capacity() * size_of::<Subject>() + creeps * size_of::<Creep>()
+        self.subjects.capacity() * size_of::<Subject>() + creeps * size_of::<Creep>() + self.rest.bytes()
     }
 
     fn standings(&self, list: &mut Vec<Standing>) {

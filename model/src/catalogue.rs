@@ -168,8 +168,10 @@ catalogue! {
     "node_memory_size_bytes" Bytes Constant 0.0..1e16 NODE "Memory in all." { NodeMemorySize; }
     "node_memory_bytes" Bytes Gauge 0.0..1e16 NODE "Memory by use, as the kernel accounts it." {
         NodeMemoryFree use = "free"; NodeMemoryAvailable use = "available"; NodeMemoryBuffers use = "buffers"; NodeMemoryCached use = "cached";
-        NodeMemoryAnonymous use = "anonymous"; NodeMemoryDirty use = "dirty"; NodeMemoryWriteback use = "writeback"; NodeMemorySlab use = "slab";
+        NodeMemoryAnonymous use = "anonymous"; NodeMemoryDirty use = "dirty"; NodeMemoryWriteback use = "writeback"; NodeMemorySlab use = "slab"; NodeMemorySlabReclaimable use = "slab_reclaimable"; NodeMemorySlabUnreclaimable use = "slab_unreclaimable";
+        NodeMemoryUnevictable use = "unevictable"; NodeMemoryPerCpu use = "per_cpu"; NodeMemoryVmalloc use = "vmalloc";
         NodeMemoryMlocked use = "mlocked"; NodeMemoryShared use = "shared"; NodeMemoryPageTables use = "page_tables"; NodeMemoryKernelStack use = "kernel_stack"; }
+    "node_memory_committed_bytes" Bytes Gauge 0.0..1e16 NODE "Memory that has been promised to processes, whether or not they use it." { NodeMemoryCommitted; }
     "node_swap_size_bytes" Bytes Constant 0.0..1e16 NODE "Swap space in all." { SwapSize; }
     "node_swap_free_bytes" Bytes Gauge 0.0..1e16 NODE "Swap space not in use." { SwapFree; }
     "node_huge_pages" Count Gauge 0.0..1e9 NODE "Huge pages of the default size by state." {
@@ -253,6 +255,10 @@ catalogue! {
     "cgroup_cpu_periods_total" Count Counter 0.0..COUNTER_MAX CGROUP "Quota periods that passed, and those in which the group was throttled." { CgroupPeriods outcome = "all"; CgroupPeriodsThrottled outcome = "throttled"; }
     "cgroup_cpu_throttled_seconds_total" Seconds Counter 0.0..COUNTER_MAX CGROUP "Time in which the group was throttled." { CgroupThrottled; }
     "cgroup_memory_bytes" Bytes Gauge 0.0..1e16 CGROUP "Memory charged to the group." { CgroupMemory; }
+    "cgroup_memory_use_bytes" Bytes Gauge 0.0..1e16 CGROUP "Memory charged to the group by use; file holds shared memory as well, and version 1 does not count slabs." {
+        CgroupAnonymous use = "anonymous"; CgroupFile use = "file"; CgroupShared use = "shared";
+        CgroupSlabReclaimable use = "slab_reclaimable"; CgroupSlabUnreclaimable use = "slab_unreclaimable"; }
+    "cgroup_swap_bytes" Bytes Gauge 0.0..1e16 CGROUP "Swap space that the group uses." { CgroupSwap; }
     "cgroup_memory_limit_bytes" Bytes Constant 0.0..1e16 CGROUP "Memory limit of the group; absent when there is none." { CgroupMemoryLimit; }
     "cgroup_oom_kills_total" Count Counter 0.0..COUNTER_MAX CGROUP "Processes of the group killed for want of memory." { CgroupOomKills; }
     "cgroup_pids" Count Gauge 0.0..1e7 CGROUP "Processes and threads in the group." { CgroupPids; }

@@ -51,13 +51,15 @@ pub enum Fault {
     HostLeak,
     /// A process of the control group that has the board takes ever more of the group's memory.
     GroupLeak,
-    /// The board's job fills a cache in the host's memory, and then stops: no fault, though it looks like one at first.
+    /// The board's job fills the page cache, and then stops: no fault, though it looks like one at first.
     CacheFills,
+    /// A process of the board's job fills a pool of its own, which no kernel can take back, and then stops: no fault either.
+    PoolFills,
 }
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Lost,
         Self::StuckSensor,
         Self::Cooler,
@@ -83,6 +85,7 @@ impl Fault {
         Self::HostLeak,
         Self::GroupLeak,
         Self::CacheFills,
+        Self::PoolFills,
     ];
 
     /// The bit under which plain state keeps it.
@@ -118,6 +121,7 @@ impl Fault {
             Self::HostLeak => "host_leak",
             Self::GroupLeak => "group_leak",
             Self::CacheFills => "cache_fills",
+            Self::PoolFills => "pool_fills",
         }
     }
 

@@ -126,7 +126,7 @@ impl Node {
         self.contend(taken, count);
         if quantum.is_multiple_of(100) {
             let has = [0, 1].map(|numa_node| Held::FAULTS.map(|fault| self.has(numa_node, fault)));
-            self.held = self.held.later(1.0, has);
+            self.held = self.held.later(1.0, has, [0, 1].map(|numa_node| self.works(numa_node)));
         }
         for package in 0..2 {
             self.package_j[package] += (PACKAGE_IDLE_W + PACKAGE_LOAD_W * self.busy) * QUANTUM_S;
@@ -147,6 +147,13 @@ impl Node {
     /// Whether a board of a NUMA node has a fault.
     fn has(&self, numa_node: usize, fault: Fault) -> bool {
         self.boards().iter().any(|board| numa(board.index) == numa_node && board.has(fault))
+    }
+
+    /// The share of the boards of a NUMA node that have work.
+    fn works(&self, numa_node: usize) -> f64 {
+        let there = || self.boards().iter().filter(|board| numa(board.index) == numa_node);
+        let works = there().filter(|board| board.workload() != Workload::Idle).count();
+        works as f64 / there().count().max(1) as f64
     }
 
     /// What boards and neighbours ask of the processors, and how long tasks wait for them.

@@ -1,5 +1,6 @@
 //! A sensor that repeats one value while everything around it moves.
 use super::{Settings, finding};
+use crate::draw::Draw;
 use crate::mean::Mean;
 use model::{DeviceId, EventSink, Evidence, FaultKind, Finding, Frame, Metric, Severity};
 
@@ -44,6 +45,7 @@ pub(super) struct Frozen {
     powers: [Run; 2],
     heats: [Run; 2],
     related: [Option<f64>; RELATED.len()],
+    draw: Draw,
     lagged: Mean,
 }
 
@@ -70,9 +72,11 @@ impl Frozen {
                 push(device, metric, run, f64::from(run.beats) / f64::from(least), events);
             }
         }
-        let power = value(Metric::PowerAverage).or(value(Metric::PowerInstant));
-        self.lagged.take(power, Mean::keep(frame.beat_s.clamp(0.0, 60.0), LAG_S));
         let limit = value(Metric::PowerLimitDefault).or(value(Metric::PowerLimitMax));
+        let power = self.draw.follow(frame, device, limit);
+        // Samples of work with a rhythm wander where the power that the die feels does not.
+        let power = power.filter(|_| !self.draw.is_sampled());
+        self.lagged.take(power, Mean::keep(frame.beat_s.clamp(0.0, 60.0), LAG_S));
         for (metric, run) in HEATS.into_iter().zip(&mut self.heats) {
             run.take(value(metric), true);
             let Some((felt, limit)) = self.lagged.full().zip(limit) else { continue };

@@ -58,6 +58,28 @@ fn a_thermometer_in_whole_degrees_may_repeat_itself_for_as_long_as_power_allows(
 }
 
 #[test]
+fn on_long_beats_a_thermometer_is_held_against_what_the_energy_counter_counted_and_not_against_samples() {
+    // What the counter counted in so many beats of ten seconds: 500 W throughout, or now 150 and now 600.
+    let even = |beats: u64| 5000.0 * beats as f64;
+    let uneven = |beats: u64| (0..beats).map(|n| if (n / 10) % 2 == 0 { 1500.0 } else { 6000.0 }).sum();
+    let found = |energy_j: Option<&dyn Fn(u64) -> f64>| {
+        let mut bench = Bench::new(open, 2);
+        bench.beats(300, 10.0, sound, |batch, boards, _, beat| {
+            batch.set(boards[0], Metric::Temperature, 60.0);
+            // Samples that meet the dips of an iteration for minutes, and then miss them for minutes.
+            let sample = if (beat / 20).is_multiple_of(2) { 150.0 } else { 600.0 } + (beat % 7) as f64;
+            batch.set(boards[0], Metric::PowerInstant, sample);
+            if let Some(energy_j) = energy_j {
+                batch.set(boards[0], Metric::Energy, energy_j(beat));
+            }
+        })
+    };
+    assert_eq!(found(Some(&even)), []);
+    assert_eq!(found(Some(&uneven)), [(FaultKind::SensorFrozen, 0)]);
+    assert_eq!(found(None), [], "nobody knows what the die felt");
+}
+
+#[test]
 fn a_driver_that_takes_ever_longer_is_told_and_one_slow_answer_is_not() {
     let mut bench = Bench::new(open, 2);
     bench.beats(700, 1.0, sound, nothing);

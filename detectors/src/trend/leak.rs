@@ -1,20 +1,54 @@
 //! Memory that grows without pause: a rank test over minutes, Sen's slope, and no levelling off.
+use super::held::{Held, PARTS, parts};
 use super::{Settings, finding};
-use crate::mean::median;
-use model::{DeviceId, Evidence, FaultKind, Finding, Metric, Severity};
+use crate::mean::{Mean, median};
+use model::{Device, Evidence, FaultKind, Finding, Frame, Metric, Severity};
 
 /// The most minutes that are remembered.
 const MINUTES_MAX: usize = 30;
 const MINUTE_S: f64 = 60.0;
+/// The share of the growth from which one kind of memory is what grew.
+const MOSTLY: f64 = 0.5;
 
 /// The lowest use of each of the last minutes: what a leak holds is never given back, what comes and goes is.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Leak {
+    /// What is followed.
+    measure: Option<(Metric, [bool; PARTS])>,
     lows: [f64; MINUTES_MAX],
     count: usize,
     low: Option<f64>,
     passed_s: f64,
+    /// Whether something since the last low moved memory and is no growth.
+    broken: bool,
+    kinds: Kinds,
     leaks: Option<Found>,
+}
+
+/// Growth of the level and of its kinds over about the window.
+#[derive(Debug, Clone, Copy, Default)]
+struct Kinds {
+    last: [Option<f64>; PARTS + 1],
+    grown: [f64; PARTS + 1],
+}
+
+impl Kinds {
+    fn follow(&mut self, held: &Held, broken: bool, minutes: usize) {
+        let keep = Mean::keep(1.0, minutes as f64);
+        let now = [Some(held.level), held.parts[0], held.parts[1], held.parts[2]];
+        for ((grown, last), now) in self.grown.iter_mut().zip(&mut self.last).zip(now) {
+            let more = now.zip(*last).filter(|_| !broken).map_or(0.0, |(now, last)| now - last);
+            *grown = keep * *grown + more;
+            *last = now;
+        }
+    }
+
+    /// The kind that grew most, where it is most of what grew.
+    fn most(&self) -> Option<usize> {
+        let kinds = &self.grown[1..];
+        let most = (0..PARTS).max_by(|one, other| kinds[*one].total_cmp(&kinds[*other]))?;
+        (self.grown[0] > 0.0 && kinds[most] >= MOSTLY * self.grown[0]).then_some(most)
+    }
 }
 
 /// A leak.
@@ -22,28 +56,39 @@ pub(super) struct Leak {
 pub(super) struct Found {
     metric: Metric,
     used: f64,
-    /// What was used at the window's beginning.
-    before: f64,
+    /// Growth over the window, in bytes.
+    grown: f64,
     /// Growth in bytes per second.
     rate: f64,
     full_s: f64,
     size: f64,
+    alone: bool,
+    most: Option<usize>,
 }
 
 impl Found {
-    /// The finding: what is used and was used, and when memory will be full, as the share of a day that is left.
-    pub(super) fn finding(self, device: DeviceId, severity: Severity) -> Finding {
-        let turned =
-            |used: f64| if self.metric == Metric::NodeMemoryAvailable { self.size - used } else { used };
-        let seen =
-            Evidence { metric: self.metric, observed: turned(self.used), expected: turned(self.before) };
-        // What will be used in an hour if it goes on.
+    /// The finding: what is shown and would be without the growth, what will be used in an hour, and which kind of memory grew.
+    pub(super) fn finding(self, frame: &Frame, device: &Device) -> Finding {
+        let falls = self.metric == Metric::NodeMemoryAvailable;
+        let seen = |metric: Metric, grown: f64| {
+            let observed = frame.value(device.id, metric)?;
+            Some(Evidence { metric, observed, expected: observed - grown })
+        };
+        let turned = |used: f64| if falls { self.size - used } else { used };
         let hour = (self.used + 3600.0 * self.rate).min(self.size);
         let ahead = Evidence { metric: self.metric, observed: turned(hour), expected: turned(self.size) };
+        let kind = self.most.zip(parts(device.info.kind)).map(|(most, parts)| parts[most]);
+        let kind = kind.filter(|kind| *kind != self.metric).and_then(|kind| seen(kind, self.grown));
+        let severity = if self.alone { Severity::Info } else { Severity::Warning };
         let score = (86_400.0 / self.full_s.max(60.0)).sqrt().max(1.0);
         Finding {
-            evidence: Finding::evidence(&[seen, ahead]),
-            ..finding(device, FaultKind::MemoryLeak, severity, score)
+            evidence: [
+                seen(self.metric, if falls { -self.grown } else { self.grown }),
+                Some(ahead),
+                kind,
+                None,
+            ],
+            ..finding(device.id, FaultKind::MemoryLeak, severity, score)
         }
     }
 }
@@ -56,20 +101,25 @@ impl Leak {
         }
     }
 
+    /// Memory moves for a reason that is no growth: what comes after is joined to what was before. Gives what was found last, for
+    /// that reason does not disprove it.
+    pub(super) fn pause(&mut self) -> Option<Found> {
+        (self.low, self.passed_s, self.broken) = (None, 0.0, true);
+        self.leaks
+    }
+
     /// The share of the window that has passed.
     pub(super) fn progress(&self, settings: &Settings) -> f64 {
         self.count as f64 / settings.leak_minutes as f64
     }
 
     /// Lets a beat pass; gives the leak while there is one.
-    pub(super) fn follow(
-        &mut self,
-        beat_s: f64,
-        seen: Option<(Metric, f64, f64)>,
-        settings: &Settings,
-    ) -> Option<Found> {
-        let (metric, used, size) = seen?;
-        self.low = Some(self.low.map_or(used, |low| low.min(used)));
+    pub(super) fn follow(&mut self, beat_s: f64, held: &Held, settings: &Settings) -> Option<Found> {
+        let measure = Some((held.metric, held.told()));
+        if self.measure != measure {
+            *self = Self { measure, ..Self::default() };
+        }
+        self.low = Some(self.low.map_or(held.level, |low| low.min(held.level)));
         self.passed_s += beat_s;
         if self.passed_s < MINUTE_S {
             return self.leaks;
@@ -77,34 +127,60 @@ impl Leak {
         // A gap of several minutes is one point: what it says of growth is the same.
         self.passed_s = 0.0;
         let minutes = settings.leak_minutes.min(MINUTES_MAX);
+        let low = self.low.take().unwrap_or(held.level);
+        let broken = std::mem::take(&mut self.broken) && self.count > 0;
+        self.kinds.follow(held, broken, minutes);
+        if broken {
+            self.join(low, settings);
+        } else {
+            self.push(low, minutes);
+        }
+        self.leaks = (self.count == minutes).then(|| self.judge(held, settings)).flatten();
+        self.leaks
+    }
+
+    fn push(&mut self, low: f64, minutes: usize) {
         if self.count >= minutes {
             self.lows.copy_within(1..minutes, 0);
             self.count = minutes - 1;
         }
-        self.lows[self.count] = self.low.take().unwrap_or(used);
+        self.lows[self.count] = low;
         self.count += 1;
-        self.leaks = (self.count == minutes).then(|| self.judge(metric, size, settings)).flatten();
-        self.leaks
     }
 
-    fn judge(&self, metric: Metric, size: f64, settings: &Settings) -> Option<Found> {
+    /// Moves what was before so that it ends where what comes after begins.
+    fn join(&mut self, low: f64, settings: &Settings) {
+        let end = self.count - 1;
+        let (grown, given) = (self.lows[end] - self.lows[0], self.lows[end] - low);
+        if given > settings.leak_given * grown.max(0.0) {
+            // What grew may be what was given back.
+            (self.lows[0], self.count) = (low, 1);
+            return;
+        }
+        self.lows[..=end].iter_mut().for_each(|before| *before -= given);
+    }
+
+    fn judge(&self, held: &Held, settings: &Settings) -> Option<Found> {
         let lows = &self.lows[..self.count];
         let (tau, rate) = trend(lows);
         let third = lows.len() / 3;
         let end = lows.len() - 1;
-        let grown = |from: usize, to: usize| (lows[to] - lows[from]) * third as f64 / (to - from) as f64;
-        let (first, middle, last) = (grown(0, third), grown(third, end - third), grown(end - third, end));
+        let part = |from: usize, to: usize| (lows[to] - lows[from]) * third as f64 / (to - from) as f64;
+        let (first, middle, last) = (part(0, third), part(third, end - third), part(end - third, end));
         let mean = (first + middle + last) / 3.0;
-        let (before, used) = (lows[0], lows[end]);
-        let full_s = (size - used) / rate;
+        let grown = lows[end] - lows[0];
+        let burst = lows.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
+        let full_s = (held.size - held.used) / rate;
         let leaks = tau >= settings.leak_tau
-            && used - before >= settings.leak_share * size
+            && grown >= settings.leak_share * held.size
+            && burst <= settings.leak_burst * grown
             // What began within the window has not shown yet whether it levels off.
             && first >= settings.leak_level * mean
             && last >= settings.leak_level * first.max(middle)
             && last > 0.0
             && full_s <= settings.leak_full_s;
-        leaks.then_some(Found { metric, used, before, rate, full_s, size })
+        let Held { metric, used, size, alone, .. } = *held;
+        leaks.then(|| Found { metric, used, grown, rate, full_s, size, alone, most: self.kinds.most() })
     }
 }
 

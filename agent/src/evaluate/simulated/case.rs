@@ -180,6 +180,7 @@ pub const CASES: &[Case] = &[
         ..hidden("group_leak", Fault::GroupLeak, &[FaultKind::MemoryLeak])
     },
     never("cache_fills", Fault::CacheFills, &[FaultKind::MemoryLeak]),
+    never("pool_fills", Fault::PoolFills, &[FaultKind::MemoryLeak]),
     days("heat_creep", Injection::Fault(Fault::HeatCreep), Shows::ToNoRule),
     days("heat_shared", Injection::Everywhere(Fault::HeatCreep), Shows::Never),
     Case { whom: Whom::Node, ..hidden("neighbour", Fault::Neighbour, &[FaultKind::HostStarved]) },

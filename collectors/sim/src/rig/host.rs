@@ -1,6 +1,7 @@
-//! The simulated host: processors, memory and their energy, and the control groups of the jobs on its two NUMA nodes.
+//! The simulated host: processors, their energy, fans; its memory is beside it.
+use super::memory::Memory;
 use crate::fault::Fault;
-use crate::node::{CORES, MEMORY_BYTES, Node};
+use crate::node::{CORES, Node};
 use crate::noise::signed;
 use model::{Batch, DeviceInfo, DeviceKind, Metric, Slot};
 
@@ -11,13 +12,11 @@ pub(super) struct Host {
     cores: Vec<Slot>,
     zones: Vec<Slot>,
     fans: Vec<Slot>,
-    groups: Vec<Slot>,
+    memory: Memory,
 }
 
 /// Fans of the chassis, each in front of every eighth board.
 const FANS: usize = 8;
-/// Memory that each control group may use, in bytes.
-const GROUP_BYTES: f64 = 128.0 * (1_u64 << 30) as f64;
 
 impl Host {
     /// Registers the host's devices.
@@ -30,27 +29,19 @@ impl Host {
             name: format!("fan{n}"),
             ..DeviceInfo::new(DeviceKind::Sensor, format!("chassis/fan{n}"))
         };
-        let group = |n: usize| DeviceInfo {
-            name: format!("job{n}"),
-            ..DeviceInfo::new(DeviceKind::Cgroup, format!("/kubepods/job{n}"))
-        };
         let zones = ["package-0", "package-1", "package-0/dram", "package-1/dram"];
         Self {
             node: batch.device(DeviceInfo::new(DeviceKind::Node, "simulated-node")),
             cores: (0..CORES).map(|n| batch.device(core(n))).collect(),
             zones: zones.iter().map(|name| batch.device(DeviceInfo::new(DeviceKind::Zone, *name))).collect(),
             fans: (0..FANS).map(|n| batch.device(fan(n))).collect(),
-            groups: (0..2).map(|n| batch.device(group(n))).collect(),
+            memory: Memory::register(batch),
         }
     }
 
     /// Reads them.
     pub(super) fn read(&self, node: &Node, batch: &mut Batch) {
         let second = node.quantum / 100;
-        let used = 0.08 + 0.2 * node.busy.min(0.5) + 0.002 * signed(node.seed, 8000, second);
-        let size = MEMORY_BYTES as f64;
-        let groups = [0, 1].map(|group| group_bytes(node, group));
-        let used = used + node.held.host + groups.iter().sum::<f64>() / size;
         let values = [
             (Metric::Load1, node.load1),
             (
@@ -59,8 +50,6 @@ impl Host {
             ),
             (Metric::ContextSwitches, node.switches.floor()),
             (Metric::Uptime, node.quantum as f64 / 100.0),
-            (Metric::NodeMemorySize, size),
-            (Metric::NodeMemoryAvailable, size * (1.0 - used)),
             (Metric::PressureCpuSome, node.stall_s),
             (Metric::PressureCpuSome10, node.pressure10),
             (Metric::PressureMemorySome10, 0.0),
@@ -76,10 +65,7 @@ impl Host {
                 batch.set(*slot, metric, *seconds);
             }
         }
-        for (slot, bytes) in self.groups.iter().zip(groups) {
-            batch.set(*slot, Metric::CgroupMemory, bytes);
-            batch.set(*slot, Metric::CgroupMemoryLimit, GROUP_BYTES);
-        }
+        self.memory.read(self.node, node, batch);
         for (slot, joules) in self.zones.iter().zip(node.package_j.iter().chain(&node.dram_j)) {
             batch.set(*slot, Metric::ZoneEnergy, *joules);
         }
@@ -99,10 +85,4 @@ impl Host {
             batch.set(*slot, Metric::SensorFan, rpm);
         }
     }
-}
-
-/// What the job on a NUMA node holds of the host's memory: loaders that breathe, what leaks, and what it caches.
-fn group_bytes(node: &Node, group: usize) -> f64 {
-    let noise = 0.01 * signed(node.seed, 8010 + group as u64, node.quantum / 100);
-    GROUP_BYTES * (0.25 + noise + node.held.leaked[group] + node.held.cached[group]).min(1.0)
 }

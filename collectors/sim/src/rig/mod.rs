@@ -3,6 +3,7 @@ mod board;
 mod face;
 mod host;
 mod knob;
+mod memory;
 mod work;
 
 pub use board::SimBoard;

@@ -25,8 +25,8 @@ enum Form {
     Devices(&'static [(&'static str, Metric)]),
     /// Lines of a device, `Read` or `Write`, and a number, version 1; sums over the devices.
     Throttle(&'static [(&'static str, Metric)]),
-    /// Page faults among `memory.stat`.
-    Faults,
+    /// `memory.stat`.
+    Memory,
 }
 
 const MICRO: f64 = 1e-6;
@@ -61,7 +61,9 @@ const UNIFIED: &[(&str, Form)] = &[
             ("wios", Metric::CgroupStorageWrites),
         ]),
     ),
-    ("memory.stat", Form::Faults),
+    ("memory.stat", Form::Memory),
+    // After memory.stat, which has the swap of version 1 only.
+    ("memory.swap.current", Form::Number(Metric::CgroupSwap, 1.0)),
 ];
 
 /// Controllers (the first that is mounted), file, form; version 1.
@@ -95,7 +97,19 @@ const SPLIT: &[(&[&str], &str, Form)] = &[
         "blkio.throttle.io_serviced",
         Form::Throttle(&[("Read", Metric::CgroupStorageReads), ("Write", Metric::CgroupStorageWrites)]),
     ),
-    (&["memory"], "memory.stat", Form::Faults),
+    (&["memory"], "memory.stat", Form::Memory),
+];
+
+/// Rows of `memory.stat`: the name in version 2, that in version 1, the metric. All page faults come first, major ones second.
+const MEMORY: [(&str, &str, Metric); 8] = [
+    ("pgfault", "pgfault", Metric::CgroupFaultsMinor),
+    ("pgmajfault", "pgmajfault", Metric::CgroupFaultsMajor),
+    ("anon", "rss", Metric::CgroupAnonymous),
+    ("file", "cache", Metric::CgroupFile),
+    ("shmem", "shmem", Metric::CgroupShared),
+    ("slab_reclaimable", "", Metric::CgroupSlabReclaimable),
+    ("slab_unreclaimable", "", Metric::CgroupSlabUnreclaimable),
+    ("", "swap", Metric::CgroupSwap),
 ];
 
 /// One file of a group.
@@ -130,7 +144,7 @@ impl State {
     }
 }
 
-/// The open files of a group, each opened once: ten on either version.
+/// The open files of a group, each opened once: eleven on version 2, ten on version 1.
 #[derive(Debug)]
 pub(super) struct Files {
     members: Vec<Member>,
@@ -194,9 +208,7 @@ fn absent(form: Form, slot: Slot, why: Absence, batch: &mut Batch) {
         Form::Ticks(rows) | Form::Devices(rows) | Form::Throttle(rows) => {
             rows.iter().for_each(|(_, metric)| batch.absent(slot, *metric, why));
         }
-        Form::Faults => [Metric::CgroupFaultsMinor, Metric::CgroupFaultsMajor]
-            .into_iter()
-            .for_each(|metric| batch.absent(slot, metric, why)),
+        Form::Memory => MEMORY.iter().for_each(|(.., metric)| batch.absent(slot, *metric, why)),
     }
 }
 
@@ -255,11 +267,7 @@ fn read(file: &mut Kept, form: Form, slot: Slot, batch: &mut Batch) -> io::Resul
                 batch.set(slot, *metric, device_lines(text, name)?);
             }
         }
-        Form::Faults => {
-            let (all, major) = (faults(text, "pgfault")?, faults(text, "pgmajfault")?);
-            batch.set(slot, Metric::CgroupFaultsMinor, all - major);
-            batch.set(slot, Metric::CgroupFaultsMajor, major);
-        }
+        Form::Memory => memory(text, slot, batch)?,
     }
     Ok(())
 }
@@ -280,11 +288,24 @@ fn device_lines(text: &str, name: &str) -> io::Result<f64> {
     text.lines().filter_map(value).try_fold(0.0, |sum, value| Ok(sum + value?))
 }
 
-/// A row of `memory.stat`; on version 1 the one that counts the groups below as well, where there is one.
-fn faults(text: &str, name: &str) -> io::Result<f64> {
-    let row = |pass: &dyn Fn(&str) -> bool| lines(text).find(|(known, _)| pass(known));
-    let whole = row(&|known| known.strip_prefix("total_") == Some(name));
-    number(whole.or_else(|| row(&|known| known == name)).ok_or_else(malformed)?.1)
+/// The rows of `memory.stat`, in one pass; on version 1 those that count the groups below as well, where there are any. Faults must
+/// be there; a use that the kernel does not tell stays unsupported.
+fn memory(text: &str, slot: Slot, batch: &mut Batch) -> io::Result<()> {
+    let mut rows = [None; MEMORY.len()];
+    for (name, value) in lines(text) {
+        let (known, whole) = name.strip_prefix("total_").map_or((name, false), |known| (known, true));
+        let place = MEMORY.iter().position(|(new, old, _)| known == *new || known == *old);
+        let Some(place) = place.filter(|place| whole || rows[*place].is_none()) else { continue };
+        rows[place] = Some(number(value)?);
+    }
+    let (all, major) = (rows[0].ok_or_else(malformed)?, rows[1].ok_or_else(malformed)?);
+    rows[0] = Some(all - major);
+    for ((.., metric), value) in MEMORY.iter().zip(rows) {
+        if let Some(value) = value {
+            batch.set(slot, *metric, value);
+        }
+    }
+    Ok(())
 }
 
 /// The lines of a name and a value.

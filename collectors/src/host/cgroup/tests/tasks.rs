@@ -301,6 +301,39 @@ fn storage_and_faults_are_summed_over_devices() {
 }
 
 #[test]
+fn memory_is_told_by_use_and_what_a_version_does_not_count_is_not_zero() {
+    for lab in Lab::both() {
+        let faults = "pgfault 1\npgmajfault 0\n";
+        if lab.unified {
+            let uses = "anon 5\nfile 40\nshmem 7\nslab_reclaimable 3\nslab_unreclaimable 2\nslab 5\n";
+            lab.file("", "memory.stat", &format!("{uses}{faults}"));
+            lab.file("", "memory.swap.current", "9\n");
+        } else {
+            let uses =
+                "cache 1\nrss 1\ntotal_cache 40\ntotal_rss 5\ntotal_shmem 7\nshmem 1\ntotal_swap 9\nswap 1\n";
+            lab.file("memory", "memory.stat", &format!("{uses}{faults}"));
+        }
+        let mut host = lab.host();
+        lab.beat(&mut host, 10);
+        let both = [
+            (Metric::CgroupAnonymous, 5.0),
+            (Metric::CgroupFile, 40.0),
+            (Metric::CgroupShared, 7.0),
+            (Metric::CgroupSwap, 9.0),
+        ];
+        host.check(NAME, &both);
+        let slabs = [(Metric::CgroupSlabReclaimable, 3.0), (Metric::CgroupSlabUnreclaimable, 2.0)];
+        if lab.unified {
+            host.check(NAME, &slabs);
+        } else {
+            for (metric, _) in slabs {
+                assert_eq!(host.get(NAME, metric), None, "what is not set is unsupported");
+            }
+        }
+    }
+}
+
+#[test]
 fn storage_of_groups_below_is_counted_where_the_kernel_counts_it() {
     let lab = Lab::new(false);
     for name in ["blkio.throttle.io_service_bytes", "blkio.throttle.io_service_bytes_recursive"] {
