@@ -22,7 +22,7 @@ impl Scene<'_> {
     }
 
     /// Whether the cap has been there for long enough that power follows it.
-    pub(crate) fn settled(&self, cap: &Cap) -> bool {
+    pub(crate) fn settled<U>(&self, cap: &Cap<U>) -> bool {
         self.view.now.since(cap.since) >= self.settings.settle
     }
 

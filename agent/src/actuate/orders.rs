@@ -96,10 +96,11 @@ impl Keeper {
         };
         plan.original = match entry {
             Some(entry) if journalled(&entry) => None,
-            Some(entry) => Some(Original { value: entry.original, keep: decision.keep }),
+            Some(entry) => Some(Original { value: entry.original, keep: decision.keep, incarnation: None }),
             None if plan.order.is_ok() => {
                 let value = self.requested(&known.key, knob);
-                value.map(|value| Original { value, keep: decision.keep })
+                let incarnation = self.incarnation(&known.key, knob);
+                value.map(|value| Original { value, keep: decision.keep, incarnation })
             }
             None => None,
         };
@@ -147,6 +148,11 @@ impl Keeper {
     ) -> Outcome {
         let (knob, ordered) = (order.knob(), order.value());
         let releases = matches!(decision.action, Action::Release(_));
+        if releases && let Some(foreign) = self.foreign(order.key(), knob) {
+            self.leave(order.key(), knob);
+            let read_back = Some(foreign);
+            return Outcome { read_back, ..blank(decision, Verdict::Applied, now) };
+        }
         let outcome = Outcome { ordered: Some(ordered), ..blank(decision, Verdict::Failed, now) };
         let unchanged = before == Some(ordered) && !releases;
         let read_back = if unchanged { Ok(ordered) } else { self.write(order) };

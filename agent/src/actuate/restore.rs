@@ -64,6 +64,7 @@ impl Keeper {
             return;
         }
         self.drop_vanished(now);
+        self.fresh = false;
         let busy = self.busy();
         let expired = |written: Written| written.expires.is_some_and(|expiry| expiry <= now);
         let stale = std::mem::take(&mut self.stale);
@@ -109,10 +110,10 @@ impl Keeper {
     fn drop_vanished(&mut self, now: Timestamp) {
         let there = |key: &str| self.brief.all().any(|known| *known.key == *key);
         let doubtful = |(key, knob, entry): &(&str, Knob, &Entry)| {
-            *knob == Knob::CpuQuota && (entry.written.is_none() || !there(key)) && {
-                let retry = self.retries.get(&((*key).to_owned(), *knob));
-                retry.is_none_or(|retry| retry.due <= now)
-            }
+            let retry = || self.retries.get(&((*key).to_owned(), *knob));
+            let gone = entry.written.is_none() || !there(key);
+            // Once a beat, whether another group of that name has taken its place.
+            *knob == Knob::CpuQuota && (self.fresh || gone && retry().is_none_or(|retry| retry.due <= now))
         };
         let names: Vec<Name> =
             self.ledger.iter().filter(doubtful).map(|(key, knob, _)| (key.to_owned(), knob)).collect();
@@ -128,6 +129,9 @@ impl Keeper {
     /// Whether a control group is gone, as the one who turns its quota says. A device that does not answer is not: it comes back
     /// as it was left.
     fn vanished(&mut self, (key, knob): &Name) -> bool {
+        if self.replaced(key, *knob) {
+            return true;
+        }
         let mut lost = false;
         for actuator in self.hands.actuators.iter_mut().filter(|_| *knob == Knob::CpuQuota) {
             match actuator.enforced(key, *knob) {
@@ -138,8 +142,41 @@ impl Keeper {
         lost
     }
 
+    /// Whether the group of this name is not the one whose original is in the journal.
+    fn replaced(&mut self, key: &str, knob: Knob) -> bool {
+        let journal = self.state.journal().ok();
+        let own = journal.and_then(|journal| journal.original(key, knob)?.incarnation);
+        own.is_some_and(|own| self.incarnation(key, knob).is_some_and(|now| now != own))
+    }
+
+    /// Which of those that had this name stands there now.
+    pub(super) fn incarnation(&mut self, key: &str, knob: Knob) -> Option<u64> {
+        self.hands.actuators.iter_mut().find_map(|actuator| actuator.incarnation(key, knob))
+    }
+
+    /// The position of a quota that somebody else has set since we did. It is the newer wish, tighter or not: it is not ours to change
+    /// when we let go.
+    pub(super) fn foreign(&mut self, key: &str, knob: Knob) -> Option<f64> {
+        let written = self.ledger.get(key, knob).filter(|_| knob == Knob::CpuQuota)?.written?;
+        self.enforced(key, knob).filter(|now| (now - written.limit).abs() > knob.slack())
+    }
+
+    /// Lets go of a quota without changing it.
+    pub(super) fn leave(&mut self, key: &str, knob: Knob) {
+        tracing::info!(
+            device = key,
+            knob = knob.as_str(),
+            "somebody else has set it since: it stays as it is"
+        );
+        self.forget(key, knob);
+    }
+
     fn drop_entry(&mut self, name: &Name) {
-        tracing::info!(device = name.0, knob = name.1.as_str(), "the group is gone, and its quota with it");
+        tracing::info!(
+            device = name.0,
+            knob = name.1.as_str(),
+            "the group is gone, or another one has its name: its quota went with it"
+        );
         self.owners.remove(name);
         self.retries.remove(name);
         self.forget(&name.0, name.1);
@@ -175,6 +212,10 @@ impl Keeper {
         if self.vanished(name) {
             self.drop_entry(name);
             return Err(Reason::Lost);
+        }
+        if let Some(foreign) = self.foreign(key, knob) {
+            self.leave(key, knob);
+            return Ok(foreign);
         }
         let known = self.brief.all().find(|known| *known.key == *key).cloned();
         // Nobody has said what the device takes: it took its original, so exactly that is asked of it.

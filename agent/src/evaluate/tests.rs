@@ -23,6 +23,7 @@ fn flags(data: &Path) -> Evaluate {
         jobs: None,
         policy: Vec::new(),
         mishaps: 0.0,
+        host: false,
     }
 }
 
