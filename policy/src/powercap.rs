@@ -117,6 +117,7 @@ impl PowerCap {
         let (stage, good_beats) = next_stage(&scene, self.stage, self.good_beats);
         match scene.share() {
             _ if stage == PowerStage::Brake => brake(&scene, sink),
+            _ if scene.covered() => {}
             share if share > settings.high => trim_all(&scene, givers, sink),
             share if share > settings.low => trim_low(&scene, givers, sink),
             _ => {}

@@ -135,7 +135,11 @@ impl Plant {
             containers: Vec::new(),
             boards: wants.iter().zip(priorities).enumerate().map(board).collect(),
             caps: Caps::default(),
-            policy: PowerCap::new(Settings { budget: Some(Watts(budget)), ..Settings::default() }),
+            policy: PowerCap::new(Settings {
+                budget: Some(Watts(budget)),
+                limits_bound: false,
+                ..Settings::default()
+            }),
             now: Timestamp::default(),
             mode: Mode::Enforce,
             package_w: None,
@@ -145,6 +149,12 @@ impl Plant {
             history: History::new(8),
             sink: ProposalSink::default(),
         }
+    }
+
+    /// Lets limits count as a bound, as they do by default: most tests are of the thresholds behind them.
+    pub(crate) fn bounded(mut self) -> Self {
+        self.policy.set(Settings { limits_bound: true, ..*self.policy.settings() });
+        self
     }
 
     /// Makes every board as large as these ranges say, with its limit at the top.
