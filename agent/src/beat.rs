@@ -113,7 +113,7 @@ impl Beat {
     /// Gives out the fits that detectors ask for; a fit's input is copied here, off the path that may not allocate.
     pub fn fit(&mut self) {
         self.watch.give_fits(&self.frame, &self.history);
-        self.watch.keep_learnt(&self.frame, self.govern.policy());
+        self.watch.keep_learnt(&self.frame, &self.govern);
     }
 
     fn publish(&mut self, clock: &dyn Clock, board: &Board) {
@@ -191,7 +191,7 @@ impl Beat {
 
     /// Takes over incidents that a state directory holds, and keeps incidents there.
     pub fn keep_incidents_in(&mut self, directory: &Path, now: Timestamp) {
-        self.watch.keep_in(directory, now, self.govern.policy_mut());
+        self.watch.keep_in(directory, now, &mut self.govern);
         let (archive, past) = Archive::open(directory, now);
         self.archive = archive;
         self.lookback = Lookback { started_ms: now.wall_ms, from_ms: past.from_ms.min(now.wall_ms) };
@@ -233,7 +233,7 @@ impl Beat {
 
 impl Drop for Beat {
     fn drop(&mut self) {
-        self.watch.finish(&self.frame, self.govern.policy());
+        self.watch.finish(&self.frame, &self.govern);
         if let Some(archive) = self.archive.take() {
             archive.finish(self.watch.correlator());
         }

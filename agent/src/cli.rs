@@ -308,6 +308,9 @@ pub struct Evaluate {
     /// How many times as often as on real nodes things go wrong on these
     #[arg(long, default_value_t = 10.0, value_name = "FACTOR")]
     pub mishaps: f64,
+    /// Nodes whose processors have much work of their own on a tighter budget, and a row that turns processors as well
+    #[arg(long, requires = "power")]
+    pub host: bool,
 }
 
 impl Common {

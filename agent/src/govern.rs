@@ -328,6 +328,16 @@ impl Govern {
         &mut self.policy
     }
 
+    /// The tuner, for what it has learnt.
+    pub fn tuner(&self) -> &Tuner {
+        &self.tuner
+    }
+
+    /// The tuner, to take back what an earlier run had learnt.
+    pub fn tuner_mut(&mut self) -> &mut Tuner {
+        &mut self.tuner
+    }
+
     /// What was learnt of energy per work at each setting.
     pub fn curves(&self, frame: &Frame) -> serde_json::Value {
         self.tuner.curves(frame)

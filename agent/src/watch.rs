@@ -1,11 +1,13 @@
 //! The watch: detectors, the life cycle of what they find, the incidents it amounts to, and the thread that fits models.
+use crate::energy::tuner::Tuner;
+use crate::govern::Govern;
 use crate::learnt::{Clerk, Shelf};
 use detectors::interference::{Estimator, Frozen};
 use detectors::{Correlator, Kin, Lifecycle, Phases, Thresholds};
 use model::interference::Sharer;
 use model::stages::{Detector, EventSink, Fit, Fitted, Policy as _};
 use model::{Event, Frame, History, Incident, Interference, Standing, Timestamp};
-use policy::PowerCap;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Fits that wait or run at once, over all detectors; one more is asked for again on a later beat.
@@ -103,29 +105,32 @@ impl Watch {
     }
 
     /// Gives detectors what an earlier run had learnt, and keeps what they learn in a state directory from now on.
-    pub fn keep_in(&mut self, directory: &std::path::Path, now: Timestamp, policy: &mut PowerCap) {
+    pub fn keep_in(&mut self, directory: &std::path::Path, now: Timestamp, govern: &mut Govern) {
         let shelf = Shelf::new(directory, now);
         if self.clerk.hold(directory) {
             self.detectors.iter_mut().for_each(|detector| {
                 shelf.recall(detector.name(), |bytes| detector.recall(bytes));
             });
             shelf.recall(self.estimator.name(), |bytes| self.estimator.recall(bytes));
+            let policy = govern.policy_mut();
             shelf.recall(policy.name(), |bytes| policy.recall(bytes));
+            shelf.recall(Tuner::name(), |bytes| govern.tuner_mut().recall(bytes));
         }
         self.shelf = Some(shelf);
     }
 
     /// Writes what was learnt when it is time, and what must not wait at once, off the beat's thread where there is another.
-    pub fn keep_learnt(&mut self, frame: &Frame, policy: &PowerCap) {
+    pub fn keep_learnt(&mut self, frame: &Frame, govern: &Govern) {
         let Some(shelf) = &mut self.shelf else { return };
         let due = shelf.due(frame.at);
         let presses = |place: usize| self.detectors[place].pressing() != self.pressed[place];
         if !due && !(0..self.pressed.len()).any(presses) {
             return;
         }
-        let (directory, path) = (shelf.directory().to_owned(), shelf.path(policy.name()));
+        let directory = shelf.directory().to_owned();
+        let limits = due.then(|| of_limits(shelf, frame, govern));
         let mut files = self.files(frame, |place| due || presses(place));
-        files.extend(due.then(|| (path, policy.learnt())));
+        files.extend(limits.into_iter().flatten());
         files.extend(self.profiles(frame).filter(|_| due));
         let clerk = self.clerk.clone();
         let work: Fit = Box::new(move || {
@@ -147,22 +152,22 @@ impl Watch {
     }
 
     /// Writes what was learnt now, before the end.
-    pub fn finish(&mut self, frame: &Frame, policy: &PowerCap) {
+    pub fn finish(&mut self, frame: &Frame, govern: &Govern) {
         if let Some(shelf) = &self.shelf {
             let mut files = self.files(frame, |_| true);
-            files.push((shelf.path(policy.name()), policy.learnt()));
+            files.extend(of_limits(shelf, frame, govern));
             files.extend(self.profiles(frame));
             self.clerk.write(shelf.directory(), &files);
         }
     }
 
     /// The file of workloads' quiet profiles.
-    fn profiles(&self, frame: &Frame) -> Option<(std::path::PathBuf, Vec<u8>)> {
+    fn profiles(&self, frame: &Frame) -> Option<(PathBuf, Vec<u8>)> {
         Some((self.shelf.as_ref()?.path(self.estimator.name()), self.estimator.learnt(frame)?))
     }
 
     /// The files of the detectors at the chosen places.
-    fn files(&self, frame: &Frame, chosen: impl Fn(usize) -> bool) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    fn files(&self, frame: &Frame, chosen: impl Fn(usize) -> bool) -> Vec<(PathBuf, Vec<u8>)> {
         let Some(shelf) = &self.shelf else { return Vec::new() };
         let chosen = self.detectors.iter().enumerate().filter(|(place, _)| chosen(*place));
         let kept = chosen.filter_map(|(_, detector)| Some((detector.name(), detector.learnt(frame)?)));
@@ -229,6 +234,12 @@ impl Watch {
             + self.phases.bytes()
             + self.estimator.bytes()
     }
+}
+
+/// The files of what those who turn knobs have learnt.
+fn of_limits(shelf: &Shelf, frame: &Frame, govern: &Govern) -> [(PathBuf, Vec<u8>); 2] {
+    let (policy, tuner) = (govern.policy(), govern.tuner());
+    [(shelf.path(policy.name()), policy.learnt()), (shelf.path(Tuner::name()), tuner.learnt(frame))]
 }
 
 fn spawn() -> std::io::Result<Fitter> {

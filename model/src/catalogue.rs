@@ -254,6 +254,7 @@ catalogue! {
     "cgroup_cpu_seconds_total" Seconds Counter 0.0..COUNTER_MAX CGROUP "Processor time used by the group." { CgroupCpu mode = "all"; CgroupCpuUser mode = "user"; CgroupCpuSystem mode = "system"; }
     "cgroup_cpu_periods_total" Count Counter 0.0..COUNTER_MAX CGROUP "Quota periods that passed, and those in which the group was throttled." { CgroupPeriods outcome = "all"; CgroupPeriodsThrottled outcome = "throttled"; }
     "cgroup_cpu_throttled_seconds_total" Seconds Counter 0.0..COUNTER_MAX CGROUP "Time in which the group was throttled." { CgroupThrottled; }
+    "cgroup_cpu_quota_cores" Count Gauge 0.0..1e6 CGROUP "Processor time that the group may use, in cores; absent where it has no quota." { CgroupQuota; }
     "cgroup_memory_bytes" Bytes Gauge 0.0..1e16 CGROUP "Memory charged to the group." { CgroupMemory; }
     "cgroup_memory_use_bytes" Bytes Gauge 0.0..1e16 CGROUP "Memory charged to the group by use; file holds shared memory as well, and version 1 does not count slabs." {
         CgroupAnonymous use = "anonymous"; CgroupFile use = "file"; CgroupShared use = "shared";

@@ -153,6 +153,13 @@ pub trait Actuator: Send {
         self.enforced(key, knob)
     }
 
+    /// A number that is another one where something else of the same name has taken the place of what had this key, as a container
+    /// that was started again: what we knew of its knob is not true of it. `None` where names are not given twice.
+    fn incarnation(&mut self, key: &str, knob: Knob) -> Option<u64> {
+        let _ = (key, knob);
+        None
+    }
+
     /// Sets the knob and gives the enforced position read back afterwards, in the knob's unit. The caller compares.
     ///
     /// # Errors

@@ -18,6 +18,7 @@
 //! is the speed of each of them compared. A workload that becomes more sensitive to the setting it has is found out when the
 //! setting is compared again, half an hour later at most. Work without an engine is judged by counters that are only near to it.
 pub mod curve;
+pub mod kept;
 mod propose;
 mod see;
 mod trial;

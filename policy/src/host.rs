@@ -1,13 +1,14 @@
 //! The host: processor packages, and containers where no package can be held, as the last resort once accelerators have nothing
 //! left to give.
 use crate::budget;
+use crate::drift::Standing;
 use crate::scene::{Scene, propose};
 use crate::settings::Settings;
 use model::snapshot::PowerStage;
 use model::stages::Cap;
 use model::{
-    Action, Cores, Device, DeviceId, DeviceKind, Keep, Knob, Metric, Mode, Priority, Proposal, ProposalSink,
-    Span, Timestamp, Watts, Why,
+    Absence, Action, Cores, Device, DeviceId, DeviceKind, Keep, Knob, Metric, Mode, Priority, Proposal,
+    ProposalSink, Reading, Span, Timestamp, View, Watts, Why,
 };
 
 /// The smallest change of a quota that is worth a write. A tenth of a core is about half a watt.
@@ -49,9 +50,11 @@ impl Host {
         }
     }
 
-    /// Whether orders for a device come about.
-    fn works(&self, device: DeviceId, settings: &Settings) -> bool {
-        self.tries.get(device.index()).is_none_or(|one| one.failed.0 < settings.reassert_max)
+    /// Whether orders for a device come about, and stay.
+    fn works(&self, device: DeviceId, scene: &Scene<'_>) -> bool {
+        let most = scene.settings.reassert_max;
+        let come = self.tries.get(device.index()).is_none_or(|one| one.failed.0 < most);
+        come && !scene.drift.contended(device)
     }
 
     /// One step down, once every accelerator that is not of high priority has been at its floor for as long as power needs to
@@ -70,7 +73,7 @@ impl Host {
         }
         let why = if share > 1.0 { Why::OverBudget } else { Why::OverHigh };
         let before = sink.proposals.len();
-        let able = |it: &Package<'_>| self.works(it.device, scene.settings) && !it.escaped(scene);
+        let able = |it: &Package<'_>| self.works(it.device, scene) && !it.escaped(scene);
         let lower = |it: Package<'_>| Some((it.device, it.lower(scene)?));
         for (device, to) in packages(scene).filter(able).filter_map(lower) {
             sink.proposals.push(propose(device, Action::Limit(to), why));
@@ -78,7 +81,7 @@ impl Host {
         let held = packages(scene).next().is_some() && packages(scene).all(|it| able(&it));
         if sink.proposals.len() == before && !held {
             let lower = |it: Group<'_>| Some((it.device, it.lower(scene)?));
-            let able = |it: &Group<'_>| self.works(it.device, scene.settings);
+            let able = |it: &Group<'_>| self.works(it.device, scene);
             for (device, to) in groups(scene).filter(able).filter_map(lower) {
                 sink.proposals.push(propose(device, Action::Quota(to), why));
             }
@@ -108,9 +111,11 @@ impl Try {
         }
         let due = |(_, since): &(f64, Timestamp)| now.since(*since) >= scene.settings.settle;
         let Some((asked, _)) = self.asked.filter(due) else { return };
-        let quota = scene.view.caps.quotas.iter().find(|cap| cap.device == device);
-        let quota = quota.is_some_and(|cap| cap.limit.0 <= asked + DEADBAND.0);
         // What somebody else has raised again at once did not come about either.
+        let quota = scene.view.caps.quotas.iter().find(|cap| cap.device == device);
+        let most = asked + DEADBAND.0;
+        let read = quota_in_force(scene.view, device);
+        let quota = quota.is_some_and(|cap| cap.limit.0 <= most) && read.is_none_or(|read| read.0 <= most);
         let most = asked + scene.settings.deadband.0;
         let read = scene.view.frame.value(device, Metric::ZoneLimitLong);
         let limit = scene.view.cap(device).is_some_and(|cap| cap.limit.0 <= most);
@@ -217,21 +222,36 @@ struct Group<'a> {
     cap: Option<&'a Cap<Cores>>,
     span: Span,
     uses: Cores,
+    /// The quota that is read; `None`: it cannot be.
+    enforced: Option<Cores>,
 }
 
 impl Group<'_> {
-    fn limit(&self) -> Cores {
-        self.cap.map_or(Cores(self.span.max()), |cap| cap.limit)
+    /// The quota in force: the one that is read, or our cap where that is newer; without either it is not known to be less than
+    /// everything.
+    fn limit(&self, scene: &Scene<'_>) -> Cores {
+        let enforced = self.enforced.map(|now| now.0.min(self.span.max()));
+        let now = match (self.cap, enforced) {
+            (Some(cap), Some(now)) if scene.settled(cap) => now,
+            (Some(cap), now) => cap.limit.0.min(now.unwrap_or(f64::INFINITY)),
+            (None, now) => now.unwrap_or(self.span.max()),
+        };
+        Cores(now)
     }
 
     fn lower(&self, scene: &Scene<'_>) -> Option<Cores> {
         let floor = scene.settings.host_cores.0.max(self.span.min());
-        let stepped = self.limit().0.min(self.uses.0) * scene.settings.host_quota_step;
+        let limit = self.limit(scene).0;
+        let stepped = limit.min(self.uses.0) * scene.settings.host_quota_step;
         let to = if scene.share() > 1.0 { floor } else { stepped.max(floor) };
-        (self.uses.0 > floor && to + DEADBAND.0 < self.limit().0).then_some(Cores(to))
+        (self.uses.0 > floor && to + DEADBAND.0 < limit).then_some(Cores(to))
     }
 
     fn higher(&self, scene: &Scene<'_>, cap: &Cap<Cores>, room: Option<Watts>) -> Option<Action> {
+        if self.enforced.is_none_or(|now| now.0 + DEADBAND.0 < cap.limit.0) {
+            // Somebody else's tighter quota is not ours to lift, and one that is not read might be.
+            return None;
+        }
         // A core draws what the machine's packages draw at most, divided by its cores.
         let core = scene.settings.packages * (1.0 / self.span.max());
         let fits = room.map_or(f64::INFINITY, |room| self.uses.0 + room.0 / core.0);
@@ -258,8 +278,44 @@ fn groups<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = Group<'a>> {
         let uses = Cores(view.history.latest(view.frame, device, Metric::CgroupCpu)?);
         let of = |cap: &&Cap<Cores>| cap.device == device && cap.keep == Keep::Safety;
         let cap = view.caps.quotas.iter().find(of);
-        Some(Group { device, cap, span, uses })
+        let enforced = quota_in_force(view, device);
+        Some(Group { device, cap, span, uses, enforced })
     })
+}
+
+/// The quota that is in force on a group: all there is where it has none; `None` where it cannot be read.
+fn quota_in_force(view: &View<'_>, device: DeviceId) -> Option<Cores> {
+    match view.frame.get(device, Metric::CgroupQuota) {
+        Reading::Value(cores) => Some(Cores(cores)),
+        Reading::Absent(Absence::Unsupported) => Some(Cores(f64::INFINITY)),
+        Reading::Absent(_) => None,
+    }
+}
+
+/// What we hold of the host, and what is in force there.
+pub(crate) fn standings<'a>(
+    view: &'a View<'_>,
+    settings: &Settings,
+) -> impl Iterator<Item = Standing> + 'a + use<'a> {
+    let slack = settings.deadband.0;
+    let package = move |device: &Device| {
+        let limit = view.frame.value(device.id, Metric::ZoneLimitLong);
+        let cap = view.cap(device.id).map(|cap| (Action::Limit(cap.limit), cap.limit.0, cap.since));
+        Standing { device: device.id, cap, in_force: limit, slack }
+    };
+    let group = move |device: &Device| {
+        let cap = view.caps.quotas.iter().find(|cap| cap.device == device.id);
+        let cap = cap.map(|cap| (Action::Quota(cap.limit), cap.limit.0, cap.since));
+        let in_force = quota_in_force(view, device.id).map(|now| now.0);
+        Standing { device: device.id, cap, in_force, slack: DEADBAND.0 }
+    };
+    let of = move |kind: DeviceKind| view.frame.devices.of_kind(kind);
+    of(DeviceKind::Zone).map(package).chain(of(DeviceKind::Cgroup).map(group))
+}
+
+/// Whether something of the host is above our cap however often it is set again.
+pub(crate) fn contended(scene: &Scene<'_>) -> bool {
+    held(scene).any(|(device, _)| scene.drift.contended(device))
 }
 
 /// The host's devices that are held by us, with the knob. Whatever else is not known of them.

@@ -25,7 +25,9 @@ pub(crate) fn capped(scene: &Scene<'_>, class: Priority) -> bool {
 
 /// Whether everything is known and power is low enough to loosen something.
 pub(crate) fn calm(scene: &Scene<'_>) -> bool {
-    let may = |class: &Priority| scene.tally.counted < line(scene, *class) && capped(scene, *class);
+    let covered = scene.cover(scene.settings.release_gap) > Watts::ZERO;
+    let low = |class: &Priority| covered || scene.tally.counted < line(scene, *class);
+    let may = |class: &Priority| low(class) && capped(scene, *class);
     let host = || scene.tally.counted < line(scene, Priority::Normal) && host::capped(scene);
     scene.tally.certain && (RELEASE_ORDER.iter().any(may) || host())
 }
@@ -33,11 +35,13 @@ pub(crate) fn calm(scene: &Scene<'_>) -> bool {
 /// Proposes one step for the first class that has something to gain. Processors come right after the most important accelerators:
 /// one that waits for its data does nothing with its power.
 ///
-/// After the step, counted power stays below the class's line even if every loosened device at once draws all it may.
+/// After the step, counted power stays below the class's line even if every loosened device at once draws all it may; or below the
+/// budget, less the gap, even if every device does.
 pub(crate) fn step(scene: &Scene<'_>, sink: &mut ProposalSink) {
     for class in RELEASE_ORDER {
-        let room = line(scene, class) - likely(scene);
-        if room > Watts::ZERO && raise(scene, class, room, sink) {
+        let again = line(scene, class) - likely(scene);
+        let room = Room { again, limits: scene.cover(scene.settings.release_gap) };
+        if room.again.max(room.limits) > Watts::ZERO && raise(scene, class, room, sink) {
             return;
         }
         let room = line(scene, Priority::Normal) - likely(scene);
@@ -50,6 +54,13 @@ pub(crate) fn step(scene: &Scene<'_>, sink: &mut ProposalSink) {
 /// Counted power if every device draws again what it drew of late.
 fn likely(scene: &Scene<'_>) -> Watts {
     scene.tally.rest + scene.loads.iter().map(Load::likely).sum()
+}
+
+/// Counted watts that may be given: above what devices are likely to draw again, and above what their limits let them draw.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    again: Watts,
+    limits: Watts,
 }
 
 type Capped<'a> = (&'a Cap, &'a Load, Range);
@@ -72,7 +83,7 @@ fn locked<'a>(scene: &'a Scene<'_>, class: Priority) -> impl Iterator<Item = &'a
 }
 
 /// Raises the caps of one class into the room; says whether anything was proposed. Devices that want more go first.
-fn raise(scene: &Scene<'_>, class: Priority, room: Watts, sink: &mut ProposalSink) -> bool {
+fn raise(scene: &Scene<'_>, class: Priority, room: Room, sink: &mut ProposalSink) -> bool {
     // A limit below our cap is somebody else's: raising ours over it would be a fight.
     let ours = |(cap, load, _): &Capped<'_>| {
         load.enforced.is_none_or(|now| now + scene.settings.deadband >= cap.limit)
@@ -85,7 +96,8 @@ fn raise(scene: &Scene<'_>, class: Priority, room: Watts, sink: &mut ProposalSin
     let count = if wanting > 0 { wanting } else { caps(scene, class).filter(ours).count() };
     let loose = locked(scene, class).filter(|load| scene.view.cap(load.device).is_none()).count();
     let before = sink.proposals.len();
-    let step = Step { scene, room: room * (1.0 / (count + loose).max(1) as f64) };
+    let each = 1.0 / (count + loose).max(1) as f64;
+    let step = Step { scene, room: Room { again: room.again * each, limits: room.limits * each } };
     let chosen = || caps(scene, class).filter(ours).filter(|it| wanting == 0 || hungry(it));
     for one in chosen() {
         let (cap, load, _) = one;
@@ -107,14 +119,17 @@ fn raise(scene: &Scene<'_>, class: Priority, room: Watts, sink: &mut ProposalSin
 #[derive(Debug, Clone, Copy)]
 struct Step<'a> {
     scene: &'a Scene<'a>,
-    /// Counted watts for each device.
-    room: Watts,
+    /// For each device.
+    room: Room,
 }
 
 impl Step<'_> {
     /// What a device may draw after the step.
     fn fits(&self, load: &Load) -> Watts {
-        (load.likely() + self.room) * (1.0 / load.factor)
+        let counted = 1.0 / load.factor;
+        let again = (load.likely() + self.room.again) * counted;
+        let limit = self.scene.in_force(load).filter(|_| self.room.limits > Watts::ZERO);
+        limit.map_or(again, |limit| again.max(limit + self.room.limits * counted))
     }
 
     fn limit(&self, (cap, load, range): &Capped<'_>) -> Watts {

@@ -117,6 +117,7 @@ impl PowerCap {
         let (stage, good_beats) = next_stage(&scene, self.stage, self.good_beats);
         match scene.share() {
             _ if stage == PowerStage::Brake => brake(&scene, sink),
+            _ if scene.covered() => {}
             share if share > settings.high => trim_all(&scene, givers, sink),
             share if share > settings.low => trim_low(&scene, givers, sink),
             _ => {}
@@ -132,7 +133,7 @@ impl PowerCap {
         costs.tell(&scene, &mut state.costs);
         sink.power = Some(state);
         (self.stage, self.good_beats) = (stage, good_beats);
-        drift.reassert(meter.loads(), sink);
+        drift.reassert(sink);
         let scene = Scene { view, settings: &settings, tally: &tally, loads: meter.loads(), drift };
         let calm = sink.proposals.is_empty() && stage != PowerStage::Brake && loosen::calm(&scene);
         if self.hold.over(calm, view.now, &settings) {
@@ -233,7 +234,10 @@ fn state(scene: &Scene<'_>, stage: PowerStage, over_budget_seconds: f64) -> Powe
             scene.loads.iter().any(|load| scene.not_held(load)) || host::not_held(scene),
             PowerTrouble::CapNotHeld,
         ),
-        (scene.loads.iter().any(|load| scene.drift.contended(load.device)), PowerTrouble::Contended),
+        (
+            scene.loads.iter().any(|load| scene.drift.contended(load.device)) || host::contended(scene),
+            PowerTrouble::Contended,
+        ),
     ];
     PowerState {
         budget: scene.tally.budget,

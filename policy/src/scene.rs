@@ -3,7 +3,7 @@ use crate::budget::{Load, Tally};
 use crate::drift::Drift;
 use crate::settings::Settings;
 use model::stages::Cap;
-use model::{Action, DeviceId, Keep, Proposal, View, Watts, Why};
+use model::{Action, DeviceId, Keep, Proposal, Range, View, Watts, Why};
 
 /// One beat: what was seen, what it adds up to, and what it is compared with.
 #[derive(Debug, Clone, Copy)]
@@ -21,8 +21,47 @@ impl Scene<'_> {
         self.tally.counted.0 / self.tally.budget.0
     }
 
+    /// The rise that the thresholds are made for.
+    fn rise(&self) -> f64 {
+        self.settings.high.recip() - 1.0
+    }
+
+    /// Whether limits tell what accelerators may come to draw: each has one that nobody contends, and that it holds.
+    fn bounded(&self) -> bool {
+        let bounded =
+            |load: &Load| load.range.is_some() && !self.drift.contended(load.device) && !self.not_held(load);
+        self.settings.limits_bound && self.loads.iter().all(bounded)
+    }
+
+    /// What is to be kept free for what no limit bounds, where limits bound accelerators: the host, which rises as the whole does.
+    pub(crate) fn kept_free(&self) -> Option<Watts> {
+        self.bounded().then(|| self.tally.rest * self.rise())
+    }
+
+    /// Whether limits keep power inside the budget whatever accelerators do.
+    pub(crate) fn covered(&self) -> bool {
+        let by_limits = |free: Watts| self.tally.counted + self.headroom() + free <= self.tally.budget;
+        self.kept_free().is_some_and(by_limits)
+    }
+
+    /// What accelerators may draw more than they are counted at. Without a limit that is known nothing bounds one.
+    fn headroom(&self) -> Watts {
+        let more = |load: &Load| {
+            let limit = self.in_force(load).or(load.range.map(Range::max));
+            limit.map_or(self.tally.budget, |limit| (limit * load.factor - load.counted).max(Watts::ZERO))
+        };
+        self.loads.iter().map(more).sum()
+    }
+
+    /// How much more limits may allow, so that a share of the budget is free even if all of it is drawn; below nothing where limits
+    /// bound nothing.
+    pub(crate) fn cover(&self, gap: f64) -> Watts {
+        let Some(free) = self.kept_free() else { return self.tally.budget * -1.0 };
+        self.tally.budget * (1.0 - gap) - self.tally.counted - self.headroom() - free
+    }
+
     /// Whether the cap has been there for long enough that power follows it.
-    pub(crate) fn settled(&self, cap: &Cap) -> bool {
+    pub(crate) fn settled<U>(&self, cap: &Cap<U>) -> bool {
         self.view.now.since(cap.since) >= self.settings.settle
     }
 

@@ -12,6 +12,9 @@ pub struct Settings {
     /// Share at which all work is trimmed. POLCA: 0.89 for its slow out-of-band loop, `1 / 1.118` for a row whose power
     /// rises by at most 11.8 % in the 40 s that a command takes. This loop is faster, so 0.89 errs on the safe side.
     pub high: f64,
+    /// Whether limits count as a bound on what accelerators may come to draw, where every one of them holds its own. Without it
+    /// thresholds alone keep the budget, as at POLCA, whose row has no caps that add up to anything.
+    pub limits_bound: bool,
     /// Share of the budget that must be free below a threshold before anything is loosened. POLCA: 0.05.
     pub release_gap: f64,
     /// How long power must stay that low. Each loosening waits this long, times a random factor of 0.2 to 2
@@ -88,6 +91,7 @@ impl Default for Settings {
             budget: None,
             low: 0.80,
             high: 0.89,
+            limits_bound: true,
             release_gap: 0.05,
             hold: Duration::from_secs(5),
             step: 0.5,

@@ -26,13 +26,15 @@ pub(crate) fn trim_low(scene: &Scene<'_>, givers: &mut Vec<Giver>, sink: &mut Pr
     trim(scene, (scene.settings.low, Why::OverLow, &CUT_ORDER[..1]), givers, sink);
 }
 
-/// Trims all devices towards the high threshold.
+/// Trims all devices, once power is above the high threshold, until limits keep the budget.
 ///
 /// Afterwards a device may draw what it drew, an idle one its floor: then the sum of caps, and not a hope, is what keeps
-/// the budget. An idle device is counted at its floor because that is what its cap allows; counting what it draws would
+/// the budget, so that no more is kept free than what the host may rise by. An idle device is counted at its floor because that is what its cap allows; counting what it draws would
 /// let caps add up to more than the budget once it wakes.
 pub(crate) fn trim_all(scene: &Scene<'_>, givers: &mut Vec<Giver>, sink: &mut ProposalSink) {
-    trim(scene, (scene.settings.high, Why::OverHigh, &CUT_ORDER), givers, sink);
+    let high = scene.settings.high;
+    let most = scene.kept_free().map_or(high, |free| high.max(1.0 - free.0 / scene.tally.budget.0));
+    trim(scene, (most, Why::OverHigh, &CUT_ORDER), givers, sink);
 }
 
 /// Cuts to the middle between the threshold and its release, so that a cut causes neither at once.

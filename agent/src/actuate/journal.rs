@@ -89,6 +89,9 @@ struct Line {
     original: f64,
     #[serde(default)]
     keep: Keep,
+    /// Which of those that had this name it is; absent where names are not given twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    incarnation: Option<u64>,
     /// The boot that the limit was read in; empty where the system has no number for it.
     boot: String,
     crc32: u32,
@@ -102,6 +105,7 @@ impl Line {
             knob,
             original: original.value,
             keep: original.keep,
+            incarnation: original.incarnation,
             boot: boot.to_owned(),
             crc32: 0,
         };
@@ -113,8 +117,13 @@ impl Line {
         // Version 1 knew power limits that are held, and nothing else.
         let words = if self.version == 1 { ["", ""] } else { [self.knob.as_str(), self.keep.as_str()] };
         let words = words.into_iter().flat_map(str::bytes);
+        let words = words.chain(self.incarnation.into_iter().flat_map(u64::to_le_bytes));
         // The zero between the strings keeps a byte from wandering from one to the other unnoticed.
         crc32(numbers.chain(self.device.bytes()).chain([0]).chain(self.boot.bytes()).chain(words))
+    }
+
+    fn original(&self) -> Original {
+        Original { value: self.original, keep: self.keep, incarnation: self.incarnation }
     }
 
     fn sound(&self) -> bool {
@@ -157,6 +166,8 @@ pub struct Original {
     pub value: f64,
     /// What becomes of our cap when its keeper goes. Once a safety cap was there it stays one.
     pub keep: Keep,
+    /// Which of those that had this name it is, where names are given twice.
+    pub incarnation: Option<u64>,
 }
 
 /// Originals by the device's key and the knob.
@@ -208,6 +219,11 @@ impl Journal {
     /// Every original by the device's key and the knob.
     pub fn originals(&self) -> impl Iterator<Item = (&str, Knob, Original)> {
         self.originals.iter().map(|((key, knob), original)| (key.as_str(), *knob, *original))
+    }
+
+    /// What is journalled of a knob.
+    pub fn original(&self, device: &str, knob: Knob) -> Option<Original> {
+        self.originals.get(&(device.to_owned(), knob)).copied()
     }
 
     /// Puts originals on disk, all at once; returns when they are there. Those that are known already stay as they are,
@@ -286,7 +302,8 @@ fn read(path: &Path, boot: &str) -> Result<Originals, JournalError> {
         sums.push(line.crc32);
         open_ended |= line.version == 1;
         if line.boot.is_empty() || boot.is_empty() || line.boot == boot {
-            originals.insert((line.device, line.knob), Original { value: line.original, keep: line.keep });
+            let original = line.original();
+            originals.insert((line.device, line.knob), original);
         }
     }
     if ended || open_ended {

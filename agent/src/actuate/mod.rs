@@ -137,6 +137,8 @@ pub struct Keeper {
     brief: Brief,
     /// Whether a beat has said what is to be done; nothing is restored on a guess.
     briefed: bool,
+    /// Whether a beat has spoken since the ledger was last compared with what is there.
+    fresh: bool,
     pending: Vec<Decision>,
     report: Report,
     powers: Vec<(DeviceId, Watts)>,
@@ -187,6 +189,7 @@ impl Keeper {
             reflex: Reflex::default(),
             brief: Brief::default(),
             briefed: false,
+            fresh: false,
             pending: Vec::new(),
             report: Report::default(),
             powers: Vec::new(),
@@ -209,7 +212,7 @@ impl Keeper {
         self.orphan = None;
         self.brief.absorb(brief, usize::MAX);
         self.pending.append(&mut self.brief.decisions);
-        self.briefed = true;
+        (self.briefed, self.fresh) = (true, true);
     }
 
     /// Whether there is something to do on every tick.

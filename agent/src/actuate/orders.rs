@@ -94,6 +94,13 @@ impl Keeper {
                 Some((place, Carried { decision: plan.decision, order, before: *before }))
             })
             .collect();
+        let (left, chosen): (Vec<_>, Vec<_>) =
+            chosen.into_iter().partition(|(_, one)| one.releases() && self.is_foreign(one.order, one.before));
+        for (place, one) in left {
+            self.leave(one.order);
+            let outcome = blank(one.decision, Verdict::Applied, now);
+            outcomes[place] = Outcome { read_back: one.before, ..outcome };
+        }
         let writes: Vec<&Order> =
             chosen.iter().filter(|(_, one)| !one.is_there()).map(|(_, one)| one.order).collect();
         let mut read_back = self.hands.write(&writes, now).into_iter();
@@ -174,9 +181,14 @@ impl Keeper {
         };
         plan.original = match entry {
             Some(entry) if journalled(&entry) => None,
-            Some(entry) => Some(Original { value: entry.original, keep: decision.keep }),
+            Some(entry) => Some(Original { value: entry.original, keep: decision.keep, incarnation: None }),
             None if plan.order.is_ok() => {
-                position.map(|position| Original { value: position.requested, keep: decision.keep })
+                let incarnation = self.hands.incarnation(&known.key, knob);
+                position.map(|position| Original {
+                    value: position.requested,
+                    keep: decision.keep,
+                    incarnation,
+                })
             }
             None => None,
         };
@@ -223,7 +235,7 @@ impl Keeper {
     ) -> Outcome {
         let Carried { decision, order, before } = *carried;
         let (knob, ordered) = (order.knob(), order.value());
-        let releases = matches!(decision.action, Action::Release(_));
+        let releases = carried.releases();
         let outcome = Outcome { ordered: Some(ordered), ..blank(decision, Verdict::Failed, now) };
         let (read_back, reason) = match read_back {
             Ok(limit) if limit <= ordered + knob.slack() => (limit, None),
@@ -292,7 +304,12 @@ impl Keeper {
 impl Carried<'_> {
     /// Whether the knob is there already, so that nothing needs to be written. What gives back is always written.
     fn is_there(&self) -> bool {
-        self.before == Some(self.order.value()) && !matches!(self.decision.action, Action::Release(_))
+        self.before == Some(self.order.value()) && !self.releases()
+    }
+
+    /// Whether it gives a knob back.
+    fn releases(&self) -> bool {
+        matches!(self.decision.action, Action::Release(_))
     }
 }
 

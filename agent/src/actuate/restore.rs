@@ -66,6 +66,7 @@ impl Keeper {
             return;
         }
         self.drop_vanished(now);
+        self.fresh = false;
         let busy = self.busy();
         let expired = |written: Written| written.expires.is_some_and(|expiry| expiry <= now);
         let stale = std::mem::take(&mut self.stale);
@@ -114,15 +115,15 @@ impl Keeper {
     fn drop_vanished(&mut self, now: Timestamp) {
         let there = |key: &str| self.brief.all().any(|known| *known.key == *key);
         let doubtful = |(key, knob, entry): &(&str, Knob, &Entry)| {
-            *knob == Knob::CpuQuota && (entry.written.is_none() || !there(key)) && {
-                let retry = self.retries.get(&((*key).to_owned(), *knob));
-                retry.is_none_or(|retry| retry.due <= now)
-            }
+            let retry = || self.retries.get(&((*key).to_owned(), *knob));
+            let gone = entry.written.is_none() || !there(key);
+            // Once a beat, whether another group of that name has taken its place.
+            *knob == Knob::CpuQuota && (self.fresh || gone && retry().is_none_or(|retry| retry.due <= now))
         };
         let names: Vec<Name> =
             self.ledger.iter().filter(doubtful).map(|(key, knob, _)| (key.to_owned(), knob)).collect();
         for name in names {
-            if self.hands.vanished(&name.0, name.1) {
+            if self.vanished(&name.0, name.1) {
                 self.drop_entry(&name);
             } else if !self.brief.all().any(|known| *known.key == *name.0) {
                 self.retries.insert(name, Retry { due: now.after(RETRY), reason: None });
@@ -130,8 +131,44 @@ impl Keeper {
         }
     }
 
+    /// Whether the group is gone, or another one has its name.
+    fn vanished(&mut self, key: &str, knob: Knob) -> bool {
+        self.replaced(key, knob) || self.hands.vanished(key, knob)
+    }
+
+    /// Whether the group of this name is not the one whose original is in the journal.
+    fn replaced(&mut self, key: &str, knob: Knob) -> bool {
+        let journal = self.state.journal().ok();
+        let own = journal.and_then(|journal| journal.original(key, knob)?.incarnation);
+        own.is_some_and(|own| self.hands.incarnation(key, knob).is_some_and(|now| now != own))
+    }
+
+    /// Whether somebody else has set a quota since we did. It is the newer wish, tighter or not: it is not ours to change when we
+    /// let go.
+    pub(super) fn is_foreign(&self, order: &Order, now: Option<f64>) -> bool {
+        let (key, knob) = (order.key(), order.knob());
+        let entry = self.ledger.get(key, knob).filter(|_| knob == Knob::CpuQuota);
+        let written = entry.and_then(|entry| entry.written);
+        written.zip(now).is_some_and(|(written, now)| (now - written.limit).abs() > knob.slack())
+    }
+
+    /// Lets go of a quota without changing it.
+    pub(super) fn leave(&mut self, order: &Order) {
+        let (key, knob) = (order.key(), order.knob());
+        tracing::info!(
+            device = key,
+            knob = knob.as_str(),
+            "somebody else has set it since: it stays as it is"
+        );
+        self.forget(key, knob);
+    }
+
     fn drop_entry(&mut self, name: &Name) {
-        tracing::info!(device = name.0, knob = name.1.as_str(), "the group is gone, and its quota with it");
+        tracing::info!(
+            device = name.0,
+            knob = name.1.as_str(),
+            "the group is gone, or another one has its name: its quota went with it"
+        );
         self.hands.forget(&name.0, name.1);
         self.retries.remove(name);
         self.forget(&name.0, name.1);
@@ -168,13 +205,23 @@ impl Keeper {
         let positions = self.hands.look(&asks, now);
         let orders_of: Vec<&Order> = orders.iter().flatten().collect();
         let late = |position: &Result<Position, Reason>| *position == Err(Reason::Late);
-        let written = orders_of.iter().zip(&positions).filter(|(_, position)| !late(position));
+        let foreign: Vec<bool> = orders_of
+            .iter()
+            .zip(&positions)
+            .map(|(order, position)| self.is_foreign(order, position.ok().map(|position| position.enforced)))
+            .collect();
+        let written = orders_of.iter().zip(positions.iter().zip(&foreign));
+        let written = written.filter(|(_, (position, foreign))| !late(position) && !**foreign);
         let written: Vec<&Order> = written.map(|(order, _)| *order).collect();
         let mut read_back = self.hands.write(&written, now).into_iter();
-        let mut positions = positions.into_iter();
+        let mut positions = positions.into_iter().zip(foreign);
         let mut end = |order: &Result<Order, Reason>| {
             let order = order.as_ref().map_err(|reason| *reason)?;
-            let position = positions.next().unwrap_or(Err(Reason::Lost));
+            let (position, foreign) = positions.next().unwrap_or((Err(Reason::Lost), false));
+            if foreign {
+                self.leave(order);
+                return position.map(|position| position.enforced);
+            }
             let answer = if late(&position) { None } else { read_back.next() };
             let before = position.ok().map(|position| position.enforced);
             self.end(order, before, answer.unwrap_or(Err(Reason::Late)), now)
@@ -186,7 +233,7 @@ impl Keeper {
     fn return_of(&mut self, name: &Name) -> Result<Order, Reason> {
         let (key, knob) = (name.0.as_str(), name.1);
         let original = self.ledger.get(key, knob).map(|entry| entry.original).ok_or(Reason::Missing)?;
-        if self.hands.vanished(key, knob) {
+        if self.vanished(key, knob) {
             self.drop_entry(name);
             return Err(Reason::Lost);
         }

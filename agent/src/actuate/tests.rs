@@ -13,7 +13,7 @@ use sim::rig::{SharedNode, SimActuator, SimReflex};
 use std::time::Duration;
 
 /// What a board's limit was.
-const ORIGINAL: Original = Original { value: 700.0, keep: Keep::Safety };
+const ORIGINAL: Original = Original { value: 700.0, keep: Keep::Safety, incarnation: None };
 
 struct Bench {
     home: tempfile::TempDir,

@@ -114,7 +114,9 @@ pub(super) fn attempt(
         Err(why) => return line.with(Outcome::Untried, why),
     };
     let target = down.value();
-    if let Err(error) = journal.keep([(key, knob, Original { value: position, keep: Keep::Tuning })]) {
+    if let Err(error) =
+        journal.keep([(key, knob, Original { value: position, keep: Keep::Tuning, incarnation: None })])
+    {
         return line.with(Outcome::Refused, error.to_string());
     }
     let mut turned = Turned { actuator: actuator.as_mut(), back, given_back: false };

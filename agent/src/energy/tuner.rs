@@ -1,8 +1,12 @@
 //! The tuner: learns what settings cost and save on the beat, and proposes them where the operator allows a slowdown.
 use crate::config::Power;
 use model::{Frame, Proposal, View};
-use policy::efficiency::{Dial, Efficiency, Eye, Settings, propose};
+use policy::efficiency::{Dial, Efficiency, Eye, Settings, kept, propose};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// What kept curves begin with; the digit is the version of their numbers.
+const MAGIC: &[u8] = b"WKE1\n";
 
 /// Eye and learner of the node.
 #[derive(Debug, Default)]
@@ -11,6 +15,8 @@ pub struct Tuner {
     learner: Efficiency,
     /// Generations by device index: a handle that was given to another device starts anew.
     generations: Vec<u32>,
+    /// What an earlier run had learnt of devices that were not met yet, by their keys.
+    waiting: BTreeMap<String, Vec<f64>>,
 }
 
 /// The settings that a configuration makes. Without enforcement a trial would compare a setting with itself, so there is none.
@@ -40,9 +46,51 @@ impl Tuner {
                 self.learner.forget(device.id);
             }
         }
+        self.take_back(view.frame);
         let seen = self.eye.look(view);
         let wishes = self.learner.turn(seconds(view.frame), pressure, seen);
         propose(wishes, view, pressure, proposals);
+    }
+
+    /// The name of what is kept.
+    pub const fn name() -> &'static str {
+        "efficiency"
+    }
+
+    /// What was learnt, to be kept over a restart: a version, then numbers by the devices' keys. May allocate.
+    pub fn learnt(&self, frame: &Frame) -> Vec<u8> {
+        let mut all = self.waiting.clone();
+        for device in frame.devices.accelerators() {
+            all.extend(self.learner.kept(device.id).map(|numbers| (device.info.key.clone(), numbers)));
+        }
+        // Finite numbers and strings always make text.
+        let text = serde_json::to_vec(&all).unwrap_or_default();
+        [MAGIC, &text].concat()
+    }
+
+    /// Takes back what an earlier run had learnt, as soon as each device is met.
+    ///
+    /// # Errors
+    /// When the bytes are of another version or make no sense, in words; it then learns anew.
+    pub fn recall(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
+        let text = bytes.strip_prefix(MAGIC).ok_or("of another version")?;
+        let read: BTreeMap<String, Vec<f64>> = serde_json::from_slice(text).map_err(|_| "damaged")?;
+        read.values().try_for_each(|numbers| kept::check(numbers))?;
+        self.waiting = read;
+        Ok(())
+    }
+
+    /// Gives devices that are met what was learnt of them.
+    fn take_back(&mut self, frame: &Frame) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        for device in frame.devices.accelerators() {
+            if let Some(numbers) = self.waiting.remove(&device.info.key) {
+                // They were checked when they were read.
+                let _ = self.learner.take_back(device.id, &numbers, seconds(frame));
+            }
+        }
     }
 
     /// What was learnt, one object a setting: shares of the highest setting, slowdown and energy per work against it, null
@@ -111,6 +159,47 @@ mod tests {
         let info = Arc::new(DeviceInfo::new(DeviceKind::Gpu, "GPU-a"));
         Arc::make_mut(&mut frame.devices).register(&info).unwrap();
         frame
+    }
+
+    #[test]
+    fn curves_outlive_the_agent_and_wait_for_their_device() {
+        let (mut tuner, mut frame) = (Tuner::new(&power(true, 10.0)), one_board());
+        ten_minutes(&mut tuner, &mut frame);
+        let (before, kept) = (tuner.curves(&frame), tuner.learnt(&frame));
+        let mut next = Tuner::new(&power(true, 10.0));
+        next.recall(&kept).unwrap();
+        assert_eq!(next.learnt(&Frame::default()), kept, "what was not met is not lost at the next writing");
+        let mut empty = Frame::default();
+        empty.begin(Timestamp::default());
+        next.take_back(&empty);
+        assert_eq!(next.curves(&frame), json!([]));
+        next.take_back(&frame);
+        assert_eq!(next.curves(&frame), before);
+        assert_eq!(next.learnt(&frame), kept);
+    }
+
+    #[test]
+    fn what_is_damaged_or_older_is_refused_whole_and_learnt_anew() {
+        let (mut tuner, mut frame) = (Tuner::new(&power(true, 10.0)), one_board());
+        ten_minutes(&mut tuner, &mut frame);
+        let kept = tuner.learnt(&frame);
+        let mut negative: BTreeMap<String, Vec<f64>> = serde_json::from_slice(&kept[MAGIC.len()..]).unwrap();
+        negative.get_mut("GPU-a").unwrap()[1] = -1.0;
+        let negative = [MAGIC, &serde_json::to_vec(&negative).unwrap()].concat();
+        let short = [MAGIC, br#"{"GPU-a":[0.0,1.0]}"#].concat();
+        let cases = [
+            ([b"WKE0\n", &kept[MAGIC.len()..]].concat(), "of another version"),
+            (Vec::new(), "of another version"),
+            (kept[..kept.len() - 1].to_vec(), "damaged"),
+            (short, "another length"),
+            (negative, "a number that cannot be"),
+        ];
+        for (bytes, fault) in cases {
+            let mut next = Tuner::new(&power(true, 10.0));
+            assert_eq!(next.recall(&bytes), Err(fault));
+            next.take_back(&frame);
+            assert_eq!(next.curves(&frame), json!([]), "{fault}");
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ fn flags(data: &Path) -> Evaluate {
         jobs: None,
         policy: Vec::new(),
         mishaps: 0.0,
+        host: false,
     }
 }
 

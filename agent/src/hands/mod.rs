@@ -178,6 +178,11 @@ impl Hands {
         lost
     }
 
+    /// Which of those that had this name stands there now, as the one who turns its quota says.
+    pub fn incarnation(&mut self, key: &str, knob: Knob) -> Option<u64> {
+        self.actuators.iter_mut().find_map(|actuator| actuator.incarnation(key, knob))
+    }
+
     /// Forgets who turns a knob.
     pub fn forget(&mut self, key: &str, knob: Knob) {
         self.owners.remove(&(Arc::from(key), knob));

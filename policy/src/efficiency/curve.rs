@@ -72,6 +72,27 @@ impl Bin {
         self.rate += part * (rate - self.rate);
     }
 
+    /// What is worth keeping over a restart.
+    pub(super) fn kept(&self) -> [f64; 9] {
+        let Self { seconds, power_w, rate, pairs, speed, cost, noise, .. } = *self;
+        [seconds, power_w, rate, pairs, speed.mean, speed.variance, cost.mean, cost.variance, noise]
+    }
+
+    /// Takes that back; `None` where a number cannot be.
+    pub(super) fn take_back(&mut self, numbers: &[f64; 9]) -> Option<()> {
+        let [seconds, power_w, rate, pairs, speed, speed_spread, cost, cost_spread, noise] = *numbers;
+        let counts = [seconds, power_w, rate, pairs, speed_spread, cost_spread, noise];
+        let sound = counts.iter().all(|number| number.is_finite() && *number >= 0.0)
+            && speed.is_finite()
+            && cost.is_finite()
+            && seconds <= MEMORY_S
+            && pairs <= PAIRS_MAX;
+        let speed = Spread { mean: speed, variance: speed_spread };
+        let cost = Spread { mean: cost, variance: cost_spread };
+        *self = Self { seconds, power_w, rate, pairs, speed, cost, noise, refused_until: 0.0 };
+        sound.then_some(())
+    }
+
     /// The standard error of the speed's logarithm: of the spread between comparisons or of the noise within them, whichever
     /// is larger.
     fn error(&self) -> f64 {

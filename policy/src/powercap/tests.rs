@@ -1,4 +1,5 @@
 //! Tests of the power policy against a small closed loop.
+mod bounds;
 mod host;
 mod knobs;
 mod plant;

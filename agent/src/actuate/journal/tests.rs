@@ -8,7 +8,7 @@ fn originals(journal: &Journal) -> Vec<(String, f64)> {
 
 /// A power limit that is held.
 fn row(key: &str, value: f64) -> (&str, Knob, Original) {
-    (key, Knob::PowerLimit, Original { value, keep: Keep::Safety })
+    (key, Knob::PowerLimit, Original { value, keep: Keep::Safety, incarnation: None })
 }
 
 fn gpu_a() -> Vec<(String, f64)> {
@@ -108,7 +108,7 @@ fn a_journal_of_version_1_is_taken_over() {
 fn each_knob_has_its_own_original_and_a_cap_that_came_to_be_held_stays_one() {
     let home = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(home.path()).unwrap();
-    let clock = |keep| ("GPU-a", Knob::ClockMax, Original { value: 1980e6, keep });
+    let clock = |keep| ("GPU-a", Knob::ClockMax, Original { value: 1980e6, keep, incarnation: None });
     journal.keep([row("GPU-a", 700.0), clock(Keep::Tuning)]).unwrap();
     journal.keep([clock(Keep::Safety)]).unwrap();
     journal.keep([clock(Keep::Tuning)]).unwrap();

@@ -35,6 +35,8 @@ pub(super) struct World {
     pub(super) writes: Vec<(String, f64)>,
     /// Positions of packages, in watts, and of groups, in cores. What is not there is gone.
     pub(super) host: BTreeMap<String, f64>,
+    /// How often groups were started again, by their names.
+    pub(super) restarts: BTreeMap<String, u64>,
     /// Calls until the process dies, before or after the call took effect.
     pub(super) dies: Option<(usize, bool)>,
     journal: PathBuf,
@@ -105,6 +107,11 @@ impl Actuator for Fake {
             return self.0.lock().unwrap().host.get(key).copied().ok_or_else(lost);
         }
         Ok(self.0.lock().unwrap().enforced(key))
+    }
+
+    fn incarnation(&mut self, key: &str, knob: Knob) -> Option<u64> {
+        let restarts = self.0.lock().unwrap().restarts.get(key).copied();
+        (knob == Knob::CpuQuota).then_some(restarts.unwrap_or_default())
     }
 
     fn apply(&mut self, order: &Order) -> Result<f64, ActuateError> {

@@ -76,6 +76,78 @@ fn a_group_that_vanishes_takes_its_entry_with_it_and_the_others_go_on() {
     assert_eq!(node.journalled(), []);
 }
 
+/// Starts a group again under its own name, with a quota of its own.
+fn restart(node: &Node, key: &str, quota: f64) {
+    let mut world = node.world.lock().unwrap();
+    *world.restarts.entry(key.to_owned()).or_default() += 1;
+    world.host.insert(key.to_owned(), quota);
+}
+
+#[test]
+fn a_container_that_was_started_again_is_given_its_own_original_and_not_its_predecessors() {
+    let (node, mut keeper) = lowered();
+    restart(&node, "docker/b", 16.0);
+    let report = node.act(&mut keeper, vec![], at(2.0));
+    assert_eq!(report.caps.quotas.len(), 1, "what we knew of it is void: {:?}", report.caps);
+    let left = Journal::look(node.home.path()).unwrap();
+    assert_eq!(
+        left.keys().map(|(key, _)| key.as_str()).collect::<Vec<_>>(),
+        ["GPU-0", "docker/a", "package-0"]
+    );
+    node.act(&mut keeper, vec![node.host(1, 3.0)], at(3.0));
+    assert_eq!(node.hosts()[1], 3.0);
+    assert!(keeper.stop(at(4.0)));
+    assert_eq!(node.hosts(), [64.0, 16.0, 350.0, 340.0]);
+}
+
+#[test]
+fn one_that_was_started_again_while_nobody_looked_is_left_alone_by_stop_and_after_a_crash() {
+    let (node, mut keeper) = lowered();
+    restart(&node, "docker/a", 12.0);
+    assert!(keeper.stop(at(2.0)), "no beat in between");
+    assert_eq!(node.hosts(), [12.0, 8.0, 350.0, 340.0]);
+    drop(keeper);
+    let (node, keeper) = lowered();
+    drop(keeper);
+    restart(&node, "docker/a", 12.0);
+    let mut next = node.keeper();
+    let report = node.act(&mut next, vec![], at(5.0));
+    assert_eq!(report.caps.quotas.iter().map(|cap| cap.original.0).collect::<Vec<_>>(), [8.0]);
+    assert!(next.stop(at(6.0)));
+    assert_eq!(node.hosts(), [12.0, 8.0, 350.0, 340.0], "the journal knew which one it was");
+}
+
+#[test]
+fn a_quota_that_somebody_else_has_set_since_is_left_as_it_is_when_ours_is_let_go() {
+    for foreign in [1.5, 20.0] {
+        let (node, mut keeper) = lowered();
+        node.world.lock().unwrap().host.insert("docker/a".to_owned(), foreign);
+        let release = Action::Release(Knob::CpuQuota);
+        let release = Decision { action: release, why: Why::Headroom, ..node.host(0, 0.0) };
+        node.act(&mut keeper, vec![], at(2.0));
+        if foreign > 4.0 {
+            node.act(&mut keeper, vec![release], at(3.0));
+        }
+        assert!(keeper.stop(at(4.0)));
+        assert_eq!(node.hosts(), [foreign, 8.0, 350.0, 340.0]);
+        drop(keeper);
+        assert_eq!(node.journalled(), []);
+    }
+}
+
+#[test]
+fn a_tighter_quota_of_somebody_else_is_not_raised_by_a_step() {
+    let (node, mut keeper) = lowered();
+    node.world.lock().unwrap().host.insert("docker/a".to_owned(), 1.5);
+    let raise = Decision { why: Why::Headroom, ..node.host(0, 8.0) };
+    let report = node.act(&mut keeper, vec![raise], at(2.0));
+    assert_eq!(report.outcomes[0].verdict, Verdict::Refused);
+    let drift = Decision { why: Why::Drift, ..node.host(0, 4.0) };
+    let report = node.act(&mut keeper, vec![drift], at(4.0));
+    assert_eq!(report.outcomes[0].verdict, Verdict::Refused);
+    assert_eq!(node.hosts()[0], 1.5);
+}
+
 #[test]
 fn a_group_that_is_only_not_followed_keeps_its_entry_and_gets_its_quota_back() {
     let (mut node, mut keeper) = lowered();

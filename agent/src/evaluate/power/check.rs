@@ -1,6 +1,9 @@
 //! Checks: the invariants of power, looked at in every step. A breach is kept with its moment.
-use model::{Timestamp, Watts};
+use super::site::{SITES, Site};
+use model::{DeviceId, Order, Timestamp, Watts, Why};
+use policy::Settings;
 use sim::plant::board::Board;
+use sim::plant::host::{PACKAGE_RANGE_W, PACKAGES};
 use sim::plant::mishap::Mishap;
 use sim::plant::{BOARDS, Plant};
 
@@ -30,11 +33,13 @@ pub enum Breach {
     Hidden,
     /// A brake left out a board that would have obeyed.
     Standstill,
+    /// A tighter quota of somebody else was raised, or a position that somebody raised was set back too often.
+    Fought,
 }
 
 impl Breach {
     /// Every breach.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Sum,
         Self::Blind,
         Self::Raised,
@@ -43,6 +48,7 @@ impl Breach {
         Self::Original,
         Self::Hidden,
         Self::Standstill,
+        Self::Fought,
     ];
 
     /// The word in reports.
@@ -56,6 +62,7 @@ impl Breach {
             Self::Original => "original_lost",
             Self::Hidden => "original_hidden",
             Self::Standstill => "board_left_out",
+            Self::Fought => "fought_another_writer",
         }
     }
 }
@@ -67,7 +74,7 @@ pub struct Broken {
     pub breach: Breach,
     /// Seconds into the day.
     pub at_s: f64,
-    /// Which board, where it is about one.
+    /// Which board, where it is about one; behind the boards come packages and groups.
     pub board: usize,
     /// What was going wrong then.
     pub under_way: Vec<Mishap>,
@@ -78,8 +85,10 @@ pub struct Broken {
 pub(super) struct Breaches {
     pub(super) counts: [u64; Breach::ALL.len()],
     pub(super) kept: Vec<Broken>,
-    /// What was asked of a board before our first write, and what was journalled.
-    originals: [Option<(f64, f64)>; BOARDS],
+    /// What was asked of a site before our first write, and what was journalled.
+    originals: [Option<(f64, f64)>; SITES],
+    /// How often a site of the host was set back in a row, and when last.
+    set_back: [(u32, f64); SITES],
     /// Since when each board has its range.
     ranges: [((f64, f64), f64); BOARDS],
     /// The reserve since all work was trimmed and nothing was loosened.
@@ -104,23 +113,80 @@ impl Breaches {
         }
     }
 
-    /// Remembers what was asked of a board before our first write, and what is journalled as that.
-    pub(super) fn first_write(&mut self, board: usize, requested_w: f64, journalled: Watts) {
-        self.originals[board].get_or_insert((requested_w, journalled.0));
+    /// Remembers what was asked of a site before our first write, and what is journalled as that.
+    pub(super) fn first_write(&mut self, site: usize, requested: f64, journalled: f64) {
+        self.originals[site].get_or_insert((requested, journalled));
     }
 
-    /// Compares what was given back with what had been there.
-    pub(super) fn given_back(&mut self, board: usize, now_w: &Board, now: Timestamp) {
-        let Some((requested_w, journalled_w)) = self.originals[board].take() else { return };
-        if (now_w.requested_w - requested_w).abs() > 1.0 {
+    /// What stood there before is gone with the group.
+    pub(super) fn vanished(&mut self, site: usize) {
+        self.originals[site] = None;
+    }
+
+    /// Compares what was given back with what had been there, or with what somebody else has written since.
+    pub(super) fn given_back(&mut self, device: DeviceId, plant: &Plant, now: Timestamp) {
+        let Some(site) = Site::of(device) else { return };
+        let Some((requested, journalled)) = self.originals[site.number()].take() else { return };
+        let (is, wanted, slack) = match site {
+            Site::Board(board) => (plant.boards[board].requested_w, requested, 1.0),
+            Site::Package(package) => (plant.host().packages[package].limit_w, requested, 1.0),
+            Site::Group(group) => {
+                let group = &plant.host().groups[group];
+                (group.quota, group.foreign.unwrap_or(requested), 0.001)
+            }
+        };
+        if (is - wanted).abs() > slack {
             self.lost += 1;
-            let hidden = (journalled_w - requested_w).abs() > 1.0;
-            self.note(if hidden { Breach::Hidden } else { Breach::Original }, now, board);
+            let hidden = (journalled - requested).abs() > slack;
+            self.note(if hidden { Breach::Hidden } else { Breach::Original }, now, site.number());
         }
     }
 
-    /// A board that never came back to its original by the end of the day, though it would have obeyed.
+    /// An order is carried out: with the position before it, and the one that we had set last.
+    pub(super) fn ordered(
+        &mut self,
+        order: &Order,
+        (before, set): (Option<f64>, Option<f64>),
+        why: Why,
+        now: Timestamp,
+    ) {
+        let Some(site) = Site::of(order.device()).filter(|site| !matches!(site, Site::Board(_))) else {
+            return;
+        };
+        let (number, slack) = (site.number(), order.knob().slack());
+        let settings = Settings::default();
+        let least = match site {
+            Site::Package(_) => settings.host_floor * PACKAGE_RANGE_W.1,
+            _ => settings.host_cores.0,
+        };
+        let floor = before.map_or(least, |before| before.min(least));
+        if order.value() < floor - slack {
+            self.note(Breach::Range, now, number);
+        }
+        let tighter = before.zip(set).is_some_and(|(before, set)| before + slack < set);
+        if tighter && before.is_some_and(|before| order.value() > before + slack) && why != Why::Stop {
+            self.note(Breach::Fought, now, number);
+        }
+        if why == Why::Drift {
+            let (times, last_s) = &mut self.set_back[number];
+            let anew = seconds(now) - *last_s >= settings.reassert_memory.as_secs_f64();
+            (*times, *last_s) = (if anew { 1 } else { *times + 1 }, seconds(now));
+            if *times > settings.reassert_max {
+                self.note(Breach::Fought, now, number);
+            }
+        }
+    }
+
+    /// A site that never came back to its original by the end of the day, though it would have obeyed.
     pub(super) fn kept_back(&mut self, plant: &Plant, now: Timestamp) {
+        for site in BOARDS..SITES {
+            let group = site.checked_sub(BOARDS + PACKAGES);
+            let answers = group.is_none_or(|group| plant.quota(group).is_ok());
+            if self.originals[site].is_some() && plant.permits() && answers {
+                self.lost += 1;
+                self.note(Breach::Original, now, site);
+            }
+        }
         for board in 0..BOARDS {
             // While it takes less than it did, its original stays in the journal.
             let takes = |(requested_w, _): &(f64, f64)| *requested_w <= plant.boards[board].range_w.1;
@@ -134,9 +200,11 @@ impl Breaches {
     }
 
     /// An order outside the range of the moment.
-    pub(super) fn refused(&mut self, board: usize, now: Timestamp) {
-        if seconds(now) > self.ranges[board].1 + SEEN_S {
-            self.note(Breach::Range, now, board);
+    pub(super) fn refused(&mut self, site: usize, now: Timestamp) {
+        // The ranges of the host's knobs do not change.
+        let since_s = self.ranges.get(site).map_or(f64::NEG_INFINITY, |range| range.1);
+        if seconds(now) > since_s + SEEN_S {
+            self.note(Breach::Range, now, site);
         }
     }
 

@@ -59,12 +59,26 @@ pub enum Contender {
     Proportional,
     /// wattkeeper.
     Wattkeeper,
+    /// The same, which may turn processors as well.
+    Host,
 }
 
 impl Contender {
     /// Everyone, the node without a policy first: the others' work is measured against its.
-    pub const ALL: [Self; 6] =
-        [Self::None, Self::Static, Self::OneAll, Self::OneLow, Self::Proportional, Self::Wattkeeper];
+    pub const ALL: [Self; 7] = [
+        Self::None,
+        Self::Static,
+        Self::OneAll,
+        Self::OneLow,
+        Self::Proportional,
+        Self::Wattkeeper,
+        Self::Host,
+    ];
+
+    /// Whether it is one of ours.
+    pub const fn is_ours(self) -> bool {
+        matches!(self, Self::Wattkeeper | Self::Host)
+    }
 
     /// The name in the table.
     pub const fn as_str(self) -> &'static str {
@@ -75,6 +89,7 @@ impl Contender {
             Self::OneLow => "one_threshold_low_priority",
             Self::Proportional => "proportional",
             Self::Wattkeeper => "wattkeeper",
+            Self::Host => "wattkeeper_host",
         }
     }
 
@@ -87,8 +102,9 @@ impl Contender {
             Self::OneAll => Box::new(Threshold::new(budget, rest.0, false)),
             Self::OneLow => Box::new(Threshold::new(budget, rest.0, true)),
             Self::Proportional => Box::new(Proportional::new(budget, rest.0)),
-            Self::Wattkeeper => {
-                Box::new(PowerCap::new(Settings { budget: Some(budget), seed, ..Settings::default() }))
+            Self::Wattkeeper | Self::Host => {
+                let host = self == Self::Host;
+                Box::new(PowerCap::new(Settings { budget: Some(budget), seed, host, ..Settings::default() }))
             }
         })
     }

@@ -1,9 +1,11 @@
 //! Eyes: the plant as a frame shows it, with the metrics that policies of power read.
 use super::keeper::Known;
+use super::site::{NAMES, ZONES};
 use model::{
     Absence, DeviceId, DeviceInfo, DeviceKind, Frame, History, Metric, Reading, Timestamp, Watts,
     work::{Work, WorkState},
 };
+use sim::plant::host::{CORES, Group, PACKAGES};
 use sim::plant::job::{Job, Kind};
 use sim::plant::{BOARDS, Plant, STEPS_A_SECOND};
 use std::sync::Arc;
@@ -12,8 +14,6 @@ use std::sync::Arc;
 const PAST: usize = 128;
 /// How long it takes to see what a job does, in steps. An assumption; the agent needs tens of seconds.
 const JUDGED: u64 = 30 * STEPS_A_SECOND;
-/// The zones of RAPL, as the powercap files name them.
-const ZONES: [&str; 4] = ["package-0", "package-1", "package-0/dram", "package-1/dram"];
 
 /// Reads the plant.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub(super) struct Eyes {
     infos: Vec<Arc<DeviceInfo>>,
     devices: Vec<DeviceId>,
     zones: Vec<DeviceId>,
+    groups: Vec<(DeviceId, Arc<DeviceInfo>)>,
 }
 
 impl Eyes {
@@ -33,26 +34,28 @@ impl Eyes {
         let info = |kind: DeviceKind, key: String| Arc::new(DeviceInfo::new(kind, key));
         let infos: Vec<_> = (0..BOARDS).map(|board| info(DeviceKind::Gpu, format!("GPU-{board}"))).collect();
         let zones: Vec<_> = ZONES.iter().map(|key| info(DeviceKind::Zone, (*key).to_owned())).collect();
-        // Twelve devices fit into any table.
+        let container = |name: &&str| {
+            let mut info = DeviceInfo::new(DeviceKind::Cgroup, *name);
+            info.attributes.insert("container".into(), (*name).into());
+            Arc::new(info)
+        };
+        let groups: Vec<_> = NAMES.iter().map(container).collect();
+        // Fifteen devices fit into any table.
         let mut register = |info: &Arc<DeviceInfo>| table.register(info).ok();
         let devices = infos.iter().filter_map(&mut register).collect();
         let zones = zones.iter().filter_map(&mut register).collect();
-        Self { frame, history: History::new(PAST), infos, devices, zones }
+        let groups =
+            groups.into_iter().filter_map(|info| Some((table.register(&info).ok()?, info))).collect();
+        Self { frame, history: History::new(PAST), infos, devices, zones, groups }
     }
 
     /// Looks at one beat.
     pub(super) fn look(&mut self, plant: &Plant, now: Timestamp) {
         for (board, info) in self.infos.iter().enumerate() {
-            let (device, gone) = (self.devices[board], plant.boards[board].lost);
-            if gone != self.frame.devices.get(device).gone {
-                let table = Arc::make_mut(&mut self.frame.devices);
-                if gone {
-                    table.retire(device);
-                } else {
-                    // It keeps its entry, so there is room.
-                    let _ = table.register(info);
-                }
-            }
+            meet(&mut self.frame, self.devices[board], info, plant.boards[board].lost);
+        }
+        for ((device, info), group) in self.groups.iter().zip(&plant.host().groups) {
+            meet(&mut self.frame, *device, info, !group.there);
         }
         self.frame.begin(now);
         for (board, device) in self.devices.iter().copied().enumerate() {
@@ -69,6 +72,12 @@ impl Eyes {
             };
             self.frame.put(*zone, Metric::ZoneEnergy, reading);
         }
+        for (zone, package) in self.zones.iter().take(PACKAGES).zip(&plant.host().packages) {
+            self.frame.put(*zone, Metric::ZoneLimitLong, Reading::Value(package.limit_w));
+        }
+        for ((device, _), group) in self.groups.iter().zip(&plant.host().groups) {
+            read_group(&mut self.frame, *device, group);
+        }
         for job in plant.jobs().iter().filter(|job| plant.steps() >= job.since + JUDGED) {
             let since = Timestamp { mono_ns: job.since * 100_000_000, ..now };
             let state = |board: usize| WorkState {
@@ -82,7 +91,7 @@ impl Eyes {
         self.history.append(&self.frame);
     }
 
-    /// The boards as the keeper must know them.
+    /// The devices as the keeper must know them.
     pub(super) fn know(&self, known: &mut Vec<Known>) {
         if known.is_empty() {
             let new = |(device, info): (&DeviceId, &Arc<DeviceInfo>)| Known {
@@ -92,6 +101,14 @@ impl Eyes {
                 there: false,
             };
             known.extend(self.devices.iter().zip(&self.infos).map(new));
+            let zones = self.zones.iter().take(PACKAGES).zip(ZONES);
+            let groups = self.groups.iter().map(|(device, _)| device).zip(NAMES);
+            known.extend(zones.chain(groups).map(|(device, key)| Known {
+                device: *device,
+                key: Arc::from(key),
+                range: None,
+                there: false,
+            }));
         }
         for known in known {
             known.there = !self.frame.devices.get(known.device).gone;
@@ -124,6 +141,34 @@ fn read(frame: &mut Frame, device: DeviceId, plant: &Plant, index: usize) {
     for (metric, value) in values {
         frame.put(device, metric, metric.reading(value));
     }
+}
+
+/// Retires a device that is gone and takes back one that has come again.
+fn meet(frame: &mut Frame, device: DeviceId, info: &Arc<DeviceInfo>, gone: bool) {
+    if gone == frame.devices.get(device).gone {
+        return;
+    }
+    let table = Arc::make_mut(&mut frame.devices);
+    if gone {
+        table.retire(device);
+    } else {
+        // It keeps its entry, so there is room.
+        let _ = table.register(info);
+    }
+}
+
+fn read_group(frame: &mut Frame, device: DeviceId, group: &Group) {
+    let denied = Reading::Absent(Absence::Denied);
+    let (used, quota) = match group {
+        group if !group.there => return,
+        group if !group.readable => (denied, denied),
+        group if group.quota >= CORES => {
+            (Reading::Value(group.used_s), Reading::Absent(Absence::Unsupported))
+        }
+        group => (Reading::Value(group.used_s), Reading::Value(group.quota)),
+    };
+    frame.put(device, Metric::CgroupCpu, used);
+    frame.put(device, Metric::CgroupQuota, quota);
 }
 
 fn work(job: &Job) -> Work {

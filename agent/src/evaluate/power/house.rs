@@ -5,12 +5,16 @@ use super::eyes::Eyes;
 use super::keeper::{Bench, Journal, Keeper};
 use super::meter::Meter;
 use super::run::Day;
+use super::site::ZONES;
 use model::{Priority, ProposalSink, Timestamp, Watts};
 use sim::plant::mishap::{Mishap, Spell};
 use sim::plant::{BOARDS, Plant, STEPS_A_SECOND};
 
 /// The budget as a share of all limits and the reserve.
 const BUDGET: f64 = 0.8;
+/// The same on a crowded node: so little that boards at their floors, which are two sevenths of their limits, and the processors are
+/// about all of it.
+const TIGHT: f64 = 0.5;
 /// What is left of it when it is cut.
 const CUT: f64 = 0.85;
 /// Time from the death of the agent to the guardian's fallback, in steps.
@@ -67,11 +71,15 @@ impl House {
         // Where nobody holds the budget, nobody comes back to do so.
         let never = if contender == Contender::None { u64::MAX } else { 0 };
         let limits: f64 = plant.boards.iter().map(|board| board.range_w.1).sum();
-        let full = Watts(BUDGET * (limits + (rest + packages).0));
+        let share = if plant.host().crowded { TIGHT } else { BUDGET };
+        let full = Watts(share * (limits + (rest + packages).0));
+        let mut priorities: Vec<Priority> = (0..BOARDS).map(|board| plant.priority(board)).collect();
+        priorities.extend(ZONES.map(|_| Priority::Normal));
+        priorities.extend([Priority::Low, Priority::Low, Priority::Normal]);
         Self {
             contender,
             seed,
-            priorities: (0..BOARDS).map(|board| plant.priority(board)).collect(),
+            priorities,
             plant,
             eyes: Eyes::new(),
             law: contender.law(full, seed),
@@ -223,6 +231,7 @@ impl House {
             steps,
             meter: self.meter,
             work: self.plant.work(),
+            chores: self.plant.host().chores,
             brakes: self.brakes,
             loosenings: self.loosenings,
             stages: self.stages,

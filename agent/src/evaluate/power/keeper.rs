@@ -2,32 +2,29 @@
 //!
 //! What the journal keeps is a map here; a crash loses everything else. Deaths between two writes are a fuse.
 use super::check::{Breach, Breaches};
+use super::site::{Site, number, span};
 use model::stages::{Caps, Reach};
-use model::{
-    Action, Decision, DeviceId, Keep, Knob, Mode, Order, Outcome, Range, Span, Timestamp, Watts, Why,
-};
+use model::{Action, Decision, DeviceId, Keep, Knob, Mode, Order, Outcome, Range, Timestamp, Watts, Why};
 use policy::fallback::{Holdable, limits};
 use policy::guard::Guard;
 use policy::ledger::{Ledger, Written};
 use policy::reflex::{Footing, Reflex};
 use sim::plant::Plant;
-use sim::profile::H100;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The knobs of a board that the plant has.
-const KNOBS: [Knob; 2] = [Knob::PowerLimit, Knob::ClockMax];
 /// How long a board whose limit could not be adopted or given back is left alone.
 const RETRY: Duration = Duration::from_secs(10);
 
 /// A knob of a device, by the device's key.
 type Name = (Arc<str>, Knob);
 
-/// What survives a crash: the positions before our first writes, and what becomes of each cap then.
-pub(super) type Journal = BTreeMap<Name, (f64, Keep)>;
+/// What survives a crash: the positions before our first writes, what becomes of each cap then, and which of the groups of that name
+/// it was.
+pub(super) type Journal = BTreeMap<Name, (f64, Keep, u64)>;
 
-/// A board as the keeper knows it.
+/// A device as the keeper knows it.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub(super) device: DeviceId,
@@ -70,7 +67,7 @@ impl Keeper {
     /// A keeper that takes over what a predecessor left in the journal.
     pub(super) fn start(journal: &Journal) -> Self {
         let mut keeper = Self::default();
-        for ((key, knob), (original, keep)) in journal {
+        for ((key, knob), (original, keep, _)) in journal {
             keeper.ledger.open(key, *knob, *original);
             if *keep == Keep::Tuning {
                 keeper.stale.push((Arc::clone(key), *knob));
@@ -101,19 +98,26 @@ impl Keeper {
         }
     }
 
-    /// What boards can be made to do beside their power limit.
+    /// What devices can be made to do beside a board's power limit.
     pub(super) fn reach(&mut self) {
-        let reach = |known: &Known| {
-            Some(Reach { device: known.device, knob: Knob::ClockMax, span: span(known, Knob::ClockMax)? })
+        let told = |device: DeviceId, knob: Knob| {
+            knob != Knob::PowerLimit || !matches!(Site::of(device), Some(Site::Board(_)))
+        };
+        let reach = |known: &Known, knob: Knob| {
+            let span = span(known, knob).filter(|_| told(known.device, knob))?;
+            Some(Reach { device: known.device, knob, span })
         };
         self.report.reaches.clear();
-        self.report.reaches.extend(self.known.iter().filter(|known| known.there).filter_map(reach));
+        for known in self.known.iter().filter(|known| known.there) {
+            self.report.reaches.extend(Knob::ALL.into_iter().filter_map(|knob| reach(known, knob)));
+        }
     }
 
     /// Gives every original back, each by itself; what could not be given back stays in the journal.
     pub(super) fn stop(&mut self, bench: &mut Bench<'_>) {
+        self.drop_vanished(bench);
         for known in self.known.clone() {
-            for knob in KNOBS {
+            for knob in Knob::ALL {
                 self.give_back(&known, knob, bench);
             }
         }
@@ -124,9 +128,13 @@ impl Keeper {
         let Some(entry) = self.ledger.get(&known.key, knob) else { return true };
         let Some(span) = span(known, knob) else { return false };
         let order = Order::new(known.device, Arc::clone(&known.key), (knob, entry.original), span);
+        if bench.foreign(known.device, knob, entry) {
+            self.forget(&order, bench);
+            return true;
+        }
         let done = self.write(&order, bench).is_ok() && self.is_whole(&order);
         if done {
-            self.forget(known.device.index(), &order, bench);
+            self.forget(&order, bench);
         }
         done
     }
@@ -142,7 +150,7 @@ impl Keeper {
         let Some(budget) = self.footing.budget else { return };
         let board = |known: &Known| {
             let range = known.range.filter(|_| known.there)?;
-            let limit = bench.enforced(known.device.index(), Knob::PowerLimit).map_or(range.max(), Watts);
+            let limit = bench.enforced(known.device, Knob::PowerLimit).map_or(range.max(), Watts);
             Some((known.device, Holdable { floor: range.min(), limit }))
         };
         let (devices, boards): (Vec<_>, Vec<_>) = self.known.iter().filter_map(board).unzip();
@@ -192,11 +200,12 @@ impl Keeper {
 
     /// Makes caps of ours of positions that a predecessor left, or whose write ended in doubt, and gives back what it tuned.
     fn mend(&mut self, bench: &mut Bench<'_>) {
+        self.drop_vanished(bench);
         if self.ledger.iter().all(|(.., entry)| entry.written.is_some()) {
             return;
         }
         for place in 0..self.known.len() {
-            for knob in KNOBS {
+            for knob in Knob::ALL {
                 let known = &self.known[place];
                 let doubtful = self.ledger.get(&known.key, knob).is_some_and(|entry| entry.written.is_none());
                 if !known.there || !doubtful {
@@ -224,27 +233,37 @@ impl Keeper {
             return done;
         }
         let device = self.known[place].device;
-        let Some(limit) = bench.enforced(device.index(), name.1) else { return false };
+        let Some(limit) = bench.enforced(device, name.1) else { return false };
         let written = Written { device, limit, since: bench.now, expires: None, keep: Keep::Safety };
         self.ledger.set(&name.0, name.1, written);
         true
     }
 
-    pub(super) fn forget(&mut self, board: usize, order: &Order, bench: &mut Bench<'_>) {
+    /// Drops the entries of groups that are gone, or that others of the same name have taken the place of.
+    fn drop_vanished(&mut self, bench: &mut Bench<'_>) {
+        if self.ledger.is_empty() {
+            return;
+        }
+        for known in self.known.iter().filter(|known| matches!(Site::of(known.device), Some(Site::Group(_))))
+        {
+            let name = (Arc::clone(&known.key), Knob::CpuQuota);
+            let now = bench.incarnation(known.device);
+            let there = bench.is_there(known.device);
+            if bench.journal.get(&name).is_some_and(|(.., own)| !there || *own != now) {
+                self.ledger.close(&name.0, name.1);
+                bench.journal.remove(&name);
+                bench.breaches.vanished(number(known.device));
+            }
+        }
+        self.ledger.caps(&mut self.report.caps);
+    }
+
+    pub(super) fn forget(&mut self, order: &Order, bench: &mut Bench<'_>) {
         self.ledger.close(order.key(), order.knob());
         bench.journal.remove(&(Arc::from(order.key()), order.knob()));
-        if order.knob() == Knob::PowerLimit {
-            bench.breaches.given_back(board, &bench.plant.boards[board], bench.now);
+        if order.knob() != Knob::ClockMax {
+            bench.breaches.given_back(order.device(), bench.plant, bench.now);
         }
-    }
-}
-
-/// The positions of a knob of a board.
-pub(super) fn span(known: &Known, knob: Knob) -> Option<Span> {
-    match knob {
-        Knob::PowerLimit => known.range.map(Range::span),
-        Knob::ClockMax => Span::new(H100.clock_min_hz, H100.clock_max_hz),
-        Knob::CpuQuota => None,
     }
 }
 
@@ -255,22 +274,4 @@ pub(super) struct Bench<'a> {
     pub(super) plant: &'a mut Plant,
     pub(super) journal: &'a mut Journal,
     pub(super) breaches: &'a mut Breaches,
-}
-
-impl Bench<'_> {
-    /// The position of a knob that is in force.
-    pub(super) fn enforced(&self, board: usize, knob: Knob) -> Option<f64> {
-        match knob {
-            Knob::PowerLimit => self.plant.enforced_w(board).ok(),
-            Knob::ClockMax => self.plant.clock_bound(board).ok(),
-            Knob::CpuQuota => None,
-        }
-    }
-
-    /// The position that was asked of a knob, whatever other limiters make of it.
-    pub(super) fn requested(&self, board: usize, knob: Knob) -> Option<f64> {
-        let enforced = self.enforced(board, knob)?;
-        let asked = (knob == Knob::PowerLimit).then(|| self.plant.boards[board].requested_w);
-        Some(asked.unwrap_or(enforced).max(enforced))
-    }
 }

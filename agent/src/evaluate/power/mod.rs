@@ -11,6 +11,7 @@ pub mod meter;
 mod orders;
 pub mod report;
 pub mod run;
+mod site;
 mod turn;
 
 use crate::cli::Evaluate;
@@ -19,7 +20,7 @@ use crate::run::Failed;
 use contender::Contender;
 use model::Clock as _;
 pub use report::Report;
-use run::{DAY, Day, day};
+use run::{DAY, Day, Terms, day};
 use std::io::{self, Write as _};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,15 +41,16 @@ pub fn evaluate(flags: &Evaluate) -> Result<Report, Failed> {
         );
     }
     let wanted = |contender: &Contender| {
-        flags.policy.is_empty()
-            || *contender == Contender::None
-            || flags.policy.iter().any(|name| name == contender.as_str())
+        // Where processors have little to do there is little to turn.
+        let usual = flags.policy.is_empty() && (flags.host || *contender != Contender::Host);
+        usual || *contender == Contender::None || flags.policy.iter().any(|name| name == contender.as_str())
     };
     let mut tasks = Vec::new();
     for seed in flags.first_seed..flags.first_seed + u64::from(flags.days) {
         tasks.extend(Contender::ALL.into_iter().filter(wanted).map(|contender| (contender, seed)));
     }
-    let report = measure(&tasks, flags.jobs, DAY, flags.mishaps.max(0.0))?;
+    let terms = Terms { steps: DAY, times: flags.mishaps.max(0.0), crowded: flags.host };
+    let report = measure(&tasks, flags.jobs, terms)?;
     if let Some(path) = &flags.json {
         std::fs::write(path, format!("{:#}\n", report.json()))
             .map_err(|error| format!("could not write {}: {error}", path.display()))?;
@@ -56,20 +58,15 @@ pub fn evaluate(flags: &Evaluate) -> Result<Report, Failed> {
     Ok(report)
 }
 
-/// Runs tasks of `steps` steps each on so many threads, or on all processors; the report's order is that of the tasks.
-fn measure(
-    tasks: &[(Contender, u64)],
-    jobs: Option<usize>,
-    steps: u64,
-    times: f64,
-) -> Result<Report, Failed> {
+/// Runs tasks on so many threads, or on all processors; the report's order is that of the tasks.
+fn measure(tasks: &[(Contender, u64)], jobs: Option<usize>, terms: Terms) -> Result<Report, Failed> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::<(usize, f64, Day)>::new()));
     let work = || {
         loop {
             let place = next.fetch_add(1, Ordering::Relaxed);
             let Some((contender, seed)) = tasks.get(place).copied() else { return };
             let began = MachineClock.now();
-            let one = day(contender, seed, steps, times);
+            let one = day(contender, seed, terms);
             let took_s = MachineClock.now().seconds_since(began);
             let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             done.push((place, took_s, one));
@@ -87,7 +84,7 @@ fn measure(
     let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     done.sort_by_key(|(place, ..)| *place);
     let took_s = done.iter().map(|(_, took_s, _)| took_s).sum();
-    Ok(Report::new(done.into_iter().map(|(.., one)| one).collect(), times, took_s))
+    Ok(Report::new(done.into_iter().map(|(.., one)| one).collect(), terms, took_s))
 }
 
 #[cfg(test)]

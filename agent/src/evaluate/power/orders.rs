@@ -1,7 +1,8 @@
 //! Carrying out without a disk: all originals first, then each order written and read back, as in `actuate`.
 use super::check::Breach;
-use super::keeper::{Bench, Keeper, span};
-use model::{Absence, Action, Decision, Keep, Knob, Order, Outcome, Reason, Timestamp, Verdict, Watts, Why};
+use super::keeper::{Bench, Keeper};
+use super::site::{number, span};
+use model::{Absence, Action, Decision, Keep, Knob, Order, Outcome, Reason, Timestamp, Verdict, Why};
 use policy::guard::Subject;
 use policy::ledger::Written;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ impl Keeper {
         for (decision, (order, before)) in
             decisions.iter().zip(&plans).filter_map(|(one, plan)| Some((one, plan.as_ref()?)))
         {
-            let original = before.and_then(|_| bench.requested(order.device().index(), order.knob()));
+            let original = before.and_then(|_| bench.requested(order.device(), order.knob()));
             self.keep(decision, order, original, bench);
         }
         let mut failed = false;
@@ -50,7 +51,7 @@ impl Keeper {
         let known = known.ok_or(Reason::Lost)?;
         let knob = decision.action.knob();
         let entry = self.ledger.get(&known.key, knob).copied();
-        let enforced = bench.enforced(decision.device.index(), knob);
+        let enforced = bench.enforced(decision.device, knob);
         let subject = Subject {
             key: Arc::clone(&known.key),
             span: span(known, knob),
@@ -71,14 +72,16 @@ impl Keeper {
                 entry.1 = Keep::Safety;
             }
         } else if let Some(original) = original {
-            bench.journal.insert(name, (original, decision.keep));
+            let incarnation = bench.incarnation(order.device());
+            bench.journal.insert(name, (original, decision.keep, incarnation));
         }
         if self.ledger.get(order.key(), order.knob()).is_none()
             && let Some(original) = original
         {
-            let board = order.device().index();
-            if order.knob() == Knob::PowerLimit {
-                bench.breaches.first_write(board, bench.plant.boards[board].requested_w, Watts(original));
+            if order.knob() != Knob::ClockMax
+                && let Some(asked) = bench.requested(order.device(), order.knob())
+            {
+                bench.breaches.first_write(number(order.device()), asked, original);
             }
             self.ledger.open(order.key(), order.knob(), original);
         }
@@ -96,8 +99,16 @@ impl Keeper {
         let unchanged = before == Some(ordered) && !releases;
         let raises = before.is_some_and(|before| ordered > before + knob.slack());
         if raises && !matches!(decision.why, Why::Headroom | Why::Stop) && decision.action != Action::Brake {
-            bench.breaches.note(Breach::Raised, bench.now, decision.device.index());
+            bench.breaches.note(Breach::Raised, bench.now, number(decision.device));
         }
+        let entry = self.ledger.get(order.key(), knob).copied();
+        if releases && entry.is_some_and(|entry| bench.foreign(order.device(), knob, &entry)) {
+            self.forget(order, bench);
+            self.tell(decision, Verdict::Applied, None, bench.now);
+            return Verdict::Applied;
+        }
+        let set = entry.and_then(|entry| entry.written).map(|written| written.limit);
+        bench.breaches.ordered(order, (before, set), decision.why, bench.now);
         let read_back = if unchanged { Ok(ordered) } else { self.write(order, bench) };
         let verdict = match read_back {
             Ok(limit) if limit > ordered + knob.slack() => Err(Reason::Mismatch),
@@ -109,7 +120,7 @@ impl Keeper {
             return Verdict::Failed;
         };
         if releases && self.is_whole(order) {
-            self.forget(order.device().index(), order, bench);
+            self.forget(order, bench);
         } else {
             let (device, limit, keep) = (order.device(), ordered.max(limit), decision.keep);
             let written = Written { device, limit, since: bench.now, expires: decision.expires, keep };
@@ -125,18 +136,13 @@ impl Keeper {
         if let Some(left) = &mut self.fuse {
             *left = left.saturating_sub(1);
         }
-        let board = order.device().index();
-        let answer = match order.knob() {
-            Knob::PowerLimit => bench.plant.set_limit(board, order.value()),
-            Knob::ClockMax => bench.plant.set_clock(board, order.value()),
-            Knob::CpuQuota => Err(Absence::Unsupported),
-        };
+        let answer = bench.turn(order.device(), order.knob(), order.value());
         answer.map_err(|absence| match absence {
             Absence::Late => Reason::Late,
             Absence::Lost => Reason::Lost,
             Absence::Denied => Reason::Denied,
             Absence::Implausible => {
-                bench.breaches.refused(board, bench.now);
+                bench.breaches.refused(number(order.device()), bench.now);
                 Reason::Library
             }
             Absence::Unsupported | Absence::Disabled => Reason::Unsupported,

@@ -2,9 +2,10 @@
 use super::check::{Breach, Broken};
 use super::contender::Contender;
 use super::meter::SETTLING_S;
-use super::run::{DAY, Day};
+use super::run::{DAY, Day, Terms};
 use serde_json::{Value, json};
 use sim::plant::Work;
+use sim::plant::host::Chores;
 use sim::plant::mishap::{Mishap, RATES};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -49,6 +50,8 @@ pub struct Row {
     pub hottest: f64,
     /// Lost work: high, normal, low. `None` without the days of no policy.
     pub loss: Option<[Loss; 3]>,
+    /// Work of the processors that was not done: what can wait, and what feeds the boards.
+    pub chores: [f64; 2],
     /// Times everything was brought to its floor.
     pub brakes: u64,
     /// Beats on which something was loosened.
@@ -66,7 +69,7 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// The days.
     pub days: Vec<Day>,
-    times: f64,
+    terms: Terms,
     took_s: f64,
 }
 
@@ -84,6 +87,10 @@ fn row(contender: Contender, days: &[&Day], free: &BTreeMap<u64, &Day>) -> Row {
         worst: most(|day| day.meter.worst),
         hottest: most(|day| day.meter.hottest),
         loss: (!free.is_empty()).then(|| CLASSES.map(|(_, class)| loss(class, days, free))),
+        chores: std::array::from_fn(|kind| {
+            let sum = |of: fn(&Chores) -> f64| days.iter().map(|day| of(&day.chores[kind])).sum::<f64>();
+            1.0 - sum(|chores| chores.done_s) / sum(|chores| chores.wanted_s).max(f64::MIN_POSITIVE)
+        }),
         brakes: count(|day| day.brakes),
         loosenings: count(|day| day.loosenings),
         lost: count(|day| day.lost),
@@ -113,7 +120,7 @@ fn loss(class: usize, days: &[&Day], free: &BTreeMap<u64, &Day>) -> Loss {
 
 impl Report {
     /// Of days that took `took_s` seconds in all.
-    pub(super) fn new(days: Vec<Day>, times: f64, took_s: f64) -> Self {
+    pub(super) fn new(days: Vec<Day>, terms: Terms, took_s: f64) -> Self {
         let free = days.iter().filter(|day| day.contender == Contender::None);
         let free: BTreeMap<u64, &Day> = free.map(|day| (day.seed, day)).collect();
         let of = |contender: Contender| days.iter().filter(move |day| day.contender == contender);
@@ -121,7 +128,7 @@ impl Report {
             let own: Vec<&Day> = of(contender).collect();
             (!own.is_empty()).then(|| row(contender, &own, &free))
         });
-        Self { rows: rows.collect(), times, took_s, days }
+        Self { rows: rows.collect(), terms, took_s, days }
     }
 
     /// The row of a policy.
@@ -137,7 +144,7 @@ impl Report {
                 && row.lost == 0
                 && row.breaches.iter().all(|count| *count == 0)
         };
-        u8::from(!self.row(Contender::Wattkeeper).is_none_or(held))
+        u8::from(!self.rows.iter().filter(|row| row.contender.is_ours()).all(held))
     }
 
     /// The table.
@@ -146,12 +153,13 @@ impl Report {
         let days: f64 = self.days.iter().map(|day| day.steps as f64).sum::<f64>() / DAY as f64;
         let mut text = format!(
             "Simulated: eight boards like an H100, {} seeds, {days:.1} node-days in all, {:.1} s a node-day on one thread. \
-             Budget 80 % of all limits and the reserve; mishaps at {} times real rates. High, normal, low: percent of work lost over all days, on the worst day, and how much slower it ran, against \
+             Budget {} % of all limits and the reserve; mishaps at {} times real rates. High, normal, low: percent of work lost over all days, on the worst day, and how much slower it ran, against \
              the same seeds without a policy; far over is above 105 % beyond {SETTLING_S:.0} s of settling. A breaker that trips is closed again at \
              once.\n",
             seeds.len(),
             self.took_s / days.max(f64::MIN_POSITIVE),
-            self.times,
+            if self.terms.crowded { "50" } else { "80" },
+            self.terms.times,
         );
         let _ = writeln!(
             text,
@@ -198,10 +206,22 @@ impl Report {
                 row.lost,
             );
         }
+        text.push_str(&self.chores_text());
         text.push_str(&self.stages_text());
         text.push_str(&self.mishaps_text());
         text.push_str(&self.failures_text());
         text
+    }
+
+    /// What processors did not do, where they have much to do.
+    fn chores_text(&self) -> String {
+        let one = |row: &Row| {
+            let [waits, feeds] = row.chores.map(|lost| 100.0 * lost);
+            format!("{} {waits:.2} / {feeds:.2} %", row.contender.as_str())
+        };
+        let all: Vec<_> = self.rows.iter().map(one).collect();
+        let what = "work of processors not done, what can wait / what feeds boards";
+        if self.terms.crowded { format!("{what}: {}\n", all.join(", ")) } else { String::new() }
     }
 
     fn stages_text(&self) -> String {
@@ -238,7 +258,7 @@ impl Report {
         format!("mishaps: {}\n", RATES.iter().map(one).collect::<Vec<_>>().join(", "))
     }
 
-    /// Where wattkeeper failed: seed, moment, cause.
+    /// Where one of ours failed: seed, moment, cause.
     fn failures_text(&self) -> String {
         let mut text = String::new();
         for day in self.failed().take(NAMED_MAX) {
@@ -262,7 +282,7 @@ impl Report {
     /// The days on which wattkeeper did not hold what it promises.
     fn failed(&self) -> impl Iterator<Item = &Day> {
         let failed = |day: &&Day| !day.far.is_empty() || !day.broken.is_empty() || day.meter.trips > 0;
-        self.days.iter().filter(|day| day.contender == Contender::Wattkeeper).filter(failed)
+        self.days.iter().filter(|day| day.contender.is_ours()).filter(failed)
     }
 
     /// The same as one object.
@@ -284,12 +304,12 @@ impl Report {
             json!({
                 "node_days": row.days, "trips": row.trips, "over_s": row.over_s, "far_over_s": row.far_s,
                 "longest_far_over_s": row.longest_s, "worst_share": row.worst, "breaker_heat": row.hottest, "loss": loss(row),
-                "brakes": row.brakes, "loosenings": row.loosenings, "lost_originals": row.lost, "breaches": breaches(&row.breaches),
+                "brakes": row.brakes, "loosenings": row.loosenings, "lost_originals": row.lost, "processor_work_lost": row.chores, "breaches": breaches(&row.breaches),
             })
         };
         let failures = self.failed().map(failure_json);
         json!({
-            "simulated": true, "mishap_factor": self.times,
+            "simulated": true, "mishap_factor": self.terms.times, "crowded": self.terms.crowded,
             "mishaps": self.mishaps().iter().map(|(mishap, count)| (mishap.as_str().to_owned(), json!(count)))
                 .collect::<serde_json::Map<_, _>>(),
             "policies": self.rows.iter().map(|row| (row.contender.as_str().to_owned(), row_json(row)))

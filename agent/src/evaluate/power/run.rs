@@ -3,6 +3,7 @@ use super::check::{Breach, Broken};
 use super::contender::Contender;
 use super::house::House;
 use super::meter::Meter;
+use sim::plant::host::Chores;
 use sim::plant::mishap::Mishap;
 use sim::plant::{Plant, STEPS_A_SECOND, Work};
 
@@ -21,6 +22,8 @@ pub struct Day {
     pub meter: Meter,
     /// Work by class: low, normal, high.
     pub work: [Work; 3],
+    /// Work of the processors: what can wait, and what feeds the boards.
+    pub chores: [Chores; 2],
     /// Times everything was brought to its floor.
     pub brakes: u64,
     /// Beats on which something was loosened.
@@ -40,9 +43,22 @@ pub struct Day {
     pub mishaps: Vec<Mishap>,
 }
 
-/// Runs one day. `times`: how much more often things go wrong than they really do.
-pub fn day(contender: Contender, seed: u64, steps: u64, times: f64) -> Day {
-    run(contender, seed, steps, Plant::new(seed, steps, times))
+/// What the days of a comparison have in common.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Terms {
+    /// Steps.
+    pub steps: u64,
+    /// How much more often things go wrong than they really do.
+    pub times: f64,
+    /// Whether processors have much work of their own, on a tighter budget.
+    pub crowded: bool,
+}
+
+/// Runs one day.
+pub fn day(contender: Contender, seed: u64, terms: Terms) -> Day {
+    let Terms { steps, times, crowded } = terms;
+    let plant = Plant::new(seed, steps, times);
+    run(contender, seed, steps, if crowded { plant.crowded() } else { plant })
 }
 
 /// Runs one day on a plant that is given.

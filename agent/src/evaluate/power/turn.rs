@@ -2,9 +2,10 @@
 use super::eyes::Eyes;
 use super::house::House;
 use super::keeper::{Bench, Keeper};
+use super::site::Site;
 use model::event::Event;
 use model::snapshot::PowerStage;
-use model::{Action, Decision, Frame, Metric, Mode, Range, Reading, Verdict, View, Watts, Why};
+use model::{Action, Decision, Frame, Knob, Metric, Mode, Range, Reading, Verdict, View, Watts, Why};
 use policy::Settings;
 use sim::plant::BOARDS;
 use sim::plant::mishap::Mishap;
@@ -56,15 +57,26 @@ impl House {
         let loosened = self.loosened();
         if loosened > 0 {
             self.loosenings += 1;
+            let unread = |proposal: &model::Proposal| {
+                let knob = proposal.action.knob() == Knob::CpuQuota && proposal.why == Why::Headroom;
+                knob && self.eyes.frame.value(proposal.device, Metric::CgroupCpu).is_none()
+            };
+            let blind = blind || self.sink.proposals.iter().any(unread);
             self.breaches.loosened(now, loosened, blind);
         }
     }
 
     /// How many classes are loosened on this beat.
     fn loosened(&self) -> usize {
-        let mut classes = [false; 3];
+        // Three classes of boards, packages, groups.
+        let mut classes = [false; 5];
         for proposal in self.sink.proposals.iter().filter(|proposal| proposal.why == Why::Headroom) {
-            classes[self.priorities[proposal.device.index()] as usize] = true;
+            let class = match Site::of(proposal.device) {
+                Some(Site::Package(_)) => 3,
+                Some(Site::Group(_)) => 4,
+                _ => self.priorities[proposal.device.index()] as usize,
+            };
+            classes[class] = true;
         }
         classes.into_iter().filter(|class| *class).count()
     }
@@ -124,7 +136,8 @@ impl House {
 
 /// Whether limits, readings and those who act are as they should be in spite of a mishap.
 fn harmless(mishap: Mishap) -> bool {
-    matches!(mishap, Mishap::BudgetCut | Mishap::WallJump)
+    // The host's own have no part in the sum of the boards' limits.
+    matches!(mishap, Mishap::BudgetCut | Mishap::WallJump) || mishap >= Mishap::PackageLocked
 }
 
 /// What the reflex goes by until the next beat, as the agent makes it.
@@ -132,7 +145,7 @@ fn foot(keeper: &mut Keeper, eyes: &Eyes, settings: &Settings, rest: Watts) {
     let footing = &mut keeper.footing;
     (footing.budget, footing.gain_margin, footing.rest) = (settings.budget, settings.gain_margin, rest);
     footing.devices.clear();
-    for known in keeper.known.iter().filter(|known| known.there) {
+    for known in keeper.known.iter().filter(|known| known.there && known.device.index() < BOARDS) {
         let limit = eyes.enforced(known.device).or(known.range.map(Range::max));
         let worst = limit.unwrap_or(settings.unknown_device);
         footing.devices.push((known.device, worst * settings.blind_margin));

@@ -20,6 +20,7 @@ fn flags(faults: &[&str], hours: f64) -> Evaluate {
         jobs: None,
         policy: Vec::new(),
         mishaps: 0.0,
+        host: false,
         json: None,
     }
 }

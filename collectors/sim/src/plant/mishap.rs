@@ -41,6 +41,22 @@ pub enum Mishap {
     Stall,
     /// The budget is cut by 15 %.
     BudgetCut,
+    /// Writes of a package's limit have no effect: the firmware has locked it.
+    PackageLocked,
+    /// A package draws what it likes in spite of the limit that it shows.
+    PackageIgnores,
+    /// Another program sets a package's limit back to its rating, again and again.
+    PackageRaised,
+    /// Another program takes a group's quota away, again and again.
+    QuotaRaised,
+    /// Another program gives a group a tighter quota, and takes it away at the end.
+    QuotaTightened,
+    /// A group is started again under its own path, with a quota of its own.
+    GroupRestarted,
+    /// A group goes and comes back.
+    GroupGone,
+    /// A group's files cannot be read.
+    GroupUnread,
 }
 
 /// How often a mishap happens on a real node and how long it lasts.
@@ -63,8 +79,9 @@ const fn rate(mishap: Mishap, real: f64, lasts_s: (f64, f64)) -> Rate {
 /// Hardware adds up to about four, as published traces do (StepFun 4.2, Llama 3 3.8). StepFun's 139,600 node-days give 5 lost
 /// boards, 9 timeouts of nvidia-smi, 111 double-bit errors, XIDs and unknown device errors that end in a reset, and 25 power
 /// supplies, after which a controller limits boards. The rest of the four is spread over kinds whose rates nobody publishes. Rates
-/// below `SecondWriter` are of software and operation; they are assumptions on the high side. Lengths are assumptions.
-pub const RATES: [Rate; 18] = [
+/// from `SecondWriter` on are of software and operation; they are assumptions on the high side, those of the host's knobs so high that a
+/// day at ten times them meets each. Lengths are assumptions.
+pub const RATES: [Rate; 26] = [
     rate(Mishap::SensorStuck, 0.4, (600.0, 3600.0)),
     rate(Mishap::SensorZero, 0.4, (300.0, 1800.0)),
     rate(Mishap::SensorAbsurd, 0.4, (300.0, 1800.0)),
@@ -83,6 +100,14 @@ pub const RATES: [Rate; 18] = [
     rate(Mishap::WallJump, 5.0, (0.1, 0.1)),
     rate(Mishap::Stall, 5.0, (2.0, 30.0)),
     rate(Mishap::BudgetCut, 50.0, (300.0, 1800.0)),
+    rate(Mishap::PackageLocked, 20.0, (600.0, 3600.0)),
+    rate(Mishap::PackageIgnores, 20.0, (600.0, 3600.0)),
+    rate(Mishap::PackageRaised, 20.0, (300.0, 1800.0)),
+    rate(Mishap::QuotaRaised, 50.0, (300.0, 1800.0)),
+    rate(Mishap::QuotaTightened, 50.0, (300.0, 1800.0)),
+    rate(Mishap::GroupRestarted, 200.0, (1.0, 1.0)),
+    rate(Mishap::GroupGone, 50.0, (30.0, 600.0)),
+    rate(Mishap::GroupUnread, 20.0, (30.0, 600.0)),
 ];
 
 impl Mishap {
@@ -107,6 +132,14 @@ impl Mishap {
             Self::WallJump => "wall_jump",
             Self::Stall => "stall",
             Self::BudgetCut => "budget_cut",
+            Self::PackageLocked => "package_locked",
+            Self::PackageIgnores => "package_ignores",
+            Self::PackageRaised => "package_raised",
+            Self::QuotaRaised => "quota_raised",
+            Self::QuotaTightened => "quota_tightened",
+            Self::GroupRestarted => "group_restarted",
+            Self::GroupGone => "group_gone",
+            Self::GroupUnread => "group_unread",
         }
     }
 

@@ -74,6 +74,12 @@ pub struct Plant {
 }
 
 impl Plant {
+    /// The same node with much work of its own on the processors.
+    pub fn crowded(mut self) -> Self {
+        self.host.crowded = true;
+        self
+    }
+
     /// A node at the beginning of a day of `steps` steps, on which things go wrong `times` as often as they really do.
     pub fn new(seed: u64, steps: u64, times: f64) -> Self {
         Self::with(seed, spells(seed, steps, times))
@@ -118,6 +124,8 @@ impl Plant {
                 let own = self.boards[index].work(&asked, noise);
                 speed = [speed[0].min(own[0]), speed[1].min(own[1])];
             }
+            let feed = self.host.feed;
+            let speed = speed.map(|speed| speed * feed);
             let done_s = job.advance(&asked, speed);
             let boards_s = STEP_S * job.boards as f64;
             let busy = [asked.share * asked.busy[0], (1.0 - asked.share) * asked.busy[1]];
@@ -150,8 +158,12 @@ impl Plant {
             let Spell { mishap, board, from, draw, .. } = self.running[place];
             // A second writer comes back every 5 to 30 seconds.
             let every = STEPS_A_SECOND * (5 + draw % 26);
-            if mishap == Mishap::SecondWriter && (self.step - from).is_multiple_of(every) {
-                self.boards[board].requested_w = self.boards[board].default_w;
+            if !(self.step - from).is_multiple_of(every) {
+                continue;
+            }
+            match mishap {
+                Mishap::SecondWriter => self.boards[board].requested_w = self.boards[board].default_w,
+                _ => self.host.meddle(&self.running[place]),
             }
         }
     }
@@ -195,6 +207,14 @@ impl Plant {
             | Mishap::WallJump
             | Mishap::Stall
             | Mishap::BudgetCut => {}
+            Mishap::PackageLocked
+            | Mishap::PackageIgnores
+            | Mishap::PackageRaised
+            | Mishap::QuotaRaised
+            | Mishap::QuotaTightened
+            | Mishap::GroupRestarted
+            | Mishap::GroupGone
+            | Mishap::GroupUnread => self.host.change(spell, begins),
         }
     }
 
@@ -238,6 +258,36 @@ impl Plant {
         (!self.rapl_gone).then_some(self.host.energy_j)
     }
 
+    /// Processors and the rest.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Whether a group can be turned, or why not.
+    fn reaches(&self, group: usize) -> Result<(), Absence> {
+        match &self.host.groups[group] {
+            group if !group.there => Err(Absence::Lost),
+            group if !group.readable => Err(Absence::Denied),
+            _ => Ok(()),
+        }
+    }
+
+    /// The quota in force on a group, in cores.
+    pub fn quota(&self, group: usize) -> Answer {
+        self.reaches(group).map(|()| self.host.groups[group].quota)
+    }
+
+    /// Gives a group a quota in cores; gives what is then in force. One outside the range is `Implausible` and not taken.
+    pub fn set_quota(&mut self, group: usize, cores: f64) -> Answer {
+        self.reaches(group)?;
+        if self.denied { Err(Absence::Denied) } else { self.host.set_quota(group, cores) }
+    }
+
+    /// Asks a package for a limit; gives what is then in force. One outside the range is `Implausible` and not taken.
+    pub fn set_package(&mut self, package: usize, watts: f64) -> Answer {
+        if self.denied { Err(Absence::Denied) } else { self.host.set_limit(package, watts) }
+    }
+
     /// True power of everything but the boards, in watts.
     pub fn host_w(&self) -> f64 {
         self.host.packages_w + self.host.rest_w
@@ -266,6 +316,11 @@ impl Plant {
     pub fn may_write(&self, board: usize) -> Result<(), Absence> {
         self.answers(board)?;
         if self.denied { Err(Absence::Denied) } else { Ok(()) }
+    }
+
+    /// Whether the system lets knobs be turned.
+    pub fn permits(&self) -> bool {
+        !self.denied
     }
 
     /// Asks for a limit; gives what is then in force. One outside the range is `Implausible` and not taken.

@@ -27,6 +27,8 @@ enum Form {
     Throttle(&'static [(&'static str, Metric)]),
     /// `memory.stat`.
     Memory,
+    /// A quota in microseconds and, behind it or in a file beside, its period.
+    Quota,
 }
 
 const MICRO: f64 = 1e-6;
@@ -45,6 +47,7 @@ const UNIFIED: &[(&str, Form)] = &[
             ("throttled_usec", Metric::CgroupThrottled, MICRO),
         ]),
     ),
+    ("cpu.max", Form::Quota),
     ("memory.current", Form::Number(Metric::CgroupMemory, 1.0)),
     ("memory.max", Form::Number(Metric::CgroupMemoryLimit, 1.0)),
     ("memory.events", Form::Table(&[("oom_kill", Metric::CgroupOomKills, 1.0)])),
@@ -66,6 +69,9 @@ const UNIFIED: &[(&str, Form)] = &[
     ("memory.swap.current", Form::Number(Metric::CgroupSwap, 1.0)),
 ];
 
+/// The file of a quota; version 1.
+const SPLIT_QUOTA: &str = "cpu.cfs_quota_us";
+
 /// Controllers (the first that is mounted), file, form; version 1.
 const SPLIT: &[(&[&str], &str, Form)] = &[
     (&["cpuacct", "cpu,cpuacct"], "cpuacct.usage", Form::Number(Metric::CgroupCpu, NANO)),
@@ -83,6 +89,7 @@ const SPLIT: &[(&[&str], &str, Form)] = &[
             ("throttled_time", Metric::CgroupThrottled, NANO),
         ]),
     ),
+    (&["cpu", "cpu,cpuacct"], SPLIT_QUOTA, Form::Quota),
     (&["memory"], "memory.usage_in_bytes", Form::Number(Metric::CgroupMemory, 1.0)),
     (&["memory"], "memory.limit_in_bytes", Form::Number(Metric::CgroupMemoryLimit, 1.0)),
     (&["memory"], "memory.oom_control", Form::Table(&[("oom_kill", Metric::CgroupOomKills, 1.0)])),
@@ -117,8 +124,18 @@ const MEMORY: [(&str, &str, Metric); 8] = [
 struct Member {
     path: PathBuf,
     file: Kept,
+    /// Version 1 keeps the period of a quota in a file of its own.
+    period: Option<Kept>,
     form: Form,
     state: State,
+}
+
+impl Member {
+    fn new(path: PathBuf, form: Form) -> Self {
+        let split = matches!(form, Form::Quota) && path.ends_with(SPLIT_QUOTA);
+        let period = split.then(|| Kept::new(path.with_file_name("cpu.cfs_period_us")));
+        Self { file: Kept::new(path.clone()), period, path, form, state: State::Kept }
+    }
 }
 
 /// How the last reading of a file went.
@@ -144,7 +161,7 @@ impl State {
     }
 }
 
-/// The open files of a group, each opened once: eleven on version 2, ten on version 1.
+/// The open files of a group, each opened once: twelve on either version.
 #[derive(Debug)]
 pub(super) struct Files {
     members: Vec<Member>,
@@ -153,13 +170,9 @@ pub(super) struct Files {
 impl Files {
     /// The files of the group at `path` below the hierarchy.
     pub(super) fn new(hierarchy: &Hierarchy, path: &str) -> Self {
-        let member = |path: PathBuf, form: Form| {
-            let file = Kept::new(path.clone());
-            Member { path, file, form, state: State::Kept }
-        };
         let members = match hierarchy {
             Hierarchy::Unified(mount) => {
-                UNIFIED.iter().map(|(file, form)| member(mount.join(path).join(file), *form)).collect()
+                UNIFIED.iter().map(|(file, form)| Member::new(mount.join(path).join(file), *form)).collect()
             }
             Hierarchy::Split(mount) => {
                 let tree = |names: &[&str]| -> PathBuf {
@@ -173,7 +186,7 @@ impl Files {
                     let file = if tree.join(&recursive).exists() { recursive.as_str() } else { file };
                     tree.join(path).join(file)
                 };
-                SPLIT.iter().map(|(trees, file, form)| member(path_of(trees, file), *form)).collect()
+                SPLIT.iter().map(|(trees, file, form)| Member::new(path_of(trees, file), *form)).collect()
             }
         };
         Self { members }
@@ -183,7 +196,7 @@ impl Files {
     pub(super) fn read(&mut self, slot: Slot, batch: &mut Batch) -> bool {
         for member in self.members.iter_mut().filter(|member| member.state != State::Missing) {
             member.state = State::Kept;
-            if let Err(error) = read(&mut member.file, member.form, slot, batch) {
+            if let Err(error) = member.read(slot, batch) {
                 member.state = State::of(&error);
                 absent(member.form, slot, absence(&error), batch);
             }
@@ -195,8 +208,7 @@ impl Files {
     /// folders are made one after the other. What vanished is taken for new.
     pub(super) fn look_again(&mut self) {
         for member in self.members.iter_mut().filter(|member| !member.file.there()) {
-            member.file = Kept::new(member.path.clone());
-            member.state = State::Kept;
+            *member = Member::new(member.path.clone(), member.form);
         }
     }
 }
@@ -209,6 +221,7 @@ fn absent(form: Form, slot: Slot, why: Absence, batch: &mut Batch) {
             rows.iter().for_each(|(_, metric)| batch.absent(slot, *metric, why));
         }
         Form::Memory => MEMORY.iter().for_each(|(.., metric)| batch.absent(slot, *metric, why)),
+        Form::Quota => batch.absent(slot, Metric::CgroupQuota, why),
     }
 }
 
@@ -221,9 +234,36 @@ fn number(text: &str) -> io::Result<f64> {
     text.trim().parse().map_err(|_| malformed())
 }
 
+impl Member {
+    fn read(&mut self, slot: Slot, batch: &mut Batch) -> io::Result<()> {
+        match &mut self.period {
+            Some(period) => {
+                let period_us = number(period.text()?)?;
+                quota(self.file.text()?, period_us, slot, batch)
+            }
+            None => read(&mut self.file, self.form, slot, batch),
+        }
+    }
+}
+
+/// A quota in cores; a group that has none says `max` or -1.
+fn quota(text: &str, period_us: f64, slot: Slot, batch: &mut Batch) -> io::Result<()> {
+    let quota_us = if text.trim() == "max" { -1.0 } else { number(text)? };
+    match quota_us {
+        _ if period_us < 1.0 || quota_us == 0.0 => return Err(malformed()),
+        none if none < 0.0 => batch.absent(slot, Metric::CgroupQuota, Absence::Unsupported),
+        quota_us => batch.set(slot, Metric::CgroupQuota, quota_us / period_us),
+    }
+    Ok(())
+}
+
 fn read(file: &mut Kept, form: Form, slot: Slot, batch: &mut Batch) -> io::Result<()> {
     let text = file.text()?;
     match form {
+        Form::Quota => {
+            let (us, period_us) = text.trim().split_once(' ').ok_or_else(malformed)?;
+            quota(us, number(period_us)?, slot, batch)?;
+        }
         Form::Number(metric, scale) => {
             if text.trim() == "max" {
                 batch.absent(slot, metric, Absence::Unsupported);

@@ -10,6 +10,7 @@ use model::error::Reason;
 use model::{ActuateError, Actuator, Knob, Order, Span};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// The smallest quota, as a share of the machine: Thunderbolt's floor is 1 % (OSDI'20, Table 2, quoted second-hand).
@@ -211,6 +212,12 @@ impl Actuator for Quotas {
         knob.only(Knob::CpuQuota, key)?;
         let quota = self.place(key)?.read().map_err(failed("read", key))?;
         Ok(quota.cores(self.machine(key)?))
+    }
+
+    /// The number of the group's folder, which the kernel does not give twice (kernfs, fs/kernfs/dir.c).
+    fn incarnation(&mut self, key: &str, knob: Knob) -> Option<u64> {
+        let tree = self.hierarchy.quotas().filter(|_| knob == Knob::CpuQuota)?;
+        std::fs::metadata(tree.join(key)).ok().map(|folder| folder.ino())
     }
 
     fn apply(&mut self, order: &Order) -> Result<f64, ActuateError> {

@@ -334,6 +334,7 @@ fn a_group_reached_through_a_link_is_not_followed_twice() {
 fn damaged_files_are_implausible_and_stop_nothing() {
     let tree = Tree::new();
     let files = [
+        "cpu.max",
         "cpu.stat",
         "memory.current",
         "memory.max",
@@ -368,4 +369,47 @@ fn the_groups_of_this_machine_can_be_walked() {
     let mut batch = Batch::default();
     source.collect(Timestamp::default(), &mut batch).unwrap();
     assert!(batch.devices().count() <= 16);
+}
+
+#[test]
+fn a_quota_is_told_in_cores_on_both_versions_and_none_is_absent() {
+    let tree = Tree::new();
+    let path = container(1);
+    tree.group(&path, 1);
+    let mut host = tree.host(8);
+    let absent = |why| Some(Reading::Absent(why));
+    for (second, (text, expected)) in (1..).zip([
+        ("150000 100000", Some(Reading::Value(1.5))),
+        ("max 100000", absent(Absence::Unsupported)),
+        ("8000 2000", Some(Reading::Value(4.0))),
+        ("0 100000", absent(Absence::Implausible)),
+        ("5 0", absent(Absence::Implausible)),
+    ]) {
+        tree.write(&format!("{path}/cpu.max"), text);
+        host.at(10 * second);
+        assert_eq!(host.get("000000000001", Metric::CgroupQuota), expected, "{text}");
+    }
+    let split = tempfile::tempdir().unwrap();
+    let write = |tree: &str, file: &str, text: &str| {
+        let folder = split.path().join("sys/fs/cgroup").join(tree).join(container(1));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(file), text).unwrap();
+    };
+    write("cpuacct", "cpuacct.usage", "1");
+    write("cpu", "cpu.cfs_period_us", "50000");
+    let mut host = Host::new(split.path(), 8);
+    for (second, (text, expected)) in (1..).zip([
+        ("75000", Some(Reading::Value(1.5))),
+        ("-1", absent(Absence::Unsupported)),
+        ("x", absent(Absence::Implausible)),
+    ]) {
+        write("cpu", "cpu.cfs_quota_us", text);
+        host.at(10 * second);
+        assert_eq!(host.get("000000000001", Metric::CgroupQuota), expected, "{text}");
+    }
+    write("cpu", "cpu.cfs_quota_us", "75000");
+    write("cpu", "cpu.cfs_period_us", "100000");
+    host.at(90);
+    let read = host.get("000000000001", Metric::CgroupQuota);
+    assert_eq!(read, Some(Reading::Value(0.75)), "another writer may change the period as well");
 }

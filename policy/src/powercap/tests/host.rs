@@ -213,6 +213,86 @@ fn a_container_that_goes_takes_its_quota_with_it_and_no_order_is_made_for_it() {
     assert_eq!(plant.limits(), [700.0; 4], "the others go on");
 }
 
+/// Beats on which something is proposed for a device because of drift, of so many.
+fn drifts(
+    plant: &mut Plant,
+    device: model::DeviceId,
+    beats: usize,
+    mut between: impl FnMut(&mut Plant),
+) -> usize {
+    let mut count = 0;
+    for _ in 0..beats {
+        between(plant);
+        let proposals = plant.beat();
+        count += usize::from(proposals.iter().any(|p| p.device == device && p.why == Why::Drift));
+    }
+    count
+}
+
+#[test]
+fn a_quota_that_somebody_else_raises_is_set_back_three_times_and_then_called_contended() {
+    let mut plant = without_packages(1950.0);
+    plant.beats(20);
+    plant.policy.set_budget(Some(Watts(2200.0)));
+    plant.beats(3);
+    assert_eq!(plant.stage(), PowerStage::High, "the brake is released");
+    // Power stays between release and threshold: nothing is trimmed and nothing loosened.
+    plant.policy.set_budget(Some(Watts(2150.0)));
+    plant.containers[0].quota = 5.0;
+    let group = plant.containers[0].id;
+    assert_eq!(drifts(&mut plant, group, 10, |_| {}), 1, "once is enough where nobody answers");
+    assert_eq!((quotas(&plant)[0], plant.troubled(PowerTrouble::Contended)), (1.0, false));
+    let raise = |plant: &mut Plant| plant.containers[0].quota = 5.0;
+    assert_eq!(drifts(&mut plant, group, 60, raise), 2, "three in all");
+    assert!(plant.troubled(PowerTrouble::Contended));
+    plant.beats(590);
+    plant.containers[0].quota = 1.0;
+    plant.beats(601);
+    assert!(!plant.troubled(PowerTrouble::Contended));
+    assert_eq!(drifts(&mut plant, group, 10, raise), 3, "after ten quiet minutes it is tried again");
+}
+
+#[test]
+fn a_limit_of_a_package_that_somebody_raises_while_power_is_low_is_set_back_at_once() {
+    let mut plant = cornered(1950.0);
+    plant.beats(20);
+    plant.policy.set_budget(Some(Watts(2150.0)));
+    plant.beats(4);
+    plant.processors[0].limit = 350.0;
+    let package = plant.processors[0].id;
+    assert_eq!(drifts(&mut plant, package, 5, |_| {}), 1);
+    assert_eq!(zone_limits(&plant), [210.0; 2]);
+}
+
+#[test]
+fn a_tighter_quota_of_somebody_else_is_accepted_and_never_raised() {
+    let mut plant = without_packages(1950.0);
+    plant.beats(20);
+    plant.containers[0].quota = 0.7;
+    plant.policy.set_budget(Some(Watts(6000.0)));
+    let group = plant.containers[0].id;
+    for _ in 0..300 {
+        assert!(plant.beat().iter().all(|p| p.device != group));
+    }
+    assert_eq!((quotas(&plant)[0], plant.limits()), (0.7, vec![700.0; 4]), "and the others get theirs");
+    plant.containers[0].quota = 1.0;
+    plant.beats(300);
+    assert_eq!(quotas(&plant)[0], CORES, "once it is gone, our cap goes as any other");
+}
+
+#[test]
+fn a_quota_that_cannot_be_read_is_not_raised() {
+    let mut plant = without_packages(1950.0);
+    plant.beats(20);
+    plant.containers[0].readable = false;
+    plant.policy.set_budget(Some(Watts(6000.0)));
+    plant.beats(300);
+    assert_eq!(quotas(&plant)[0], 1.0);
+    plant.containers[0].readable = true;
+    plant.beats(300);
+    assert_eq!(quotas(&plant)[0], CORES);
+}
+
 #[test]
 fn an_operator_who_wants_the_host_left_alone_gets_everything_of_it_back_at_once() {
     let mut plant = cornered(1950.0);

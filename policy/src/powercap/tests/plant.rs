@@ -83,6 +83,8 @@ pub(crate) struct Container {
     /// Cores that it would use.
     pub(crate) wants: f64,
     pub(crate) quota: f64,
+    /// Whether the quota in force can be read.
+    pub(crate) readable: bool,
     pub(crate) gone: bool,
     seconds: f64,
 }
@@ -133,7 +135,11 @@ impl Plant {
             containers: Vec::new(),
             boards: wants.iter().zip(priorities).enumerate().map(board).collect(),
             caps: Caps::default(),
-            policy: PowerCap::new(Settings { budget: Some(Watts(budget)), ..Settings::default() }),
+            policy: PowerCap::new(Settings {
+                budget: Some(Watts(budget)),
+                limits_bound: false,
+                ..Settings::default()
+            }),
             now: Timestamp::default(),
             mode: Mode::Enforce,
             package_w: None,
@@ -143,6 +149,12 @@ impl Plant {
             history: History::new(8),
             sink: ProposalSink::default(),
         }
+    }
+
+    /// Lets limits count as a bound, as they do by default: most tests are of the thresholds behind them.
+    pub(crate) fn bounded(mut self) -> Self {
+        self.policy.set(Settings { limits_bound: true, ..*self.policy.settings() });
+        self
     }
 
     /// Makes every board as large as these ranges say, with its limit at the top.
@@ -185,7 +197,8 @@ impl Plant {
             info.attributes.insert("container".into(), name.into());
         }
         let id = Arc::make_mut(&mut self.frame.devices).register(&Arc::new(info)).unwrap();
-        self.containers.push(Container { id, priority, wants, quota: CORES, gone: false, seconds: 0.0 });
+        let (quota, readable, gone, seconds) = (CORES, true, false, 0.0);
+        self.containers.push(Container { id, priority, wants, quota, readable, gone, seconds });
         self
     }
 
@@ -324,6 +337,12 @@ impl Plant {
         for group in self.containers.iter_mut().filter(|group| !group.gone) {
             group.seconds += group.wants.min(group.quota);
             self.frame.put(group.id, Metric::CgroupCpu, Reading::Value(group.seconds));
+            let quota = match group.quota {
+                _ if !group.readable => Reading::Absent(Absence::Denied),
+                quota if quota >= CORES => Reading::Absent(Absence::Unsupported),
+                quota => Reading::Value(quota),
+            };
+            self.frame.put(group.id, Metric::CgroupQuota, quota);
         }
     }
 

@@ -248,4 +248,39 @@ fn the_kernel_takes_a_quota_and_gives_it_back_where_a_group_may_be_made() {
     }
     assert_eq!(quotas.apply(&order(&key, original)).unwrap(), original);
     assert_eq!(text(), before);
+    // Another writer is seen, and so is another group of the same name.
+    let (file, quota) = match quotas.place(&key).unwrap() {
+        Place::Unified(file) => (file, "30000 100000"),
+        Place::Split { quota, .. } => (quota, "30000"),
+    };
+    fs::write(file, quota).unwrap();
+    assert_eq!(quotas.enforced(&key, Knob::CpuQuota).unwrap(), 0.3);
+    let first = quotas.incarnation(&key, Knob::CpuQuota);
+    assert!(first.is_some() && first == quotas.incarnation(&key, Knob::CpuQuota));
+    fs::remove_dir(&real.folder).unwrap();
+    assert_eq!(quotas.incarnation(&key, Knob::CpuQuota), None);
+    fs::create_dir(&real.folder).unwrap();
+    assert_ne!(quotas.incarnation(&key, Knob::CpuQuota), first);
+}
+
+#[test]
+fn a_group_that_was_made_anew_under_its_name_is_another_one() {
+    for unified in [true, false] {
+        let tree = Tree::new(unified);
+        tree.group("docker/a", -1, 100_000);
+        tree.group("docker/next", 200_000, 100_000);
+        let mut quotas = tree.quotas();
+        let first = quotas.incarnation("docker/a", Knob::CpuQuota);
+        quotas.apply(&order("docker/a", 4.0)).unwrap();
+        assert_eq!(quotas.incarnation("docker/a", Knob::CpuQuota), first, "a write does not change it");
+        let at = |key: &str| {
+            let file = tree.home.path().join(tree.file(key, "x"));
+            file.parent().unwrap().to_owned()
+        };
+        fs::remove_dir_all(at("docker/a")).unwrap();
+        fs::rename(at("docker/next"), at("docker/a")).unwrap();
+        assert_ne!(quotas.incarnation("docker/a", Knob::CpuQuota), first);
+        assert_eq!(quotas.enforced("docker/a", Knob::CpuQuota).unwrap(), 2.0, "with a quota of its own");
+        assert_eq!(quotas.incarnation("docker/a", Knob::PowerLimit), None);
+    }
 }
