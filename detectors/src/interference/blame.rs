@@ -3,12 +3,12 @@ use super::counter::{Own, Sample};
 use super::features::Seen;
 use super::profile::Quotient;
 use model::Resource;
+use model::interference::NOISE_FLOOR;
 
 /// The numbers that blame rests on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Blame {
-    /// Performance below which something is contended: the noise floor of memory-bound work is 10 % (signals.md 1.6: memcpy
-    /// varies by 6 to 7 % in an idle machine of a cloud, caches by more).
+    /// Performance below which something is contended.
     pub floor: f64,
     /// Correlation from which a co-runner is named: 0.35, after CPI2 (Zhang et al. 2013).
     pub correlation: f64,
@@ -23,7 +23,7 @@ pub struct Blame {
 
 impl Default for Blame {
     fn default() -> Self {
-        Self { floor: 0.9, correlation: 0.35, disk: 1.3, softirq: 0.04, probe: 1.15 }
+        Self { floor: NOISE_FLOOR, correlation: 0.35, disk: 1.3, softirq: 0.04, probe: 1.15 }
     }
 }
 

@@ -3,13 +3,12 @@ use super::lessons::Case;
 use super::methods::queues;
 use crate::lab::table::Kind;
 use model::Resource;
+use model::interference::NOISE_FLOOR;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Performance below which a workload is badly off: what detection is scored at.
 const BAD: f64 = 0.8;
-/// The noise floor that alarms and blame begin at.
-const FLOOR: f64 = 0.9;
 
 /// What a method said of one case.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,7 +120,7 @@ impl Figures {
         let slow = || {
             met.iter().filter_map(|answer| {
                 let (resource, named) = (answer.resource?, answer.named?);
-                (answer.truth < FLOOR).then_some((resource, named))
+                (answer.truth < NOISE_FLOOR).then_some((resource, named))
             })
         };
         let right = |wanted: Resource| {
@@ -140,7 +139,7 @@ impl Figures {
             width: mean(met.iter().filter_map(|answer| answer.interval.map(|(low, high)| high - low))),
             precision: Share::of(told(&met).filter(|(told, _)| *told).map(|(_, bad)| bad)),
             recall: Share::of(told(&met).filter(|(_, bad)| *bad).map(|(told, _)| told)),
-            false_alarms: Share::of(control.filter_map(|answer| Some(answer.interval?.1 < FLOOR))),
+            false_alarms: Share::of(control.filter_map(|answer| Some(answer.interval?.1 < NOISE_FLOOR))),
             resource: Share::of(slow().map(|(truth, named)| truth == named)),
             resource_by: resources.filter(|(_, share)| share.of > 0).collect(),
             abstained: Share::of(answers.iter().map(|answer| answer.y.is_none())),
