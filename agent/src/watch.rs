@@ -1,6 +1,6 @@
 //! The watch: detectors, the life cycle of what they find, the incidents it amounts to, and the thread that fits models.
 use crate::learnt::{Clerk, Shelf};
-use detectors::interference::{Estimator, Frozen};
+use detectors::interference::{self, Estimator, Frozen};
 use detectors::{Correlator, Kin, Lifecycle, Phases, Thresholds};
 use model::stages::{Detector, EventSink, Fit, Fitted, Policy as _};
 use model::{Event, Frame, History, Incident, Interference, Standing, Timestamp};
@@ -25,7 +25,8 @@ enum Fitter {
 /// Detectors and what they have found.
 pub struct Watch {
     phases: Phases,
-    estimator: Estimator,
+    /// `None` where it is switched off.
+    estimator: Option<Estimator>,
     detectors: Vec<Box<dyn Detector>>,
     /// Whether a fit of each detector is under way.
     busy: Vec<bool>,
@@ -51,12 +52,12 @@ impl Watch {
     /// # Errors
     /// When `threaded` and the system has no thread to give.
     pub fn new(thresholds: &Thresholds, disabled: &[String], threaded: bool) -> std::io::Result<Self> {
-        let enabled =
-            detectors::BUILT_IN.iter().filter(|entry| !disabled.iter().any(|name| name == entry.name));
+        let on = |wanted: &str| !disabled.iter().any(|name| name == wanted);
+        let enabled = detectors::BUILT_IN.iter().filter(|entry| on(entry.name));
         let detectors: Vec<_> = enabled.map(|entry| (entry.open)(thresholds)).collect();
         Ok(Self {
             phases: Phases::default(),
-            estimator: Estimator::new(None),
+            estimator: on(interference::NAME).then(|| Estimator::new(None)),
             busy: vec![false; detectors.len()],
             pressed: vec![0; detectors.len()],
             detectors,
@@ -82,7 +83,9 @@ impl Watch {
         for detector in &mut self.detectors {
             detector.observe(frame, history, &mut self.sink);
         }
-        self.estimator.observe(frame, history, &mut self.sink);
+        if let Some(estimator) = &mut self.estimator {
+            estimator.observe(frame, history, &mut self.sink);
+        }
         self.lifecycle.step(frame.at, &frame.devices, self.sink.findings());
         self.correlator.step(frame.at, &frame.devices, kin, &self.lifecycle);
     }
@@ -108,7 +111,9 @@ impl Watch {
             self.detectors.iter_mut().for_each(|detector| {
                 shelf.recall(detector.name(), |bytes| detector.recall(bytes));
             });
-            shelf.recall(self.estimator.name(), |bytes| self.estimator.recall(bytes));
+            if let Some(estimator) = &mut self.estimator {
+                shelf.recall(estimator.name(), |bytes| estimator.recall(bytes));
+            }
             shelf.recall(policy.name(), |bytes| policy.recall(bytes));
         }
         self.shelf = Some(shelf);
@@ -157,7 +162,8 @@ impl Watch {
 
     /// The file of workloads' quiet profiles.
     fn profiles(&self, frame: &Frame) -> Option<(std::path::PathBuf, Vec<u8>)> {
-        Some((self.shelf.as_ref()?.path(self.estimator.name()), self.estimator.learnt(frame)?))
+        let (shelf, estimator) = (self.shelf.as_ref()?, self.estimator.as_ref()?);
+        Some((shelf.path(estimator.name()), estimator.learnt(frame)?))
     }
 
     /// The files of the detectors at the chosen places.
@@ -205,15 +211,19 @@ impl Watch {
         list
     }
 
-    /// Judges interference with this model from now on.
+    /// Judges interference with this model from now on, unless that is switched off.
     pub fn judge_with(&mut self, frozen: Frozen) {
-        self.estimator = Estimator::new(Some(frozen));
+        if let Some(estimator) = &mut self.estimator {
+            *estimator = Estimator::new(Some(frozen));
+        }
     }
 
     /// How each workload does beside its neighbours.
     pub fn interference(&self, frame: &Frame) -> Vec<Interference> {
         let mut list = Vec::new();
-        self.estimator.list(frame, &mut list);
+        if let Some(estimator) = &self.estimator {
+            estimator.list(frame, &mut list);
+        }
         list
     }
 
@@ -221,7 +231,7 @@ impl Watch {
     pub fn bytes(&self) -> usize {
         self.detectors.iter().map(|detector| detector.bytes()).sum::<usize>()
             + self.phases.bytes()
-            + self.estimator.bytes()
+            + self.estimator.as_ref().map_or(0, Detector::bytes)
     }
 }
 
@@ -238,3 +248,6 @@ fn spawn() -> std::io::Result<Fitter> {
     std::thread::Builder::new().name("wk-fit".into()).spawn(work)?;
     Ok(Fitter::Thread { jobs, results })
 }
+
+#[cfg(test)]
+mod tests;

@@ -266,6 +266,8 @@ catalogue! {
         EngineTokensPrompt phase = "prompt"; EngineTokensGenerated phase = "generation"; }
     "engine_requests" Count Gauge 0.0..1e9 ENGINE "Requests that an inference engine has, by its own count: being worked on, and waiting." {
         EngineRequestsRunning state = "running"; EngineRequestsWaiting state = "waiting"; }
+    "engine_steps_total" Count Counter 0.0..COUNTER_MAX ENGINE "Steps that an inference engine took, by its own count: tokens after the first of each request, or what the operator's own metric counts." { EngineSteps; }
+    "engine_step_seconds_total" Seconds Counter 0.0..COUNTER_MAX ENGINE "Time that the same steps took, summed over requests." { EngineStepTime; }
     "engine_energy_joules_total" Joules Counter 0.0..COUNTER_MAX ENGINE "Energy of the accelerators that an inference engine has to itself, while its tokens were counted, since the start." { EngineEnergy; }
     "engine_energy_per_token_joules" Joules Gauge 0.0..1e9 ENGINE "Energy for each generated token over about the last minute, prompts and idling included; absent when tokens or energy are not known." { EngineEnergyPerToken; }
 

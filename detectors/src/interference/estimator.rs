@@ -3,10 +3,12 @@ use super::blame::{Activity, Blame, Past};
 use super::boards::Boards;
 use super::counter::{Node, Own, Sample};
 use super::features::{QuietLimits, Seen, is_quiet};
-use super::frozen::Frozen;
+use super::frozen::{Frozen, Told};
+use super::pace::Applications;
 use super::profile::{Profile, Quotient, WINDOWS_NEEDED};
 use super::sampler::Sampler;
-use super::span::Adaptive;
+use super::stream::Stream;
+use super::truth::Point;
 use model::interference::{Abstention, Basis, Culprit, Estimate, Interference, Judgement, Vector};
 use model::{DeviceId, DeviceKind, Frame, Resource};
 use std::collections::BTreeMap;
@@ -20,7 +22,7 @@ const IDLE: f64 = 0.01;
 /// Windows in a row below the noise floor before an alarm. Ours: CPI2 takes 3 outliers in 5 minutes at its 10 s.
 const WINDOWS_ALARM: u32 = 3;
 
-/// What is known of one workload: about 3.6 KiB with its profile.
+/// What is known of one workload: about 2.5 KiB with its profile, and 3 KiB more where a metric of its own streams back.
 #[derive(Debug, Clone, Default)]
 struct Followed {
     generation: u32,
@@ -28,12 +30,20 @@ struct Followed {
     counted: bool,
     profile: Profile,
     past: Past,
-    adaptive: Adaptive,
+    stream: Option<Box<Stream>>,
     /// Windows in a row with the whole interval below the noise floor.
     slow: u32,
     latest: Option<Interference>,
     /// Who was named last, and for what.
     named: Option<(Resource, Culprit)>,
+}
+
+/// A window as it was judged: by the frozen model alone, and after all that was heard.
+#[derive(Debug, Clone, Copy)]
+struct Judged {
+    point: Point,
+    alone: Told,
+    estimate: Estimate,
 }
 
 /// Follows all workloads of a node.
@@ -44,6 +54,7 @@ pub struct Estimator {
     quiet: QuietLimits,
     sampler: Sampler,
     boards: Boards,
+    applications: Applications,
     /// By device index.
     followed: Vec<Option<Box<Followed>>>,
     count: usize,
@@ -61,6 +72,7 @@ impl Estimator {
             quiet: QuietLimits::default(),
             sampler: Sampler::default(),
             boards: Boards::default(),
+            applications: Applications::default(),
             followed: Vec::new(),
             count: 0,
             beat: 0,
@@ -73,8 +85,9 @@ impl Estimator {
         self.beat += 1;
         self.sampler.take(frame);
         self.boards.take(frame, self.blame.floor);
+        self.applications.take(frame);
         self.followed.resize_with(frame.devices.len(), || None);
-        for device in frame.devices.of_kind(DeviceKind::Cgroup) {
+        for device in frame.devices.iter().filter(|device| device.info.kind == DeviceKind::Cgroup) {
             let place = device.id.index();
             if device.gone {
                 if let Some(followed) = self.followed[place].take() {
@@ -102,9 +115,13 @@ impl Estimator {
 
     /// Keeps the profile of a group that is gone, in case one of its name comes back.
     fn remember(&mut self, key: &str, profile: Profile) {
-        if profile.windows() >= WINDOWS_NEEDED && self.awaited.len() < WORKLOADS_MAX {
-            self.awaited.insert(key.to_owned(), profile);
+        if profile.windows() < WINDOWS_NEEDED {
+            return;
         }
+        if self.awaited.len() >= WORKLOADS_MAX {
+            self.awaited.pop_first();
+        }
+        self.awaited.insert(key.to_owned(), profile);
     }
 
     fn follow(&mut self, frame: &Frame, device: DeviceId, followed: &mut Followed) {
@@ -114,6 +131,8 @@ impl Estimator {
             Some((_, window_s)) if !(WINDOW_S.0..=WINDOW_S.1).contains(window_s) => Err(Abstention::Short),
             Some((sample, _)) => self.judge(sample, followed),
         };
+        self.hear(device, window.as_ref().map(|(sample, _)| sample), judged.ok(), followed);
+        let judged = judged.map(|judged| judged.estimate);
         followed.counted = window.as_ref().is_some_and(|(sample, _)| sample.own(Own::Wait).is_some());
         let cores = window.and_then(|(sample, _)| sample.node(Node::Cores));
         let activity = window.map_or_else(Activity::default, |(sample, _)| Activity::of(&sample));
@@ -128,8 +147,28 @@ impl Estimator {
         });
     }
 
+    /// Hears how a workload really does, from a metric of its own, and lays what is told of this window beside what it will say.
+    fn hear(
+        &self,
+        device: DeviceId,
+        window: Option<&Sample>,
+        judged: Option<Judged>,
+        followed: &mut Followed,
+    ) {
+        let lap = self.applications.lap(device);
+        if lap.is_some() && followed.stream.is_none() {
+            followed.stream = Some(Box::default());
+        }
+        let Some(stream) = &mut followed.stream else { return };
+        let quiet = window.is_some_and(|sample| is_quiet(sample, &self.quiet));
+        stream.add(quiet, judged.map(|judged| (judged.point, judged.alone)));
+        if let Some(lap) = lap {
+            stream.hear(lap);
+        }
+    }
+
     /// Judges one window, and learns from it when nobody is in the way.
-    fn judge(&self, sample: &Sample, followed: &mut Followed) -> Result<Estimate, Abstention> {
+    fn judge(&self, sample: &Sample, followed: &mut Followed) -> Result<Judged, Abstention> {
         let Some(frozen) = &self.frozen else { return Err(Abstention::NoModel) };
         if sample.own(Own::Run).is_none_or(|run| run < IDLE) {
             return Err(Abstention::Idle);
@@ -145,10 +184,17 @@ impl Estimator {
             return Err(Abstention::Uncounted);
         }
         let seen = Seen::of(sample, &followed.profile).ok_or(Abstention::NovelLoad)?;
-        let (y, low, high) = frozen.judge(&seen, followed.adaptive.stretch())?;
+        let alone = frozen.judge(&seen)?;
+        let point = Point::of(&seen, alone.y);
+        let stream = followed.stream.as_ref();
+        let Told { y, low, high } = stream.map_or(alone, |stream| stream.correct(&point, alone));
         let resource = self.blame.resource(&seen, y);
-        let basis = if resource == Some(Resource::RunQueue) { Basis::Physics } else { Basis::Model };
-        Ok(Estimate { y, low, high, basis, resource, culprit: None })
+        let basis = match resource {
+            _ if stream.is_some_and(|stream| stream.stands()) => Basis::Metric,
+            Some(Resource::RunQueue) => Basis::Physics,
+            _ => Basis::Model,
+        };
+        Ok(Judged { point, alone, estimate: Estimate { y, low, high, basis, resource, culprit: None } })
     }
 
     /// Names who is to blame for each slowdown; after all windows of the beat are known.
@@ -198,31 +244,19 @@ impl Estimator {
         best.map(|(_, culprit)| culprit)
     }
 
-    /// The profiles of all workloads, to be kept over a restart.
+    /// The profiles of all workloads, those included that are gone or have not come back, to be kept over a restart.
     pub(super) fn profiles<'a>(&'a self, frame: &'a Frame) -> impl Iterator<Item = (&'a str, &'a Profile)> {
-        let learnt = self.followed.iter().enumerate().filter_map(|(place, followed)| {
-            let followed =
-                followed.as_deref().filter(|followed| followed.profile.windows() >= WINDOWS_NEEDED)?;
-            Some((place, &followed.profile))
+        let learnt = frame.devices.of_kind(DeviceKind::Cgroup).filter_map(|device| {
+            let followed = self.followed.get(device.id.index())?.as_deref()?;
+            let known = followed.profile.windows() >= WINDOWS_NEEDED;
+            known.then_some((device.info.key.as_str(), &followed.profile))
         });
-        learnt.filter_map(|(place, profile)| {
-            let device = frame.devices.iter().find(|device| device.id.index() == place)?;
-            Some((device.info.key.as_str(), profile))
-        })
+        learnt.chain(self.awaited.iter().map(|(key, profile)| (key.as_str(), profile)))
     }
 
     /// Takes the profiles of an earlier run back.
     pub(super) fn await_profiles(&mut self, profiles: Vec<(String, Profile)>) {
         self.awaited = profiles.into_iter().collect();
-    }
-
-    /// Hears how a workload really does, from a metric of its own: y of the last window. Its intervals adapt.
-    pub fn hear(&mut self, device: DeviceId, y: f64) {
-        let Some(Some(followed)) = self.followed.get_mut(device.index()) else { return };
-        let Some(Judgement::Estimate(estimate)) = followed.latest.map(|latest| latest.judgement) else {
-            return;
-        };
-        followed.adaptive.hear((estimate.low..=estimate.high).contains(&y));
     }
 
     /// Adds what is known of every workload.
@@ -258,11 +292,15 @@ impl Estimator {
 
     /// Bytes of memory it holds.
     pub(super) fn held_bytes(&self) -> usize {
-        let workload = size_of::<Followed>() + Profile::default().bytes() - size_of::<Profile>();
+        let profile = Profile::default().bytes();
+        let workload = size_of::<Followed>() + profile - size_of::<Profile>();
+        let streams = self.followed.iter().flatten().filter_map(|followed| followed.stream.as_ref());
         self.sampler.bytes()
             + self.boards.bytes()
             + self.followed.capacity() * size_of::<Option<Box<Followed>>>()
             + self.count * workload
+            + self.awaited.len() * profile
+            + streams.map(|stream| size_of::<Stream>() + stream.bytes()).sum::<usize>()
     }
 }
 

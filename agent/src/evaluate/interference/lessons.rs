@@ -13,6 +13,8 @@ pub struct Case {
     pub antagonist: String,
     /// The campaign.
     pub campaign: u32,
+    /// The life of one victim; its windows stand in the order in which they were recorded.
+    pub block: u32,
     /// What it was recorded for.
     pub kind: Kind,
     /// What an estimator sees.
@@ -46,6 +48,7 @@ pub fn cases(windows: &[Window]) -> (Vec<Case>, usize) {
             victim: window.victim.clone(),
             antagonist: window.antagonist.clone(),
             campaign: window.campaign,
+            block: window.block,
             kind: window.kind,
             seen: Seen::of(&window.sample, profile)?,
             y,
