@@ -251,6 +251,8 @@ catalogue! {
     "cgroup_calls_total" Count Counter 0.0..COUNTER_MAX CGROUP "System calls of the group's processes that read or write, since the group was met; absent for a group with too many processes or with groups below it." {
         CgroupReadCalls direction = "read"; CgroupWriteCalls direction = "write"; }
     "cgroup_call_bytes_total" Bytes Counter 0.0..COUNTER_MAX CGROUP "Data moved by the same calls, whether or not a device was needed." { CgroupReadCallBytes direction = "read"; CgroupWriteCallBytes direction = "write"; }
+    "cgroup_process_storage_bytes_total" Bytes Counter 0.0..COUNTER_MAX CGROUP "Data that the same processes had to fetch from block devices, had written to them sooner or later, and dropped again before that happened (cancelled)." {
+        CgroupProcessRead direction = "read"; CgroupProcessWritten direction = "write"; CgroupProcessCancelled direction = "cancelled"; }
     "cgroup_page_faults_total" Count Counter 0.0..COUNTER_MAX CGROUP "Page faults of the group; a major one had to read from a device." { CgroupFaultsMinor type = "minor"; CgroupFaultsMajor type = "major"; }
 
     // Energy and sensors of the host

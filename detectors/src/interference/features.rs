@@ -63,6 +63,9 @@ pub struct Seen {
     /// What the physics of waiting says: time to run over time to run and wait, both against the quiet profile; 1 where
     /// waiting is not known.
     pub physics: f64,
+    /// Bytes a second that the workload moves to and from storage, and that others do: for blame alone, no model sees them. `None`
+    /// where its processes' own counts are not known.
+    pub storage: Option<(f64, f64)>,
 }
 
 impl Seen {
@@ -75,7 +78,7 @@ impl Seen {
         for (place, value) in around.into_iter().enumerate() {
             features[Quotient::COUNT + place] = value.map_or(f32::NAN, |value| value as f32);
         }
-        Some(Self { features, physics: physics(sample, &quiet) })
+        Some(Self { features, physics: physics(sample, &quiet), storage: storage(sample) })
     }
 
     /// The logarithm of a quotient's ratio to the quiet one, 0 where it is not known.
@@ -89,6 +92,12 @@ impl Seen {
         let place = AROUND.iter().position(|(known, _)| *known == name)?;
         Some(f64::from(self.features[Quotient::COUNT + place])).filter(|value| !value.is_nan())
     }
+}
+
+/// What a workload moves to and from storage, and what is left of the disks' traffic for others.
+fn storage(sample: &Sample) -> Option<(f64, f64)> {
+    let own = sample.storage().filter(|_| sample.moved.is_finite())?;
+    Some((own, (sample.node(Node::DiskBytes)? - own).max(0.0)))
 }
 
 /// `(run + wait) / run`, quiet over now, at most 1.

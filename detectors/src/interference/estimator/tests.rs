@@ -203,6 +203,35 @@ fn of_six_hundred_groups_five_hundred_and_twelve_are_followed_in_bounded_memory(
 }
 
 #[test]
+fn a_workload_that_moves_to_another_group_is_nobody_there_and_idle_where_it_was() {
+    let mut bench = Bench::new(3, Some(taught()));
+    (0..20).for_each(|_| bench.second(&[(0.9, 0.0), (0.0, 0.0), (0.0, 0.0)]));
+    // It moves while a neighbour is busy, so that it is never seen alone where it is now.
+    (0..10).for_each(|_| bench.second(&[(0.0, 0.0), (0.5, 0.4), (0.5, 0.4)]));
+    assert_eq!(bench.judgement(0), Judgement::Abstained(Abstention::Idle));
+    assert_eq!(bench.judgement(1), Judgement::Abstained(Abstention::NoProfile));
+    (0..3).for_each(|_| bench.second(&[(0.9, 0.0), (0.0, 0.0), (0.0, 0.0)]));
+    assert!(bench.estimate(0).y > 0.95, "and back it is who it was");
+}
+
+#[test]
+fn groups_that_come_and_go_all_day_leave_room_for_those_that_are_there() {
+    let mut bench = Bench::new(0, Some(taught()));
+    for round in 0..12 {
+        let gone: Vec<DeviceId> = bench.groups.drain(..).map(|(id, _)| id).collect();
+        gone.iter().for_each(|id| Arc::make_mut(&mut bench.frame.devices).retire(*id));
+        for group in 0..100 {
+            let id = bench.device(DeviceKind::Cgroup, &format!("{round}-{group}"));
+            bench.groups.push((id, [0.0; 3]));
+        }
+        let seconds = vec![(0.001, 0.0); 100];
+        (0..12).for_each(|_| bench.second(&seconds));
+        assert_ne!(bench.judgement(99), Judgement::Abstained(Abstention::Crowded), "round {round}");
+        assert_eq!(bench.estimator.count, 100);
+    }
+}
+
+#[test]
 fn a_profile_outlives_a_restart_and_a_group_that_comes_back() {
     let bench = acquainted(1);
     let kept = model::Detector::learnt(&bench.estimator, &bench.frame).unwrap();
@@ -228,6 +257,36 @@ fn what_a_workload_costs() {
     (0..20_000).for_each(|_| bench.second(&[(0.45, 0.45), (0.45, 0.4)]));
     let micros = (rusage() - before) * 1e6 / 20_000.0;
     println!("at most {micros:.2} us of processor time for a workload and beat: {:?}", bench.judgement(0));
+}
+
+/// `cargo test -p detectors --lib -- --ignored --nocapture what_a_beat_of_five_hundred`
+#[test]
+#[ignore = "a measurement"]
+fn what_a_beat_of_five_hundred_groups_costs() {
+    let mut bench = Bench::new(500, Some(taught()));
+    // Alone one after the other, so that all are judged; then all at once, and half of them press on the rest.
+    for group in 0..500 {
+        let mut seconds = vec![(0.0, 0.0); 500];
+        seconds[group] = (0.9, 0.0);
+        (0..10).for_each(|_| bench.second(&seconds));
+    }
+    let busy: Vec<Second> =
+        (0..500).map(|group| if group % 2 == 0 { (0.45, 0.45) } else { (0.3, 0.6) }).collect();
+    let calm: Vec<Second> = (0..500).map(|_| (0.02, 0.0)).collect();
+    let mut time = |seconds: &[Second]| {
+        let before = rusage();
+        (0..40).for_each(|_| bench.second(seconds));
+        (rusage() - before) * 1e3 / 40.0
+    };
+    println!(
+        "{:.2} ms a beat of 500 groups that idle, {:.2} ms of 500 that are slowed",
+        time(&calm),
+        time(&busy)
+    );
+    let before = rusage();
+    let count = (0..100).map(|_| bench.estimator.profiles(&bench.frame).count()).sum::<usize>() / 100;
+    println!("{:.3} ms to list {count} profiles", (rusage() - before) * 10.0);
+    println!("{} KiB held, {:?}", bench.estimator.held_bytes() >> 10, bench.judgement(0));
 }
 
 /// Processor time of this thread so far, in seconds.
