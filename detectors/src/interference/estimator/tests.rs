@@ -33,6 +33,10 @@ struct Bench {
 
 impl Bench {
     fn new(groups: usize, frozen: Option<Frozen>) -> Self {
+        Self::with(2, groups, frozen)
+    }
+
+    fn with(cores: usize, groups: usize, frozen: Option<Frozen>) -> Self {
         let mut bench = Self {
             frame: Frame::default(),
             now: Timestamp { mono_ns: 1, wall_ms: 1 },
@@ -43,7 +47,7 @@ impl Bench {
             estimator: Estimator::new(frozen),
         };
         bench.device(DeviceKind::Node, "host");
-        bench.cores = (0..2).map(|core| bench.device(DeviceKind::Core, &format!("cpu{core}"))).collect();
+        bench.cores = (0..cores).map(|core| bench.device(DeviceKind::Core, &format!("cpu{core}"))).collect();
         for group in 0..groups {
             let id = bench.device(DeviceKind::Cgroup, &format!("g{group}.service"));
             bench.groups.push((id, [0.0; 3]));
@@ -71,7 +75,7 @@ impl Bench {
         self.frame.begin(self.now);
         for core in &self.cores {
             CORE.iter().for_each(|metric| self.frame.put(*core, *metric, Reading::Value(0.0)));
-            self.frame.put(*core, Metric::CoreUser, Reading::Value(self.busy / 2.0));
+            self.frame.put(*core, Metric::CoreUser, Reading::Value(self.busy / self.cores.len() as f64));
         }
         for (group, totals) in &self.groups {
             let metrics = [Metric::CgroupCpu, Metric::CgroupRunDelay, Metric::CgroupTimeslices];
@@ -263,30 +267,32 @@ fn what_a_workload_costs() {
 #[test]
 #[ignore = "a measurement"]
 fn what_a_beat_of_five_hundred_groups_costs() {
-    let mut bench = Bench::new(500, Some(taught()));
-    // Alone one after the other, so that all are judged; then all at once, and half of them press on the rest.
+    let mut bench = Bench::with(512, 500, Some(taught()));
+    // Alone one after the other, so that all are judged; then all at once, pressing on each other by turns.
     for group in 0..500 {
         let mut seconds = vec![(0.0, 0.0); 500];
         seconds[group] = (0.9, 0.0);
         (0..10).for_each(|_| bench.second(&seconds));
     }
-    let busy: Vec<Second> =
-        (0..500).map(|group| if group % 2 == 0 { (0.45, 0.45) } else { (0.3, 0.6) }).collect();
-    let calm: Vec<Second> = (0..500).map(|_| (0.02, 0.0)).collect();
-    let mut time = |seconds: &[Second]| {
+    let mut time = |what: &str, seconds: &[Vec<Second>]| {
         let before = rusage();
-        (0..40).for_each(|_| bench.second(seconds));
-        (rusage() - before) * 1e3 / 40.0
+        (0..40).for_each(|second| bench.second(&seconds[second % seconds.len()]));
+        let ms = (rusage() - before) * 1e3 / 40.0;
+        let told: Vec<Judgement> = (0..500).map(|group| bench.judgement(group)).collect();
+        let named =
+            |judgement: &&Judgement| matches!(judgement, Judgement::Estimate(one) if one.culprit.is_some());
+        let named = told.iter().filter(named).count();
+        println!("{ms:.2} ms a beat of 500 groups, {what}; {named} have a culprit, the first: {:?}", told[0]);
     };
-    println!(
-        "{:.2} ms a beat of 500 groups that idle, {:.2} ms of 500 that are slowed",
-        time(&calm),
-        time(&busy)
-    );
+    time("that idle", &[vec![(0.005, 0.0); 500]]);
+    let slowed = |odd: f64| -> Vec<Second> {
+        (0..500).map(|group| if group % 2 == 0 { (0.4 - odd, 0.5 + odd) } else { (0.4 + odd, 0.4) }).collect()
+    };
+    time("that are all slowed", &[slowed(0.0), slowed(0.1), slowed(0.05)]);
     let before = rusage();
     let count = (0..100).map(|_| bench.estimator.profiles(&bench.frame).count()).sum::<usize>() / 100;
     println!("{:.3} ms to list {count} profiles", (rusage() - before) * 10.0);
-    println!("{} KiB held, {:?}", bench.estimator.held_bytes() >> 10, bench.judgement(0));
+    println!("{} KiB held", bench.estimator.held_bytes() >> 10);
 }
 
 /// Processor time of this thread so far, in seconds.
