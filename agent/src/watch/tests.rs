@@ -2,6 +2,7 @@
 use super::*;
 use model::{DeviceInfo, DeviceKind};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A watch over one control group for some beats.
 fn watched(disabled: &[&str]) -> (Watch, Frame) {
@@ -13,7 +14,7 @@ fn watched(disabled: &[&str]) -> (Watch, Frame) {
     Arc::make_mut(&mut frame.devices).register(&info).unwrap();
     let history = History::new(10);
     for second in 1..4 {
-        frame.begin(Timestamp { mono_ns: second * 1_000_000_000, wall_ms: second as i64 * 1000 });
+        frame.begin(Timestamp { mono_ns: 1, wall_ms: 1 }.after(Duration::from_secs(second)));
         watch.observe(&frame, &history, &Kin::default());
     }
     (watch, frame)

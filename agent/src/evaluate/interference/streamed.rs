@@ -99,7 +99,7 @@ pub(super) fn measure(split: Split, cases: &[Case]) -> Vec<(Learner, Streamed)> 
         let mut lives: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
         (0..cases.len()).for_each(|number| lives.entry(cases[number].block).or_default().push(number));
         let asked = |number: &usize| cases[*number].kind == Kind::Met && held.binary_search(number).is_ok();
-        for life in lives.values().filter(|life| life.iter().any(|number| asked(number))) {
+        for life in lives.values().filter(|life| life.iter().any(&asked)) {
             for (learner, sums) in Learner::ALL.into_iter().zip(&mut sums) {
                 let windows = life.iter().map(|number| (&cases[*number], asked(number)));
                 live(&frozen, learner, windows, sums);
