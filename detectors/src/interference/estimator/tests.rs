@@ -332,7 +332,7 @@ impl Serving {
         let step_s = 0.02 * requests.powf(0.3) / y;
         let grown = [requests, requests / step_s, 2.0 * requests / step_s];
         self.counted.iter_mut().zip(grown).for_each(|(total, grown)| *total += grown);
-        if let Some(engine) = self.engine.filter(|_| self.number % self.page_s == 0) {
+        if let Some(engine) = self.engine.filter(|_| self.number.is_multiple_of(self.page_s)) {
             self.bench.page = Some((engine, self.counted));
         }
         self.bench.second(&[(run, 0.9 - run), (other, 0.0)]);
