@@ -2,7 +2,7 @@
 use crate::energy::tuner::Tuner;
 use crate::govern::Govern;
 use crate::learnt::{Clerk, Shelf};
-use detectors::interference::{Estimator, Frozen};
+use detectors::interference::{self, Estimator, Frozen};
 use detectors::{Correlator, Kin, Lifecycle, Phases, Thresholds};
 use model::interference::Sharer;
 use model::stages::{Detector, EventSink, Fit, Fitted, Policy as _};
@@ -28,7 +28,8 @@ enum Fitter {
 /// Detectors and what they have found.
 pub struct Watch {
     phases: Phases,
-    estimator: Estimator,
+    /// `None` where it is switched off.
+    estimator: Option<Estimator>,
     detectors: Vec<Box<dyn Detector>>,
     /// Whether a fit of each detector is under way.
     busy: Vec<bool>,
@@ -54,12 +55,12 @@ impl Watch {
     /// # Errors
     /// When `threaded` and the system has no thread to give.
     pub fn new(thresholds: &Thresholds, disabled: &[String], threaded: bool) -> std::io::Result<Self> {
-        let enabled =
-            detectors::BUILT_IN.iter().filter(|entry| !disabled.iter().any(|name| name == entry.name));
+        let on = |wanted: &str| !disabled.iter().any(|name| name == wanted);
+        let enabled = detectors::BUILT_IN.iter().filter(|entry| on(entry.name));
         let detectors: Vec<_> = enabled.map(|entry| (entry.open)(thresholds)).collect();
         Ok(Self {
             phases: Phases::default(),
-            estimator: Estimator::new(None),
+            estimator: on(interference::NAME).then(|| Estimator::new(None)),
             busy: vec![false; detectors.len()],
             pressed: vec![0; detectors.len()],
             detectors,
@@ -85,7 +86,9 @@ impl Watch {
         for detector in &mut self.detectors {
             detector.observe(frame, history, &mut self.sink);
         }
-        self.estimator.observe(frame, history, &mut self.sink);
+        if let Some(estimator) = &mut self.estimator {
+            estimator.observe(frame, history, &mut self.sink);
+        }
         self.lifecycle.step(frame.at, &frame.devices, self.sink.findings());
         self.correlator.step(frame.at, &frame.devices, kin, &self.lifecycle);
     }
@@ -111,7 +114,9 @@ impl Watch {
             self.detectors.iter_mut().for_each(|detector| {
                 shelf.recall(detector.name(), |bytes| detector.recall(bytes));
             });
-            shelf.recall(self.estimator.name(), |bytes| self.estimator.recall(bytes));
+            if let Some(estimator) = &mut self.estimator {
+                shelf.recall(estimator.name(), |bytes| estimator.recall(bytes));
+            }
             let policy = govern.policy_mut();
             shelf.recall(policy.name(), |bytes| policy.recall(bytes));
             shelf.recall(Tuner::name(), |bytes| govern.tuner_mut().recall(bytes));
@@ -163,7 +168,8 @@ impl Watch {
 
     /// The file of workloads' quiet profiles.
     fn profiles(&self, frame: &Frame) -> Option<(PathBuf, Vec<u8>)> {
-        Some((self.shelf.as_ref()?.path(self.estimator.name()), self.estimator.learnt(frame)?))
+        let (shelf, estimator) = (self.shelf.as_ref()?, self.estimator.as_ref()?);
+        Some((shelf.path(estimator.name()), estimator.learnt(frame)?))
     }
 
     /// The files of the detectors at the chosen places.
@@ -211,28 +217,32 @@ impl Watch {
         list
     }
 
-    /// Judges interference with this model from now on.
+    /// Judges interference with this model from now on, unless that is switched off.
     pub fn judge_with(&mut self, frozen: Frozen) {
-        self.estimator = Estimator::new(Some(frozen));
+        if let Some(estimator) = &mut self.estimator {
+            *estimator = Estimator::new(Some(frozen));
+        }
     }
 
     /// How each workload does beside its neighbours.
     pub fn interference(&self, frame: &Frame) -> Vec<Interference> {
         let mut list = Vec::new();
-        self.estimator.list(frame, &mut list);
+        if let Some(estimator) = &self.estimator {
+            estimator.list(frame, &mut list);
+        }
         list
     }
 
     /// How each process on an accelerator does beside the others there.
     pub fn sharers(&self) -> Vec<Sharer> {
-        self.estimator.sharers().to_vec()
+        self.estimator.as_ref().map_or_else(Vec::new, |estimator| estimator.sharers().to_vec())
     }
 
     /// Bytes of memory that detectors hold.
     pub fn bytes(&self) -> usize {
         self.detectors.iter().map(|detector| detector.bytes()).sum::<usize>()
             + self.phases.bytes()
-            + self.estimator.bytes()
+            + self.estimator.as_ref().map_or(0, Detector::bytes)
     }
 }
 
@@ -255,3 +265,6 @@ fn spawn() -> std::io::Result<Fitter> {
     std::thread::Builder::new().name("wk-fit".into()).spawn(work)?;
     Ok(Fitter::Thread { jobs, results })
 }
+
+#[cfg(test)]
+mod tests;

@@ -273,6 +273,8 @@ catalogue! {
     "cgroup_calls_total" Count Counter 0.0..COUNTER_MAX CGROUP "System calls of the group's processes that read or write, since the group was met; absent for a group with too many processes or with groups below it." {
         CgroupReadCalls direction = "read"; CgroupWriteCalls direction = "write"; }
     "cgroup_call_bytes_total" Bytes Counter 0.0..COUNTER_MAX CGROUP "Data moved by the same calls, whether or not a device was needed." { CgroupReadCallBytes direction = "read"; CgroupWriteCallBytes direction = "write"; }
+    "cgroup_process_storage_bytes_total" Bytes Counter 0.0..COUNTER_MAX CGROUP "Data that the same processes had to fetch from block devices, had written to them sooner or later, and dropped again before that happened (cancelled)." {
+        CgroupProcessRead direction = "read"; CgroupProcessWritten direction = "write"; CgroupProcessCancelled direction = "cancelled"; }
     "cgroup_page_faults_total" Count Counter 0.0..COUNTER_MAX CGROUP "Page faults of the group; a major one had to read from a device." { CgroupFaultsMinor type = "minor"; CgroupFaultsMajor type = "major"; }
     "cgroup_events_total" Count Counter 0.0..COUNTER_MAX CGROUP "Performance counter of the group and those below it, scaled by the time it was on the hardware; absent for a group that is not counted." {
         CgroupCycles event = "cycles"; CgroupInstructions event = "instructions"; CgroupCacheMisses event = "cache_misses"; CgroupReferenceCycles event = "reference_cycles"; }
@@ -294,6 +296,8 @@ catalogue! {
         EngineTokensPrompt phase = "prompt"; EngineTokensGenerated phase = "generation"; }
     "engine_requests" Count Gauge 0.0..1e9 ENGINE "Requests that an inference engine has, by its own count: being worked on, and waiting." {
         EngineRequestsRunning state = "running"; EngineRequestsWaiting state = "waiting"; }
+    "engine_steps_total" Count Counter 0.0..COUNTER_MAX ENGINE "Steps that an inference engine took, by its own count: tokens after the first of each request, or what the operator's own metric counts." { EngineSteps; }
+    "engine_step_seconds_total" Seconds Counter 0.0..COUNTER_MAX ENGINE "Time that the same steps took, summed over requests." { EngineStepTime; }
     "engine_energy_joules_total" Joules Counter 0.0..COUNTER_MAX ENGINE "Energy of the accelerators that an inference engine has to itself, while its tokens were counted, since the start." { EngineEnergy; }
     "engine_energy_per_token_joules" Joules Gauge 0.0..1e9 ENGINE "Energy for each generated token over about the last minute, prompts and idling included; absent when tokens or energy are not known." { EngineEnergyPerToken; }
 

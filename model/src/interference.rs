@@ -165,7 +165,7 @@ pub struct Estimate {
 /// Below this share of its speed alone a workload is slower beyond the noise floor.
 ///
 /// Memory-bound work on undisturbed cloud machines varies by 2 to 7 % over months (coefficients of variation of memory
-/// bandwidth and memcpy, Azure/AzurePublicDataset, VM noise data set).
+/// bandwidth and memcpy, Azure/AzurePublicDataset, VM noise data set), caches by more. Alarms, blame and evaluations use this one.
 pub const NOISE_FLOOR: f64 = 0.9;
 
 impl Estimate {

@@ -2,6 +2,7 @@
 use super::Config;
 use super::parse;
 use super::parse::Problem;
+use detectors::interference;
 use std::time::Duration;
 
 /// One key.
@@ -83,7 +84,10 @@ keys! {
     "collectors.cgroup.counters" = "0" => collectors.cgroup_counters: count(0, 32);
     /// Inference engines whose own metrics are read (vLLM, SGLang, TGI, llama.cpp), as "http://IP:PORT/metrics=DEVICE,DEVICE":
     /// the page, and the accelerators that the engine has to itself, by name or key, for its energy per token. Such as
-    /// ["http://127.0.0.1:8000/metrics=gpu0,gpu1"]. Host names are not looked up; there is no TLS.
+    /// ["http://127.0.0.1:8000/metrics=gpu0,gpu1"]. Host names are not looked up; there is no TLS. "cgroup:NAME" among the devices
+    /// names its control group, where that is not the only one on its accelerators: the time between its tokens then tells how
+    /// much its neighbours slow it. Of any other application a histogram of seconds does, behind #: such as
+    /// "http://127.0.0.1:8080/metrics#http_request_duration_seconds=cgroup:web.service".
     "collectors.engine.urls" = "[]" => collectors.engines: engines;
     /// From one reading of an engine's metrics to the next: 1s to 1min. Each costs the engine some milliseconds.
     "collectors.engine.interval" = r#""5s""# => collectors.engine_interval: duration(SECOND, 60 * SECOND);
@@ -93,7 +97,7 @@ keys! {
     /// machine that it was tried on, shared with others, it did not tell contention from quiet: compare before you rely on it.
     "probe.enabled" = "false" => probe: truth;
 
-    /// Detectors that are switched off, by name.
+    /// Detectors that are switched off, by name; "interference" is what estimates how much neighbours slow each workload.
     "detectors.disabled" = "[]" => detectors_disabled: names(DETECTORS);
     /// How many false episodes of its statistics the operator puts up with, a day and node: 0.001 to 24. Rules are not bound by it.
     "detectors.budget" = "0.2" => detectors_budget: number(0.001, 24.0);
@@ -199,7 +203,7 @@ fn sources() -> Vec<&'static str> {
 
 /// The names that `detectors.disabled` may hold.
 fn detectors() -> Vec<&'static str> {
-    detectors::BUILT_IN.iter().map(|entry| entry.name).collect()
+    detectors::BUILT_IN.iter().map(|entry| entry.name).chain([interference::NAME]).collect()
 }
 
 /// The sources that load a library.

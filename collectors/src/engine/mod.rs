@@ -1,7 +1,8 @@
 //! Inference engines' own metrics: tokens and requests as vLLM, SGLang, TGI or llama.cpp count them, read over HTTP.
 //!
 //! Each engine is read by a source of its own, so that one that hangs holds up no other. Between two readings the last one
-//! stands, so a token count is at most an interval old. What an engine does not say is absent.
+//! stands, so a token count is at most an interval old. What an engine does not say is absent. Any application with a histogram
+//! of how long its requests take is read the same way, where the operator names that.
 mod dialect;
 mod http;
 mod page;
@@ -86,7 +87,10 @@ impl Engine {
         if !target.devices.is_empty() {
             info.attributes.insert("devices".into(), target.devices.join(","));
         }
-        let (fetch, page) = (Fetch::new(target, DEADLINE), Page::default());
+        if let Some(group) = &target.group {
+            info.attributes.insert("group".into(), group.clone());
+        }
+        let (fetch, page) = (Fetch::new(target, DEADLINE), Page::with(target.histogram.as_deref()));
         Self { info, slot: None, fetch, interval, page, read: None }
     }
 

@@ -1,5 +1,5 @@
 //! The page of an engine in Prometheus' text format: the few series that count, added up; the rest is passed over.
-use super::dialect::{DIALECTS, Dialect, MODEL, RANKS};
+use super::dialect::{DIALECTS, Dialect, MODEL, RANKS, SERIES};
 use super::http::FetchError;
 use model::Metric;
 
@@ -11,24 +11,44 @@ const MODEL_MAX: usize = 128;
 /// What a page said. Reused from page to page.
 #[derive(Debug, Default)]
 pub(super) struct Page {
+    /// The names of the operator's own series, and what they count.
+    own: Vec<(String, Metric)>,
     dialect: Option<&'static Dialect>,
-    sums: [Option<f64>; 4],
+    sums: [Option<f64>; SERIES],
+    own_sums: [Option<f64>; 2],
     model: String,
 }
 
 impl Page {
+    /// A page on which a histogram or summary of this name says how long steps take.
+    pub(super) fn with(histogram: Option<&str>) -> Self {
+        let named = |name: &str| {
+            let series = [("sum", Metric::EngineStepTime), ("count", Metric::EngineSteps)];
+            series.map(|(end, metric)| (format!("{name}_{end}"), metric)).to_vec()
+        };
+        Self { own: histogram.map_or_else(Vec::new, named), ..Self::default() }
+    }
+
     /// Reads a page; what an earlier one said is forgotten.
     ///
     /// # Errors
     /// When it has no series of any engine that is understood, or far too many.
     pub(super) fn read(&mut self, body: &[u8]) -> Result<(), FetchError> {
-        (self.dialect, self.sums) = (None, [None; 4]);
+        (self.dialect, self.sums, self.own_sums) = (None, [None; SERIES], [None; 2]);
         let mut found = 0;
         let mut named = false;
         for line in body.split(|byte| *byte == b'\n') {
             let Some((name, rest)) = split_name(line) else { continue };
-            let Some((dialect, place)) = find(name, self.dialect) else { continue };
-            self.dialect = Some(dialect);
+            let own = self.own.iter().position(|(known, _)| known.as_bytes() == name);
+            let known = if own.is_none() { find(name, self.dialect) } else { None };
+            if let Some((dialect, _)) = known {
+                self.dialect = Some(dialect);
+            }
+            let sum = match (own, known) {
+                (Some(place), _) => &mut self.own_sums[place],
+                (None, Some((_, place))) => &mut self.sums[place],
+                (None, None) => continue,
+            };
             found += 1;
             if found > SERIES_MAX {
                 return Err(FetchError::Full);
@@ -37,7 +57,7 @@ impl Page {
             if sample.is_none_or(|sample| sample.counts) {
                 // One series that makes no sense spoils the sum: it is not known.
                 let value = sample.map_or(f64::NAN, |sample| sample.value);
-                self.sums[place] = Some(self.sums[place].unwrap_or(0.0) + value);
+                *sum = Some(sum.unwrap_or(0.0) + value);
             }
             if let Some(model) = sample.and_then(|sample| sample.model).filter(|_| !named) {
                 named = true;
@@ -66,8 +86,12 @@ impl Page {
 
     /// What was on the page. A sum with a series that makes no sense is not a number.
     pub(super) fn values(&self) -> impl Iterator<Item = (Metric, f64)> {
-        let series = self.dialect.map_or(&[][..], |dialect| &dialect.series[..]);
-        series.iter().zip(self.sums).filter_map(|((_, metric), sum)| Some((*metric, sum?)))
+        let series = self.dialect.map_or(&[][..], |dialect| dialect.series);
+        let own = self.own.iter().zip(self.own_sums).filter_map(|((_, metric), sum)| Some((*metric, sum?)));
+        // What the operator names stands in place of what the engine counts.
+        let named = |metric: Metric| self.own.iter().any(|(_, own)| *own == metric);
+        let spoken = series.iter().zip(self.sums).filter_map(|((_, metric), sum)| Some((*metric, sum?)));
+        spoken.filter(move |(metric, _)| !named(*metric)).chain(own)
     }
 }
 

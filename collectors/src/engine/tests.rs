@@ -123,29 +123,62 @@ fn counts_of_every_replica_add_up_and_the_model_is_named() {
     assert_eq!(info.attributes["devices"], "gpu0,gpu1");
 }
 
+const COUNTED: [Metric; 6] = [
+    Metric::EngineTokensPrompt,
+    Metric::EngineTokensGenerated,
+    Metric::EngineRequestsRunning,
+    Metric::EngineRequestsWaiting,
+    Metric::EngineStepTime,
+    Metric::EngineSteps,
+];
+
+#[test]
+fn a_histogram_of_the_operators_own_is_read_alone_or_in_place_of_the_engines() {
+    let own = "http_seconds_bucket{le=\"1\"} 4\nhttp_seconds_sum{path=\"/a\"} 2.5\nhttp_seconds_sum{path=\"/b\"} 0.5\n\
+               http_seconds_count{path=\"/a\"} 7\nhttp_seconds_count{path=\"/b\"} 3\n";
+    let vllm = "vllm:generation_tokens_total 5\nvllm:inter_token_latency_seconds_sum 9\n\
+                vllm:inter_token_latency_seconds_count 90\n";
+    for (page, generated, engine) in [(own.to_owned(), None, ""), (format!("{vllm}{own}"), Some(5.0), "vllm")]
+    {
+        let server = Server::new(vec![ok(&page)]);
+        let target =
+            Target { address: server.address, histogram: Some("http_seconds".into()), ..Target::default() };
+        let target = Target { group: Some("web.service".into()), ..target };
+        let mut batch = Batch::default();
+        Engine::new("engine0".into(), &target, EVERY_TIME).collect(at(0), &mut batch).unwrap();
+        let found = COUNTED.map(|metric| value(&batch, metric)?.value());
+        assert_eq!(found, [None, generated, None, None, Some(3.0), Some(10.0)], "{page}");
+        let (_, info) = batch.devices().next().unwrap();
+        assert_eq!(info.attributes["group"], "web.service");
+        assert_eq!(info.attributes.get("engine").map_or("", String::as_str), engine);
+    }
+}
+
 #[test]
 fn every_dialect_is_understood_and_only_the_first_rank_counts() {
     for (page, expected) in [
         (
             "sglang:prompt_tokens_total{model_name=\"m\"} 8\nsglang:generation_tokens_total{model_name=\"m\"} 7\n\
              sglang:num_running_reqs{tp_rank=\"0\", pp_rank=\"0\",} 4\nsglang:num_running_reqs{tp_rank=\"1\",pp_rank=\"0\"} 4\n\
-             sglang:num_queue_reqs{tp_rank=\"0\"} 1\n",
-            [Some(8.0), Some(7.0), Some(4.0), Some(1.0)],
+             sglang:num_queue_reqs{tp_rank=\"0\"} 1\n\
+             sglang:inter_token_latency_seconds_bucket{le=\"0.1\"} 9\nsglang:inter_token_latency_seconds_sum{a=\"b\"} 0.5\n\
+             sglang:inter_token_latency_seconds_count 40\n",
+            [Some(8.0), Some(7.0), Some(4.0), Some(1.0), Some(0.5), Some(40.0)],
         ),
         (
             "tgi_request_generated_tokens_bucket{le=\"1\"} 4\ntgi_request_generated_tokens_sum 70\n\
              tgi_request_input_length_sum 60\ntgi_batch_current_size 2\ntgi_queue_size 0\n",
-            [Some(60.0), Some(70.0), Some(2.0), Some(0.0)],
+            [Some(60.0), Some(70.0), Some(2.0), Some(0.0), None, None],
         ),
         (
             "llamacpp:prompt_tokens_total 3\nllamacpp:tokens_predicted_total 4\nvllm:num_requests_waiting 9\n",
-            [Some(3.0), Some(4.0), None, None],
+            [Some(3.0), Some(4.0), None, None, None, None],
         ),
     ] {
         let server = Server::new(vec![ok(page)]);
         let mut batch = Batch::default();
         server.engine(EVERY_TIME).collect(at(0), &mut batch).unwrap();
-        let found = dialect::DIALECTS[0].series.map(|(_, metric)| value(&batch, metric)?.value());
+        let found = COUNTED.map(|metric| value(&batch, metric)?.value());
         assert_eq!(found, expected, "{page}");
     }
 }

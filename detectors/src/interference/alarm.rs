@@ -1,6 +1,6 @@
 //! The alarm: a workload that its neighbours have slowed beyond the noise floor is told of, with resource and measure.
 use super::estimator::Estimator;
-use super::kept;
+use super::{NAME, kept};
 use model::interference::Estimate;
 use model::{
     Detector, DeviceId, EventSink, Evidence, FaultKind, Finding, Frame, History, Metric, Resource, Severity,
@@ -13,7 +13,7 @@ impl Estimator {
         let waits = estimate.resource == Some(Resource::RunQueue);
         let evidence = |observed| Evidence { metric: Metric::CgroupRunDelay, observed, expected: 0.0 };
         Finding {
-            detector: "interference",
+            detector: NAME,
             device,
             fault,
             code: 0,
@@ -28,7 +28,7 @@ impl Estimator {
 
 impl Detector for Estimator {
     fn name(&self) -> &'static str {
-        "interference"
+        NAME
     }
 
     fn observe(&mut self, frame: &Frame, _: &History, events: &mut EventSink) {

@@ -3,17 +3,20 @@ use super::counter::{Own, Sample};
 use super::features::Seen;
 use super::profile::Quotient;
 use model::Resource;
+use model::interference::NOISE_FLOOR;
 
 /// The numbers that blame rests on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Blame {
-    /// Performance below which something is contended: the noise floor of memory-bound work is 10 % (signals.md 1.6: memcpy
-    /// varies by 6 to 7 % in an idle machine of a cloud, caches by more).
+    /// Performance below which something is contended.
     pub floor: f64,
     /// Correlation from which a co-runner is named: 0.35, after CPI2 (Zhang et al. 2013).
     pub correlation: f64,
     /// How much longer requests to disks take before disks are contended, as a factor. Ours.
     pub disk: f64,
+    /// Bytes a second that others move to and from disks before they are in the way there. Ours: e - 1 megabytes, so that the
+    /// logarithm that the model sees is 1.
+    pub disk_bytes: f64,
     /// Share of processors in software interrupts from which the network is busy. Ours.
     pub softirq: f64,
     /// How much longer the active probe waits, or how much less it copies, before caches or the way to memory are. Ours, and of
@@ -23,7 +26,14 @@ pub struct Blame {
 
 impl Default for Blame {
     fn default() -> Self {
-        Self { floor: 0.9, correlation: 0.35, disk: 1.3, softirq: 0.04, probe: 1.15 }
+        Self {
+            floor: NOISE_FLOOR,
+            correlation: 0.35,
+            disk: 1.3,
+            disk_bytes: 1.718_281_8e6,
+            softirq: 0.04,
+            probe: 1.15,
+        }
     }
 }
 
@@ -46,18 +56,25 @@ impl Blame {
 
     /// Whether work that uses the disk meets others there, and requests take longer for it.
     fn is_disk_contended(&self, seen: &Seen) -> bool {
-        uses_disk(seen)
-            && seen.ratio(Quotient::DiskLatency).exp() >= self.disk
-            && seen.around("others_storage_bytes") > Some(1.0)
+        uses_disk(seen) && seen.ratio(Quotient::DiskLatency).exp() >= self.disk && self.others_use_disk(seen)
+    }
+
+    /// Whether others move much to and from disks. What the workload itself moves is taken off by its processes' own counts where
+    /// they are known, else by the group's.
+    fn others_use_disk(&self, seen: &Seen) -> bool {
+        match seen.storage {
+            Some((_, others)) => others >= self.disk_bytes,
+            None => {
+                seen.around("others_storage_bytes").is_some_and(|log| log.exp_m1() * 1e6 >= self.disk_bytes)
+            }
+        }
     }
 
     /// The resource of what waiting does not explain.
     fn beyond_waiting(&self, seen: &Seen) -> Resource {
         let ratio = |quotient: Quotient| seen.ratio(quotient).exp();
         let calls = seen.around("quiet_calls_per_run").is_some_and(|log| log.exp() > 1000.0);
-        if uses_disk(seen)
-            && (ratio(Quotient::DiskLatency) >= self.disk || seen.around("others_storage_bytes") > Some(1.0))
-        {
+        if uses_disk(seen) && (ratio(Quotient::DiskLatency) >= self.disk || self.others_use_disk(seen)) {
             return Resource::Io;
         }
         if ratio(Quotient::StallMemory) > 3.0 {
@@ -77,13 +94,22 @@ impl Blame {
     }
 }
 
-/// Whether a workload uses storage while it is alone: twenty requests a second of running; or, since version 1 lays what a journal
-/// or a flusher writes at nobody's door, many calls from one that sleeps for most of the time.
+/// Bytes a second from which a workload uses storage: sixteen pages. Ours.
+const STORAGE_MIN: f64 = 65_536.0;
+
+/// Whether a workload uses storage: twenty requests a second of running while it is alone, or bytes that its processes moved. Where
+/// these are not known, and since version 1 lays what a flusher writes at nobody's door: many calls from one that sleeps most of
+/// the time.
 pub(super) fn uses_disk(seen: &Seen) -> bool {
     let quiet = |name: &str| seen.around(name).map(f64::exp);
-    quiet("quiet_storage_per_run").is_some_and(|requests| requests > 20.0)
-        || quiet("quiet_calls_per_run").is_some_and(|calls| calls > 1000.0)
-            && quiet("quiet_run").is_some_and(|run| run < 0.3)
+    if quiet("quiet_storage_per_run").is_some_and(|requests| requests > 20.0) {
+        return true;
+    }
+    if let Some((own, _)) = seen.storage {
+        return own >= STORAGE_MIN;
+    }
+    quiet("quiet_calls_per_run").is_some_and(|calls| calls > 1000.0)
+        && quiet("quiet_run").is_some_and(|run| run < 0.3)
 }
 
 /// What a workload does that can press on others.
@@ -98,10 +124,11 @@ pub(super) struct Activity {
 impl Activity {
     pub(super) fn of(sample: &Sample) -> Self {
         let rate = |counter| sample.own(counter).unwrap_or(0.0) as f32;
+        let storage = sample.storage().unwrap_or(0.0) as f32;
         Self {
             run: rate(Own::Run),
-            storage_bytes: rate(Own::StorageBytes),
-            call_bytes: (rate(Own::CallBytes) - rate(Own::StorageBytes)).max(0.0),
+            storage_bytes: storage,
+            call_bytes: (rate(Own::CallBytes) - storage).max(0.0),
             faults: rate(Own::FaultsMinor),
         }
     }
@@ -187,6 +214,7 @@ impl Past {
 
 #[cfg(test)]
 mod tests {
+    use super::super::features::{COUNT, names};
     use super::*;
 
     fn busy(run: f32) -> Activity {
@@ -213,5 +241,44 @@ mod tests {
         victim.push(1, Some(0.5), busy(1.0));
         victim.push(200, Some(0.5), busy(1.0));
         assert_eq!(victim.correlation(&victim, Resource::RunQueue), None);
+    }
+
+    /// A window of work that calls much and sleeps most of the time, at half its speed, on a disk that is twice as slow. `around`:
+    /// bytes that others move as the model sees it; `storage`: own and others' bytes by the processes' own counts.
+    fn beside_a_disk(around: f64, storage: Option<(f64, f64)>) -> Seen {
+        let mut seen = Seen { features: [f32::NAN; COUNT], waiting: 1.0, physics: 1.0, storage };
+        let mut put = |name: &str, value: f64| {
+            let place = names().iter().position(|known| known == name).unwrap();
+            seen.features[place] = value as f32;
+        };
+        put("DiskLatency", 2.0_f64.ln());
+        put("others_storage_bytes", (1.0 + around / 1e6).ln());
+        put("quiet_calls_per_run", 5000.0_f64.ln());
+        put("quiet_run", 0.1_f64.ln());
+        seen
+    }
+
+    #[test]
+    fn who_uses_the_disk_is_told_by_what_processes_moved_where_that_is_known() {
+        let at = |seen: &Seen| Blame::default().resource(seen, 0.5);
+        assert_eq!(at(&beside_a_disk(2e7, None)), Some(Resource::Io), "guessed from calls and sleep");
+        assert_eq!(at(&beside_a_disk(2e7, Some((5e6, 2e7)))), Some(Resource::Io));
+        let own = at(&beside_a_disk(2e7, Some((2e7, 1e4))));
+        assert_eq!(own, Some(Resource::Io), "a slower disk is at the disk whoever made it so");
+        let calls = at(&beside_a_disk(2e7, Some((0.0, 2e7))));
+        assert_ne!(calls, Some(Resource::Io), "one that only calls does not meet others at the disk");
+    }
+
+    #[test]
+    fn what_it_flushes_itself_is_not_others_in_the_way() {
+        let mut seen = beside_a_disk(2e7, Some((2e7, 1e4)));
+        seen.physics = 0.4;
+        assert_eq!(
+            Blame::default().resource(&seen, 0.4),
+            Some(Resource::RunQueue),
+            "it waits for a processor"
+        );
+        seen.storage = Some((2e7, 2e7));
+        assert_eq!(Blame::default().resource(&seen, 0.4), Some(Resource::Io));
     }
 }

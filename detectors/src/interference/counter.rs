@@ -110,11 +110,14 @@ pub struct Sample {
     pub own: [f32; Own::COUNT],
     /// Of the node.
     pub node: [f32; Node::COUNT],
+    /// Bytes that the workload's processes had fetched from storage or will have written there, by procfs. In no data set, and no
+    /// model sees it: it says who uses the disks where version 1 of control groups counts flushed writes for nobody.
+    pub moved: f32,
 }
 
 impl Default for Sample {
     fn default() -> Self {
-        Self { own: [f32::NAN; Own::COUNT], node: [f32::NAN; Node::COUNT] }
+        Self { own: [f32::NAN; Own::COUNT], node: [f32::NAN; Node::COUNT], moved: f32::NAN }
     }
 }
 
@@ -127,5 +130,11 @@ impl Sample {
     /// A counter of the node; `None` where it is not known.
     pub fn node(&self, counter: Node) -> Option<f64> {
         Some(f64::from(self.node[counter as usize])).filter(|value| value.is_finite())
+    }
+
+    /// Bytes to and from storage, by the group's own count or its processes', whichever is more; `None` where neither is known.
+    pub fn storage(&self) -> Option<f64> {
+        let moved = Some(f64::from(self.moved)).filter(|value| value.is_finite());
+        self.own(Own::StorageBytes).into_iter().chain(moved).reduce(f64::max)
     }
 }

@@ -3,12 +3,14 @@ use super::blame::{Activity, Blame, Past};
 use super::boards::Boards;
 use super::counter::{Node, Own, Sample};
 use super::features::{QuietLimits, Seen, is_quiet};
-use super::frozen::Frozen;
+use super::frozen::{Frozen, Told};
 use super::hardware::{Hardware, Limits, Machine};
+use super::pace::Applications;
 use super::profile::{Profile, Quotient, WINDOWS_NEEDED};
 use super::sampler::Sampler;
 use super::sharers::Sharers;
-use super::span::Adaptive;
+use super::stream::Stream;
+use super::truth::Point;
 use model::interference::{Abstention, Basis, Culprit, Estimate, Interference, Judgement, Sharer, Vector};
 use model::{DeviceId, DeviceKind, Frame, Resource};
 use std::collections::BTreeMap;
@@ -22,7 +24,8 @@ const IDLE: f64 = 0.01;
 /// Windows in a row below the noise floor before an alarm. Ours: CPI2 takes 3 outliers in 5 minutes at its 10 s.
 const WINDOWS_ALARM: u32 = 3;
 
-/// What is known of one workload: about 3.6 KiB with its profile, 1.6 KiB more where it is counted.
+/// What is known of one workload: about 3.6 KiB with its profile, 1.6 KiB more where it is counted, 3 KiB more where a metric of its
+/// own streams back.
 #[derive(Debug, Clone, Default)]
 struct Followed {
     generation: u32,
@@ -30,13 +33,21 @@ struct Followed {
     counted: bool,
     profile: Profile,
     past: Past,
-    adaptive: Adaptive,
     hardware: Hardware,
+    stream: Option<Box<Stream>>,
     /// Windows in a row with the whole interval below the noise floor.
     slow: u32,
     latest: Option<Interference>,
     /// Who was named last, and for what.
     named: Option<(Resource, Culprit)>,
+}
+
+/// A window as it was judged: by the frozen model alone, and after all that was heard.
+#[derive(Debug, Clone, Copy)]
+struct Judged {
+    point: Point,
+    alone: Told,
+    estimate: Estimate,
 }
 
 /// Follows all workloads of a node.
@@ -50,6 +61,7 @@ pub struct Estimator {
     machine: Machine,
     counting: Limits,
     sharers: Sharers,
+    applications: Applications,
     /// By device index.
     followed: Vec<Option<Box<Followed>>>,
     count: usize,
@@ -70,6 +82,7 @@ impl Estimator {
             machine: Machine::default(),
             counting: Limits::default(),
             sharers: Sharers::default(),
+            applications: Applications::default(),
             followed: Vec::new(),
             count: 0,
             beat: 0,
@@ -84,8 +97,9 @@ impl Estimator {
         self.machine.take(frame);
         self.boards.take(frame, self.blame.floor);
         self.sharers.take(frame);
+        self.applications.take(frame);
         self.followed.resize_with(frame.devices.len(), || None);
-        for device in frame.devices.of_kind(DeviceKind::Cgroup) {
+        for device in frame.devices.iter().filter(|device| device.info.kind == DeviceKind::Cgroup) {
             let place = device.id.index();
             if device.gone {
                 if let Some(followed) = self.followed[place].take() {
@@ -113,9 +127,13 @@ impl Estimator {
 
     /// Keeps the profile of a group that is gone, in case one of its name comes back.
     fn remember(&mut self, key: &str, profile: Profile) {
-        if profile.windows() >= WINDOWS_NEEDED && self.awaited.len() < WORKLOADS_MAX {
-            self.awaited.insert(key.to_owned(), profile);
+        if profile.windows() < WINDOWS_NEEDED {
+            return;
         }
+        if self.awaited.len() >= WORKLOADS_MAX {
+            self.awaited.pop_first();
+        }
+        self.awaited.insert(key.to_owned(), profile);
     }
 
     fn follow(&mut self, frame: &Frame, device: DeviceId, followed: &mut Followed) {
@@ -126,6 +144,8 @@ impl Estimator {
             Some((_, window_s)) if !(WINDOW_S.0..=WINDOW_S.1).contains(window_s) => Err(Abstention::Short),
             Some((sample, _)) => self.judge(sample, followed),
         };
+        self.hear(device, window.as_ref().map(|(sample, _)| sample), judged.ok(), followed);
+        let judged = judged.map(|judged| judged.estimate);
         followed.counted = window.as_ref().is_some_and(|(sample, _)| sample.own(Own::Wait).is_some());
         let cores = window.and_then(|(sample, _)| sample.node(Node::Cores));
         let activity = window.map_or_else(Activity::default, |(sample, _)| Activity::of(&sample));
@@ -141,8 +161,28 @@ impl Estimator {
         });
     }
 
+    /// Hears how a workload really does, from a metric of its own, and lays what is told of this window beside what it will say.
+    fn hear(
+        &self,
+        device: DeviceId,
+        window: Option<&Sample>,
+        judged: Option<Judged>,
+        followed: &mut Followed,
+    ) {
+        let lap = self.applications.lap(device);
+        if lap.is_some() && followed.stream.is_none() {
+            followed.stream = Some(Box::default());
+        }
+        let Some(stream) = &mut followed.stream else { return };
+        let quiet = window.is_some_and(|sample| is_quiet(sample, &self.quiet));
+        stream.add(quiet, judged.map(|judged| (judged.point, judged.alone)));
+        if let Some(lap) = lap {
+            stream.hear(lap);
+        }
+    }
+
     /// Judges one window, and learns from it when nobody is in the way.
-    fn judge(&self, sample: &Sample, followed: &mut Followed) -> Result<Estimate, Abstention> {
+    fn judge(&self, sample: &Sample, followed: &mut Followed) -> Result<Judged, Abstention> {
         let Some(frozen) = &self.frozen else { return Err(Abstention::NoModel) };
         if sample.own(Own::Run).is_none_or(|run| run < IDLE) {
             return Err(Abstention::Idle);
@@ -160,14 +200,33 @@ impl Estimator {
             return Err(Abstention::Uncounted);
         }
         let seen = Seen::of(sample, &followed.profile).ok_or(Abstention::NovelLoad)?;
-        let stretch = followed.adaptive.stretch();
-        let (y, low, high) = frozen.judge(&seen, stretch)?;
-        let resource = self.blame.resource(&seen, y);
+        let told = frozen.judge(&seen)?;
+        let mut estimate = self.estimate(told, &seen);
+        if let Some(service) = service {
+            let around = |y, wider: f64| frozen.around(&seen, y, wider);
+            estimate = service.refine(estimate, &seen, (&self.blame, &self.counting), around);
+        }
+        let alone = Told { y: estimate.y, low: estimate.low, high: estimate.high };
+        let point = Point::of(&seen, alone.y);
+        let Some(stream) = &followed.stream else { return Ok(Judged { point, alone, estimate }) };
+        let corrected = stream.correct(&point, alone);
+        let (named, basis) = (estimate.resource, estimate.basis);
+        estimate = self.estimate(corrected, &seen);
+        // What counters name is named by what they count, not by how slow it is.
+        estimate.resource = if service.is_some() { named } else { estimate.resource };
+        estimate.basis = match stream.stands() {
+            true => Basis::Metric,
+            false if service.is_some() => basis,
+            false => estimate.basis,
+        };
+        Ok(Judged { point, alone, estimate })
+    }
+
+    /// An estimate of what was told, with the resource that explains it.
+    fn estimate(&self, told: Told, seen: &Seen) -> Estimate {
+        let resource = self.blame.resource(seen, told.y);
         let basis = if resource == Some(Resource::RunQueue) { Basis::Physics } else { Basis::Model };
-        let estimate = Estimate { y, low, high, basis, resource, culprit: None };
-        let around = |y, wider: f64| frozen.around(&seen, y, stretch * wider);
-        let limits = (&self.blame, &self.counting);
-        Ok(service.map_or(estimate, |service| service.refine(estimate, &seen, limits, around)))
+        Estimate { y: told.y, low: told.low, high: told.high, basis, resource, culprit: None }
     }
 
     /// Names who is to blame for each slowdown; after all windows of the beat are known.
@@ -228,31 +287,19 @@ impl Estimator {
         best.map(|(_, culprit)| culprit)
     }
 
-    /// The profiles of all workloads, to be kept over a restart.
+    /// The profiles of all workloads, those included that are gone or have not come back, to be kept over a restart.
     pub(super) fn profiles<'a>(&'a self, frame: &'a Frame) -> impl Iterator<Item = (&'a str, &'a Profile)> {
-        let learnt = self.followed.iter().enumerate().filter_map(|(place, followed)| {
-            let followed =
-                followed.as_deref().filter(|followed| followed.profile.windows() >= WINDOWS_NEEDED)?;
-            Some((place, &followed.profile))
+        let learnt = frame.devices.of_kind(DeviceKind::Cgroup).filter_map(|device| {
+            let followed = self.followed.get(device.id.index())?.as_deref()?;
+            let known = followed.profile.windows() >= WINDOWS_NEEDED;
+            known.then_some((device.info.key.as_str(), &followed.profile))
         });
-        learnt.filter_map(|(place, profile)| {
-            let device = frame.devices.iter().find(|device| device.id.index() == place)?;
-            Some((device.info.key.as_str(), profile))
-        })
+        learnt.chain(self.awaited.iter().map(|(key, profile)| (key.as_str(), profile)))
     }
 
     /// Takes the profiles of an earlier run back.
     pub(super) fn await_profiles(&mut self, profiles: Vec<(String, Profile)>) {
         self.awaited = profiles.into_iter().collect();
-    }
-
-    /// Hears how a workload really does, from a metric of its own: y of the last window. Its intervals adapt.
-    pub fn hear(&mut self, device: DeviceId, y: f64) {
-        let Some(Some(followed)) = self.followed.get_mut(device.index()) else { return };
-        let Some(Judgement::Estimate(estimate)) = followed.latest.map(|latest| latest.judgement) else {
-            return;
-        };
-        followed.adaptive.hear((estimate.low..=estimate.high).contains(&y));
     }
 
     /// What is known of every process on an accelerator.
@@ -294,7 +341,9 @@ impl Estimator {
 
     /// Bytes of memory it holds.
     pub(super) fn held_bytes(&self) -> usize {
-        let workload = size_of::<Followed>() + Profile::default().bytes() - size_of::<Profile>();
+        let profile = Profile::default().bytes();
+        let workload = size_of::<Followed>() + profile - size_of::<Profile>();
+        let streams = self.followed.iter().flatten().filter_map(|followed| followed.stream.as_ref());
         self.sampler.bytes()
             + self.boards.bytes()
             + self.machine.bytes()
@@ -302,6 +351,8 @@ impl Estimator {
             + self.sharers.bytes()
             + self.followed.capacity() * size_of::<Option<Box<Followed>>>()
             + self.count * workload
+            + self.awaited.len() * profile
+            + streams.map(|stream| size_of::<Stream>() + stream.bytes()).sum::<usize>()
     }
 }
 

@@ -73,6 +73,9 @@ pub struct Seen {
     pub waiting: f64,
     /// What the physics of waiting says of this work, of whose time alone only a part is running; 1 where waiting is not known.
     pub physics: f64,
+    /// Bytes a second that the workload moves to and from storage, and that others do: for blame alone, no model sees them. `None`
+    /// where its processes' own counts are not known.
+    pub storage: Option<(f64, f64)>,
 }
 
 impl Seen {
@@ -86,7 +89,7 @@ impl Seen {
             features[Quotient::COUNT + place] = value.map_or(f32::NAN, |value| value as f32);
         }
         let waiting = waiting(sample, &quiet);
-        Some(Self { features, waiting, physics: physics(waiting, &quiet) })
+        Some(Self { features, waiting, physics: physics(waiting, &quiet), storage: storage(sample) })
     }
 
     /// The logarithm of a quotient's ratio to the quiet one, 0 where it is not known.
@@ -100,6 +103,12 @@ impl Seen {
         let place = AROUND.iter().position(|(known, _)| *known == name)?;
         Some(f64::from(self.features[Quotient::COUNT + place])).filter(|value| !value.is_nan())
     }
+}
+
+/// What a workload moves to and from storage, and what is left of the disks' traffic for others.
+fn storage(sample: &Sample) -> Option<(f64, f64)> {
+    let own = sample.storage().filter(|_| sample.moved.is_finite())?;
+    Some((own, (sample.node(Node::DiskBytes)? - own).max(0.0)))
 }
 
 /// `(run + wait) / run`, quiet over now, at most 1.

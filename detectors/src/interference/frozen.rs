@@ -40,6 +40,27 @@ pub enum FrozenError {
     Features(String),
 }
 
+/// What a model tells of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Told {
+    /// Performance over performance alone.
+    pub y: f64,
+    /// Lower end of its 90 % interval.
+    pub low: f64,
+    /// Upper end of it.
+    pub high: f64,
+}
+
+/// An end of an interval is not taken for nearer than this.
+const END_MIN: f64 = 0.01;
+
+impl Told {
+    /// Half the width of the interval.
+    pub fn half(&self) -> f64 {
+        f64::midpoint((self.y - self.low).max(END_MIN), (self.high - self.y).max(END_MIN))
+    }
+}
+
 /// One window to train on: what was seen, and the truth.
 #[derive(Debug, Clone, Copy)]
 pub struct Lesson {
@@ -124,13 +145,13 @@ impl Frozen {
     ///
     /// # Errors
     /// `Unfamiliar` when a feature of the neighbours is far outside what the model was trained on.
-    pub fn judge(&self, seen: &Seen, stretch: f64) -> Result<(f64, f64, f64), Abstention> {
+    pub fn judge(&self, seen: &Seen) -> Result<Told, Abstention> {
         if !self.is_familiar(seen) {
             return Err(Abstention::Unfamiliar);
         }
         let y = estimate(&self.forest, seen);
-        let (low, high) = self.around(seen, y, stretch);
-        Ok((y, low, high))
+        let (low, high) = self.around(seen, y, 1.0);
+        Ok(Told { y, low, high })
     }
 
     /// The 90 % interval around an estimate of a window that was made in another way, at a stretch.

@@ -1,4 +1,4 @@
-//! The interval around an estimate: split-conformal, and adaptive where the true value streams back.
+//! The interval around an estimate: split-conformal.
 use super::features::Seen;
 use serde::{Deserialize, Serialize};
 
@@ -88,40 +88,11 @@ impl Span {
         span
     }
 
-    /// The interval around an estimate; `stretch` is 1 unless the truth streams back.
+    /// The interval around an estimate, so many times as wide as calibrated.
     pub fn around(&self, regime: Regime, estimate: f64, stretch: f64) -> (f64, f64) {
         let off = self.off[regime as usize] * stretch;
         let low = (estimate - off).clamp(0.0, 1.0);
         (low, (estimate + off).clamp(low, 1.0))
-    }
-}
-
-/// Adaptive conformal inference (Gibbs and Candès 2021): the interval grows when it missed and shrinks when it held, so that
-/// its coverage is right whatever happens to the workload.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Adaptive {
-    stretch: f64,
-}
-
-/// How fast it adapts; the authors take .005 for the level, ours is for the width's logarithm.
-const STEP: f64 = 0.05;
-
-impl Default for Adaptive {
-    fn default() -> Self {
-        Self { stretch: 1.0 }
-    }
-}
-
-impl Adaptive {
-    /// What widths are multiplied with.
-    pub fn stretch(&self) -> f64 {
-        self.stretch
-    }
-
-    /// Hears whether the last interval held the truth.
-    pub fn hear(&mut self, held: bool) {
-        let miss = if held { 0.0 } else { 1.0 };
-        self.stretch = (self.stretch * (STEP * (miss - (1.0 - COVERAGE))).exp()).clamp(0.1, 10.0);
     }
 }
 
@@ -173,20 +144,5 @@ mod tests {
         };
         assert!(width(Regime::Queueing) < 0.1 && width(Regime::Pausing) > 0.3);
         assert!(width(Regime::Running) > 0.2, "it takes that of all, not the narrow one of its few");
-    }
-
-    #[test]
-    fn misses_widen_until_nine_in_ten_hold_again() {
-        let span = Span::calibrate(&pairs(0.1));
-        let mut adaptive = Adaptive::default();
-        let mut held = 0;
-        // Errors twice as large as those calibrated on.
-        for (number, pair) in pairs(0.2).iter().cycle().take(4000).enumerate() {
-            let holds = holds(&span, pair, adaptive.stretch());
-            adaptive.hear(holds);
-            held += usize::from(holds && number >= 2000);
-        }
-        let share = held as f64 / 2000.0;
-        assert!((share - COVERAGE).abs() < 0.03, "{share}");
     }
 }

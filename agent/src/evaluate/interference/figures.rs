@@ -4,13 +4,12 @@ use super::methods::queues;
 use super::noise;
 use crate::lab::table::Kind;
 use model::Resource;
+use model::interference::NOISE_FLOOR;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Performance below which a workload is badly off: what detection is scored at.
 const BAD: f64 = 0.8;
-/// The noise floor that alarms and blame begin at.
-const FLOOR: f64 = 0.9;
 
 /// What a method said of one case.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,7 +59,7 @@ impl Answer {
 
     /// Whether the whole interval is below the noise floor.
     fn alarms(&self) -> Option<bool> {
-        self.interval.map(|(_, high)| high < FLOOR)
+        self.interval.map(|(_, high)| high < NOISE_FLOOR)
     }
 }
 
@@ -158,7 +157,7 @@ impl Figures {
         let slow = || {
             met.iter().filter_map(|answer| {
                 let (resource, named) = (answer.resource?, answer.named?);
-                (answer.truth < FLOOR).then_some((resource, named))
+                (answer.truth < NOISE_FLOOR).then_some((resource, named))
             })
         };
         let right = |wanted: Resource| {

@@ -13,7 +13,7 @@ pub struct Case {
     pub antagonist: String,
     /// The campaign.
     pub campaign: u32,
-    /// The block and the encounter in it, whose windows are alike.
+    /// The life of one victim and the encounter in it, whose windows are alike and stand in the order in which they were recorded.
     pub encounter: (u32, u32),
     /// What it was recorded for.
     pub kind: Kind,

@@ -2,7 +2,7 @@
 use super::figures::Answer;
 use super::lessons::Case;
 use crate::lab::table::Kind;
-use detectors::interference::{Blame, Forest, Frozen, Lesson, Quotient, Training, names, signs};
+use detectors::interference::{Blame, Forest, Frozen, Lesson, Quotient, Told, Training, names, signs};
 
 /// A way to estimate performance over performance alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,11 +79,16 @@ pub fn train(cases: &[Case], trained_on: String) -> Frozen {
     Frozen::train(&lessons(&train), Training::default(), trained_on)
 }
 
+/// The model that some cases teach.
+pub(super) fn taught(train: &[&Case], training: Training) -> Frozen {
+    Frozen::train(&lessons(train), training, String::new())
+}
+
 fn estimator(train: &[&Case], test: &[&Case], training: Training) -> Vec<Answer> {
-    let frozen = Frozen::train(&lessons(train), training, String::new());
+    let frozen = taught(train, training);
     let blame = Blame::default();
     let answer = |case: &&Case| {
-        let Ok((y, low, high)) = frozen.judge(&case.seen, 1.0) else { return Answer::abstained(case) };
+        let Ok(Told { y, low, high }) = frozen.judge(&case.seen) else { return Answer::abstained(case) };
         Answer { interval: Some((low, high)), named: blame.resource(&case.seen, y), ..Answer::plain(case, y) }
     };
     test.iter().map(answer).collect()

@@ -8,6 +8,7 @@ mod methods;
 mod noise;
 mod placed;
 mod report;
+mod streamed;
 
 pub use figures::Figures;
 pub use lessons::{Case, cases};
@@ -15,6 +16,7 @@ pub(crate) use methods::victims;
 pub use methods::{Method, train};
 pub use placed::Placed;
 pub use report::Report;
+pub use streamed::{Learner, Streamed};
 
 use super::EvaluateError;
 use crate::cli::Evaluate;
@@ -76,6 +78,10 @@ pub fn evaluate(flags: &Evaluate) -> Result<Report, EvaluateError> {
         windows: windows.len(),
         dropped,
         placement: placed::measure(&windows),
+        streamed: streamed::SPLITS
+            .into_iter()
+            .map(|split| (split, streamed::measure(split, &cases)))
+            .collect(),
         splits: Split::ALL.into_iter().map(|split| (split, run(split, &cases))).collect(),
     };
     if let Some((path, file)) = json {

@@ -1,5 +1,5 @@
 //! The report: one table a split, and what the estimator does by antagonist and by resource.
-use super::{Figures, Method, Placed, Split};
+use super::{Figures, Learner, Method, Placed, Split, Streamed};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -12,6 +12,8 @@ pub struct Report {
     pub dropped: usize,
     /// Predictions before the fact.
     pub placement: Placed,
+    /// What is gained where the truth streams back.
+    pub streamed: Vec<(Split, Vec<(Learner, Streamed)>)>,
     /// Figures of every method over every split.
     pub splits: Vec<(Split, Vec<(Method, Figures)>)>,
 }
@@ -61,6 +63,7 @@ impl Report {
                 by(&mut text, figures);
             }
         }
+        stream(&mut text, &self.streamed);
         let shown =
             |share: Option<f64>| share.map_or_else(|| "–".into(), |share| format!("{:.1} %", share * 100.0));
         let _ = writeln!(
@@ -85,7 +88,45 @@ impl Report {
         };
         let splits: Value =
             self.splits.iter().map(|(split, list)| (split.as_str().to_owned(), methods(list))).collect();
-        json!({ "windows": self.windows, "without_profile": self.dropped, "splits": splits, "placement": self.placement })
+        let learners = |list: &[(Learner, Streamed)]| -> Value {
+            list.iter().map(|(learner, figures)| (learner.as_str().to_owned(), json!(figures))).collect()
+        };
+        let streamed: Value =
+            self.streamed.iter().map(|(split, list)| (split.as_str().to_owned(), learners(list))).collect();
+        json!({
+            "windows": self.windows, "without_profile": self.dropped, "splits": splits, "streamed": streamed,
+            "placement": self.placement,
+        })
+    }
+}
+
+/// The block of truths that stream back.
+fn stream(text: &mut String, splits: &[(Split, Vec<(Learner, Streamed)>)]) {
+    let _ = writeln!(
+        text,
+        "\ntruth streamed back one window late: each victim's windows in their order, kept back from training, beside antagonists"
+    );
+    for (split, learners) in splits {
+        let _ = writeln!(
+            text,
+            "  {:<34}{:>7}{:>8}{:>8}{:>9}",
+            split.as_str(),
+            "MAE",
+            "cover",
+            "width",
+            "windows"
+        );
+        for (learner, figures) in learners {
+            let _ = writeln!(
+                text,
+                "    {:<32}{:>7}{:>8}{:>8}{:>9}",
+                learner.as_str(),
+                number(figures.mae),
+                percent(figures.coverage),
+                number(figures.width),
+                figures.windows
+            );
+        }
     }
 }
 

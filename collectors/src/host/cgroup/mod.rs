@@ -30,9 +30,9 @@ pub const ENTRY: Entry = Entry {
         &[
             Need::none("containers, services and slices"),
             Need {
-                what: "calls of control groups' processes (/proc/<pid>/io)",
+                what: "calls and storage of control groups' processes (/proc/<pid>/io)",
                 right: "root, or CAP_SYS_PTRACE; the host's PID namespace",
-                without: "cgroup_calls_total and cgroup_call_bytes_total",
+                without: "cgroup_calls_total, cgroup_call_bytes_total and cgroup_process_storage_bytes_total",
             },
             Need {
                 what: "performance counters of control groups (only with collectors.cgroup.counters above 0)",

@@ -1,5 +1,6 @@
-//! What the tasks of a group did by procfs: time of running and of waiting for a processor, calls and their bytes. Sums of
-//! what each task added between two looks, so that one that ends takes nothing back and one that joins brings nothing.
+//! What the tasks of a group did by procfs: time of running and of waiting for a processor, calls and their bytes, bytes from and
+//! to storage. Sums of what each task added between two looks, so that one that ends takes nothing back and one that joins brings
+//! nothing.
 use super::discover::{Hierarchy, folders};
 use crate::host::file::{Kept, absence};
 use model::{Absence, Batch, Metric, Slot};
@@ -41,8 +42,9 @@ static SCHEDULED: Form<3> = Form {
     metrics: [(Metric::CgroupRun, NANO), (Metric::CgroupRunDelay, NANO), (Metric::CgroupTimeslices, 1.0)],
 };
 
-/// proc(5): a process's whole, with its threads that ended.
-static CALLED: Form<4> = Form {
+/// proc(5): a process's whole, with its threads that ended. A write counts for who made the page dirty, also on version 1, whose
+/// own counts lay what a flusher writes later at nobody's door.
+static CALLED: Form<7> = Form {
     file: "io",
     max: PROCESSES_MAX,
     parse: called,
@@ -51,6 +53,9 @@ static CALLED: Form<4> = Form {
         (Metric::CgroupWriteCallBytes, 1.0),
         (Metric::CgroupReadCalls, 1.0),
         (Metric::CgroupWriteCalls, 1.0),
+        (Metric::CgroupProcessRead, 1.0),
+        (Metric::CgroupProcessWritten, 1.0),
+        (Metric::CgroupProcessCancelled, 1.0),
     ],
 };
 
@@ -59,15 +64,22 @@ fn scheduled(text: &str) -> Option<[u64; 3]> {
     Some([words.next()??, words.next()??, words.next()??])
 }
 
-fn called(text: &str) -> Option<[u64; 4]> {
-    let mut numbers = [None; 4];
+/// Names in a process's `io`, in the order of the metrics.
+const CALLS: [&str; 7] =
+    ["rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes", "cancelled_write_bytes"];
+
+fn called(text: &str) -> Option<[u64; 7]> {
+    let mut numbers = [None; CALLS.len()];
     for (name, value) in text.lines().filter_map(|line| line.split_once(": ")) {
-        if let Some(place) = ["rchar", "wchar", "syscr", "syscw"].iter().position(|known| *known == name) {
+        if let Some(place) = CALLS.iter().position(|known| *known == name) {
             numbers[place] = value.trim().parse().ok();
         }
     }
-    let [Some(read), Some(written), Some(reads), Some(writes)] = numbers else { return None };
-    Some([read, written, reads, writes])
+    let mut all = [0; CALLS.len()];
+    for (known, number) in all.iter_mut().zip(numbers) {
+        *known = number?;
+    }
+    Some(all)
 }
 
 /// What all groups share: where tasks are, the time, and what is left of the limits in this beat.
@@ -280,7 +292,7 @@ fn is_gone(error: &io::Error) -> bool {
 pub(super) struct Tasks {
     folder: PathBuf,
     threads: Sum<3>,
-    processes: Sum<4>,
+    processes: Sum<7>,
     /// Whether it has groups below, where links do not tell.
     divided: bool,
 }

@@ -58,11 +58,17 @@ impl Lab {
         self.write(&format!("proc/{task}/stat"), &format!("{task} (a ) b) S {zeros}{ticks} 0 0\n"));
     }
 
-    /// It ran and waited so many seconds, and made as many calls of ten bytes.
+    /// It ran and waited so many seconds, made as many calls of ten bytes, and moved as many pages, one in four of the written ones
+    /// for nothing.
     fn did(&self, task: u32, ran: u64, waited: u64) {
         let scheduled = format!("{} {} {}\n", ran * 1_000_000_000, waited * 1_000_000_000, ran + waited);
         self.write(&format!("proc/{task}/schedstat"), &scheduled);
         let called = format!("rchar: {}\nwchar: {}\nsyscr: {ran}\nsyscw: {waited}\n", 10 * ran, 10 * waited);
+        let stored = [4096 * ran, 4096 * waited, 1024 * waited];
+        let called = format!(
+            "{called}read_bytes: {}\nwrite_bytes: {}\ncancelled_write_bytes: {}\n",
+            stored[0], stored[1], stored[2]
+        );
         self.write(&format!("proc/{task}/io"), &called);
     }
 
@@ -93,6 +99,9 @@ fn check_calls(host: &Host, reads: f64, writes: f64) {
         (Metric::CgroupWriteCalls, writes),
         (Metric::CgroupReadCallBytes, 10.0 * reads),
         (Metric::CgroupWriteCallBytes, 10.0 * writes),
+        (Metric::CgroupProcessRead, 4096.0 * reads),
+        (Metric::CgroupProcessWritten, 4096.0 * writes),
+        (Metric::CgroupProcessCancelled, 1024.0 * writes),
     ];
     host.check(NAME, &called);
 }
@@ -104,11 +113,14 @@ fn check_absent(host: &Host, metrics: &[Metric], why: Absence) {
 }
 
 const SCHEDULED: [Metric; 3] = [Metric::CgroupRun, Metric::CgroupRunDelay, Metric::CgroupTimeslices];
-const CALLED: [Metric; 4] = [
+const CALLED: [Metric; 7] = [
     Metric::CgroupReadCalls,
     Metric::CgroupWriteCalls,
     Metric::CgroupReadCallBytes,
     Metric::CgroupWriteCallBytes,
+    Metric::CgroupProcessRead,
+    Metric::CgroupProcessWritten,
+    Metric::CgroupProcessCancelled,
 ];
 
 /// A group that has been followed since second 10 with task 7, which had run 5 s and waited 3 s before.
@@ -403,4 +415,100 @@ fn a_busy_process_of_this_machine_runs_and_waits() {
         seen = (read(Metric::CgroupRun), read(Metric::CgroupRunDelay));
     }
     assert!(seen.0 >= 0.05 && seen.1 >= 0.005, "ran and waited {seen:?} s");
+}
+
+#[test]
+fn what_a_process_of_this_machine_writes_is_its_groups() {
+    let Some(hierarchy) = Hierarchy::find(&Roots::default()) else {
+        return eprintln!("NOTICE: skipped, because there are no control groups here");
+    };
+    let name = format!("wattkeeper-io-{}.service", std::process::id());
+    let mut real = Real { folder: hierarchy.tree().join(&name), children: Vec::new() };
+    let home = tempfile::tempdir().unwrap();
+    // The shell itself writes, so that there is no process that ends between two looks.
+    let script = "read x; printf '%8388608s' ' ' > big; echo done; read x";
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).current_dir(home.path());
+    let piped = std::process::Stdio::piped;
+    let mut child = command.stdin(piped()).stdout(piped()).spawn().unwrap();
+    let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let pid = child.id().to_string();
+    real.children.push(child);
+    if let Err(error) =
+        fs::create_dir(&real.folder).and_then(|()| fs::write(real.folder.join("cgroup.procs"), pid))
+    {
+        return eprintln!("NOTICE: skipped, because no group can be made here: {error}");
+    }
+    let options = Options { cgroups_max: 64, ..Options::default() };
+    let mut host = Host { source: open(&options).unwrap().unwrap(), batch: Batch::default() };
+    host.at(1);
+    std::io::Write::write_all(&mut input, b"\n").unwrap();
+    std::io::Read::read_exact(&mut output, &mut [0; 5]).unwrap();
+    host.at(2);
+    let value = |metric| host.get(&name, metric).and_then(Reading::value);
+    let (called, written) = (value(Metric::CgroupWriteCallBytes), value(Metric::CgroupProcessWritten));
+    if called.is_none_or(|bytes| bytes < 8e6) || written == Some(0.0) {
+        return eprintln!(
+            "NOTICE: skipped, because this kernel or file system does not count what is written"
+        );
+    }
+    assert!(written.is_some_and(|bytes| (8e6..9e6).contains(&bytes)), "{written:?}");
+}
+
+/// `cargo test -p collectors --lib -- --ignored --nocapture what_five_hundred_groups_cost`
+#[test]
+#[ignore = "a measurement"]
+fn what_five_hundred_groups_cost() {
+    const GROUPS: u32 = 500;
+    let lab = Lab::new(false);
+    let micros = |host: &mut Host| {
+        let used = || rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        let nanoseconds = |time: rustix::time::Timespec| (time.tv_sec * 1_000_000_000 + time.tv_nsec) as f64;
+        // From the second look on files stay open; none of these is one that scans for groups.
+        (1..3).for_each(|second| lab.beat(host, second));
+        let before = nanoseconds(used());
+        (3..9).for_each(|second| lab.beat(host, second));
+        (nanoseconds(used()) - before) / 6000.0
+    };
+    for tasks in [1, 4] {
+        let mut task = 100;
+        for group in 0..GROUPS {
+            let mut list = String::new();
+            for _ in 0..tasks {
+                task += 1;
+                lab.start(task, 1);
+                lab.did(task, 5, 3);
+                list.push_str(&format!("{task}\n"));
+            }
+            let files = [
+                ("cpuacct", "tasks", list.as_str()),
+                ("cpuacct", "cgroup.procs", &list),
+                ("cpuacct", "cpuacct.usage", "7250000000\n"),
+                ("cpuacct", "cpuacct.stat", "user 600\nsystem 125\n"),
+                ("cpu", "cpu.stat", "nr_periods 400\nnr_throttled 90\nthrottled_time 4500000000\n"),
+                ("memory", "memory.usage_in_bytes", "6442450944\n"),
+                ("memory", "memory.stat", "pgfault 5\npgmajfault 1\ntotal_pgfault 5\ntotal_pgmajfault 1\n"),
+                ("pids", "pids.current", "4\n"),
+                ("blkio", "blkio.throttle.io_service_bytes", "8:0 Read 1\n8:0 Write 2\nTotal 3\n"),
+                ("blkio", "blkio.throttle.io_serviced", "8:0 Read 1\n8:0 Write 2\nTotal 3\n"),
+            ];
+            for (tree, name, text) in files {
+                lab.write(&format!("sys/fs/cgroup/{tree}/system.slice/g{group}.service/{name}"), text);
+            }
+        }
+        let mut host = Host::new(lab.home.path(), 512);
+        let micros = micros(&mut host);
+        let counted = host
+            .batch
+            .readings()
+            .iter()
+            .filter(|reading| {
+                reading.metric == Metric::CgroupProcessRead && reading.reading.value().is_some()
+            })
+            .count();
+        println!(
+            "{GROUPS} groups of {tasks} tasks: {micros:.0} us of a processor a beat, {:.1} a group; tasks of {counted} counted",
+            micros / f64::from(GROUPS)
+        );
+    }
 }
