@@ -24,8 +24,8 @@ const IDLE: f64 = 0.01;
 /// Windows in a row below the noise floor before an alarm. Ours: CPI2 takes 3 outliers in 5 minutes at its 10 s.
 const WINDOWS_ALARM: u32 = 3;
 
-/// What is known of one workload: about 3.6 KiB with its profile, 1.6 KiB more where it is counted, 3 KiB more where a metric of its
-/// own streams back.
+/// What is known of one workload: 2.7 KiB with its profile, 1.1 KiB more where it is counted, 2.5 KiB more where a metric of its own
+/// streams back.
 #[derive(Debug, Clone, Default)]
 struct Followed {
     generation: u32,

@@ -90,6 +90,10 @@ pub(super) struct Hardware {
 }
 
 impl Hardware {
+    /// Bytes beside its own that one takes at most.
+    #[cfg(test)]
+    pub(super) const MOST: usize = size_of::<Known>();
+
     /// Takes a beat of the workload.
     pub(super) fn take(&mut self, frame: &Frame, device: DeviceId, (machine, beat): (&Machine, u64)) {
         self.count = self.totals.take(frame, device, machine.clock());

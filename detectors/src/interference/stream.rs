@@ -32,6 +32,10 @@ pub(super) struct Stream {
 }
 
 impl Stream {
+    /// Bytes that one takes at most.
+    #[cfg(test)]
+    pub(super) const MOST: usize = size_of::<Self>() + Truths::MOST;
+
     /// What is told of a window, after all that was heard.
     pub(super) fn correct(&self, point: &Point, told: Told) -> Told {
         self.truths.correct(point, told)

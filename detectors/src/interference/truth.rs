@@ -74,6 +74,10 @@ pub struct Truths {
 }
 
 impl Truths {
+    /// Bytes behind it at most.
+    #[cfg(test)]
+    pub(super) const MOST: usize = KEPT * size_of::<(Point, f32)>();
+
     /// What is told of a window after all that was heard.
     pub fn correct(&self, point: &Point, told: Told) -> Told {
         let y = (told.y * self.correction(point).exp()).clamp(Y_MIN, 1.0);

@@ -409,3 +409,10 @@ fn an_engine_that_was_never_seen_alone_is_no_truth() {
     }
     assert_ne!(serving.bench.estimate(0).basis, Basis::Metric);
 }
+
+#[test]
+fn a_workload_with_everything_that_may_be_known_of_it_takes_at_most_eight_kibibytes() {
+    let profile = Profile::default().bytes() - size_of::<Profile>();
+    let all = size_of::<Followed>() + profile + Hardware::MOST + Stream::MOST;
+    assert!(all <= 8 << 10, "{all} bytes");
+}
