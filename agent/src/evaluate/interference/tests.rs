@@ -80,11 +80,11 @@ fn a_folder_without_a_table_is_told_with_the_remedy() {
 }
 
 #[test]
-fn where_the_truth_streams_back_an_unseen_victim_is_judged_far_better_and_nine_in_ten_intervals_hold() {
+fn where_the_truth_streams_back_an_unseen_victim_is_judged_better_and_nine_in_ten_intervals_hold() {
     let streamed: std::collections::BTreeMap<_, _> =
         streamed::measure(Split::Victim, &recorded()).into_iter().collect();
     let (alone, heard) = (&streamed[&Learner::Alone], &streamed[&Learner::Nearest]);
-    assert!(heard.mae.unwrap() <= 0.65 * alone.mae.unwrap(), "{heard:?} {alone:?}");
+    assert!(heard.mae.unwrap() <= 0.8 * alone.mae.unwrap(), "{heard:?} {alone:?}");
     assert!((heard.coverage.unwrap() - 0.9).abs() < 0.03, "{heard:?}");
     assert!(
         heard.mae.unwrap() < streamed[&Learner::Squares].mae.unwrap(),
