@@ -264,6 +264,27 @@ pub const FAMILIES: &[Family] = &[
         "Share of the node's shared resource that a workload uses alone; absent where it is not known.",
     ),
     family(
+        "wattkeeper_interference_process_performance_ratio",
+        Unit::Ratio,
+        MetricKind::Gauge,
+        PROCESS,
+        "Estimate of the performance of a process beside the others on its accelerator, of its performance alone there; absent where there is none.",
+    ),
+    family(
+        "wattkeeper_interference_process_performance_low_ratio",
+        Unit::Ratio,
+        MetricKind::Gauge,
+        PROCESS,
+        "Lower end of the 90 % interval of that estimate.",
+    ),
+    family(
+        "wattkeeper_interference_process_performance_high_ratio",
+        Unit::Ratio,
+        MetricKind::Gauge,
+        PROCESS,
+        "Upper end of the 90 % interval of that estimate; below 0.9 the process is slower beyond the noise floor.",
+    ),
+    family(
         "wattkeeper_source_failures_total",
         Unit::Count,
         MetricKind::Counter,
@@ -340,6 +361,9 @@ const WORKLOAD: &[&str] = &["device", "kind", "workload", "namespace", "pod", "c
 
 /// The labels of a control group or an accelerator, as its readings have them.
 const GROUP: &[&str] = &["device", "kind"];
+
+/// The labels of a process on an accelerator: the accelerator's as its readings have them, then the process and its pod as far as known.
+const PROCESS: &[&str] = &["device", "kind", "pid", "process", "namespace", "pod", "container"];
 
 const fn family(
     name: &'static str,

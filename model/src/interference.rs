@@ -249,6 +249,16 @@ pub enum Judgement {
     Abstained(Abstention),
 }
 
+impl Judgement {
+    /// The estimate, if there is one.
+    pub const fn estimate(&self) -> Option<&Estimate> {
+        match self {
+            Self::Estimate(estimate) => Some(estimate),
+            Self::Abstained(_) => None,
+        }
+    }
+}
+
 /// How far a workload's hardware counters entered its judgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -294,10 +304,7 @@ pub struct Interference {
 impl Interference {
     /// The estimate, if there is one.
     pub const fn estimate(&self) -> Option<&Estimate> {
-        match &self.judgement {
-            Judgement::Estimate(estimate) => Some(estimate),
-            Judgement::Abstained(_) => None,
-        }
+        self.judgement.estimate()
     }
 }
 
@@ -320,7 +327,32 @@ pub struct Sharer {
     pub culprit: Option<u32>,
 }
 
+impl Sharer {
+    /// The estimate, if there is one.
+    pub const fn estimate(&self) -> Option<&Estimate> {
+        self.judgement.estimate()
+    }
+
+    /// Who it is, for people: its pod where that is known by name, else its command; empty where neither is known.
+    pub fn who(&self) -> String {
+        match self.workload.as_deref() {
+            Some(workload) if !workload.pod.is_empty() && !workload.namespace.is_empty() => {
+                format!("{}/{}", workload.namespace, workload.pod)
+            }
+            Some(workload) if !workload.pod.is_empty() => workload.pod.clone(),
+            _ => self.name.to_string(),
+        }
+    }
+}
+
 impl Snapshot {
+    /// Who is in the way of a process on an accelerator, as far as that is known: its id, and itself while it is judged too.
+    pub fn in_the_way_of(&self, sharer: &Sharer) -> Option<(u32, Option<&Sharer>)> {
+        let pid = sharer.culprit?;
+        let other = self.sharers.iter().find(|other| (other.device, other.pid) == (sharer.device, pid));
+        Some((pid, other))
+    }
+
     /// Who a workload is, for people: the pod where one is known by name, else the container or unit, else the device.
     pub fn who(&self, device: DeviceId) -> String {
         let info = &self.frame.devices.get(device).info;
@@ -360,6 +392,42 @@ mod tests {
         snapshot.holdings.push(Holding { device: other, workload: Arc::new(named) });
         assert_eq!(snapshot.who(group), "train-0/0123456789ab");
         assert_eq!(snapshot.who(other), "b.service", "without a pod it is itself");
+    }
+
+    #[test]
+    fn a_process_is_called_by_its_pod_or_its_command_and_the_one_in_its_way_is_on_the_same_board() {
+        let mut snapshot = Snapshot::default();
+        let table = Arc::make_mut(&mut snapshot.frame.devices);
+        let mut gpu = |key: &str| table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, key))).unwrap();
+        let (here, there) = (gpu("a"), gpu("b"));
+        let sharer = |device, pid, name: &str, culprit| Sharer {
+            device,
+            pid,
+            name: name.into(),
+            workload: None,
+            judgement: Judgement::Abstained(Abstention::Idle),
+            culprit,
+        };
+        let mut chat = sharer(here, 7, "chat", Some(8));
+        assert_eq!(chat.who(), "chat");
+        assert_eq!(
+            snapshot.in_the_way_of(&chat),
+            Some((8, None)),
+            "who is not judged is still named by its id"
+        );
+        let mut pod = Workload::new(WorkloadKind::Pod, "uid/main");
+        chat.workload = Some(Arc::new(pod.clone()));
+        assert_eq!(chat.who(), "chat", "a pod without a name is no name");
+        pod.pod = "chat-0".into();
+        chat.workload = Some(Arc::new(pod.clone()));
+        assert_eq!(chat.who(), "chat-0");
+        pod.namespace = "ml".into();
+        chat.workload = Some(Arc::new(pod));
+        assert_eq!(chat.who(), "ml/chat-0");
+        snapshot.sharers = vec![sharer(there, 8, "else", None), sharer(here, 8, "train", None)];
+        let named = snapshot.in_the_way_of(&chat).and_then(|(_, other)| other);
+        assert_eq!(named.map(Sharer::who).as_deref(), Some("train"));
+        assert_eq!(snapshot.in_the_way_of(&snapshot.sharers[0]), None);
     }
 
     #[test]

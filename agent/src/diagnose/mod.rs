@@ -6,7 +6,7 @@ mod standing;
 mod story;
 
 pub use since::{LookBack, parse as parse_since};
-pub use slowed::Slowed;
+pub use slowed::{Slowed, Who};
 
 use crate::cli::Diagnose;
 use crate::client::{Client, Target};
@@ -103,7 +103,7 @@ pub struct Report {
     pub devices: Vec<Finding>,
     /// Active incidents, newest first.
     pub incidents: Vec<Arc<Incident>>,
-    /// Workloads that are slower than alone beyond the noise floor, the slowest first.
+    /// Workloads, and processes on accelerators, that are slower than alone beyond the noise floor, the slowest first.
     pub slowed: Vec<Slowed>,
     /// What is known of the time looked back over, where that was asked for.
     pub back: Option<LookBack>,

@@ -171,3 +171,55 @@ fn who_is_slowed_beyond_the_noise_floor_is_told_with_whom_and_others_are_not() {
     );
     assert_eq!(report.exit_code(), 0, "a slowed workload is no fault of a device");
 }
+
+#[test]
+fn a_process_on_an_accelerator_that_is_slowed_for_sure_is_told_among_the_workloads_within_80_columns() {
+    use model::interference::{Abstention, Basis, Estimate, Judgement, Resource, Sharer};
+    use model::{Workload, WorkloadKind};
+    let mut snapshot = node(&[Some(40.0)]);
+    let device = snapshot.frame.devices.find(DeviceKind::Gpu, "GPU-0").unwrap();
+    let judged = |y, high, resource| {
+        let basis = Basis::Physics;
+        Judgement::Estimate(Estimate { y, low: 0.4, high, basis, resource, culprit: None })
+    };
+    let sharer = |pid, name: &str, judgement, culprit| Sharer {
+        device,
+        pid,
+        name: name.into(),
+        workload: None,
+        judgement,
+        culprit,
+    };
+    let pod = Workload {
+        namespace: "inference".into(),
+        pod: "chat-7d9f8b6c5-x2x4q".into(),
+        ..Workload::new(WorkloadKind::Pod, "uid/main")
+    };
+    snapshot.sharers = vec![
+        sharer(7, "", judged(0.7, 0.8, Some(Resource::Pcie)), Some(4_194_303)),
+        Sharer {
+            workload: Some(Arc::new(pod)),
+            ..sharer(8, "python3", judged(0.5, 0.6, Some(Resource::MemoryBandwidth)), Some(9))
+        },
+        sharer(9, "train", Judgement::Abstained(Abstention::Uncounted), None),
+        sharer(10, "noise", judged(0.6, 0.9, Some(Resource::Compute)), Some(9)),
+    ];
+    let report = Report::of(&snapshot);
+    let told = "\nslower beside their neighbours than alone:\n  inference/chat-7d9f8b6c5-x2x4q (pid 8) on GPU-0: 50 % of its \
+                speed alone (40\n  to 60 %), held up at: memory bandwidth, likely by train (pid 9)\n  pid 7 on GPU-0: 70 % of \
+                its speed alone (40 to 80 %), held up at: PCIe, likely\n  by pid 4194303\n";
+    let text = report.text();
+    assert!(text.ends_with(told), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let json = report.json();
+    let slowed = json["slowed"].as_array().unwrap();
+    assert_eq!(slowed.len(), 2, "an interval that reaches the floor is not for sure: {json}");
+    assert_eq!(
+        (&slowed[0]["pid"], &slowed[0]["device"], &slowed[0]["resource"]),
+        (&8.into(), &"GPU-0".into(), &"memory_bandwidth".into())
+    );
+    let culprit = &slowed[0]["culprit"];
+    assert_eq!((&culprit["pid"], &culprit["name"]), (&9.into(), &"train".into()));
+    assert!(culprit["correlation"].is_null(), "it was not measured: {culprit}");
+    assert_eq!(report.exit_code(), 0, "a slowed process is no fault of a device");
+}

@@ -1,8 +1,11 @@
-//! Families of interference: how fast each workload is of its speed alone, or why that is not known.
+//! Families of interference: how fast each workload, and each process on an accelerator, is of its speed alone, or why that is not known.
 use super::page::Page;
-use model::interference::{Estimate, Judgement, Vector};
+use model::interference::{Estimate, Judgement, Sharer, Vector};
 use model::{Interference, Snapshot};
 use std::collections::BTreeSet;
+
+/// Processes on a page at most: as many as the detector follows at once.
+const PROCESSES_MAX: usize = 256;
 
 /// Adds what is known of each workload among its neighbours. What is not known has no line.
 pub(super) fn add(snapshot: &Snapshot, page: &mut Page) {
@@ -14,6 +17,32 @@ pub(super) fn add(snapshot: &Snapshot, page: &mut Page) {
             one(snapshot, workload, [&device.info.key, device.info.kind.as_str()], page);
         }
     }
+    processes(snapshot, page);
+}
+
+/// The processes on accelerators of which there is an estimate; the others come and go too often for a line that says nothing.
+fn processes(snapshot: &Snapshot, page: &mut Page) {
+    let mut seen = BTreeSet::new();
+    let judged = snapshot.sharers.iter().filter_map(|sharer| Some((sharer, sharer.estimate()?)));
+    let present = judged.filter(|(sharer, _)| !snapshot.frame.devices.get(sharer.device).gone);
+    // A series must not appear twice.
+    let once = present.filter(|(sharer, _)| seen.insert((sharer.device, sharer.pid)));
+    for (sharer, estimate) in once.take(PROCESSES_MAX) {
+        process(snapshot, sharer, estimate, page);
+    }
+}
+
+fn process(snapshot: &Snapshot, sharer: &Sharer, estimate: &Estimate, page: &mut Page) {
+    let info = &snapshot.frame.devices.get(sharer.device).info;
+    let pid = sharer.pid.to_string();
+    let [namespace, pod, container] = sharer
+        .workload
+        .as_deref()
+        .map_or(["", "", ""], |who| [who.namespace.as_str(), who.pod.as_str(), who.container.as_str()]);
+    let labels = [info.key.as_str(), info.kind.as_str(), &pid, &sharer.name, namespace, pod, container];
+    page.add("interference_process_performance_ratio", &labels, estimate.y);
+    page.add("interference_process_performance_low_ratio", &labels, estimate.low);
+    page.add("interference_process_performance_high_ratio", &labels, estimate.high);
 }
 
 fn one(snapshot: &Snapshot, workload: &Interference, [device, kind]: [&str; 2], page: &mut Page) {

@@ -202,3 +202,62 @@ fn interference_names_resource_and_culprit_and_an_abstention_has_no_number() {
         ]
     );
 }
+
+#[test]
+fn a_process_on_an_accelerator_has_its_estimate_once_and_an_abstention_has_no_line() {
+    use model::interference::{Abstention, Basis, Estimate, Judgement, Resource, Sharer};
+    use model::{Workload, WorkloadKind};
+    let mut snapshot = snapshot();
+    let table = Arc::make_mut(&mut snapshot.frame.devices);
+    let mut gpu = |key: &str| table.register(&Arc::new(DeviceInfo::new(DeviceKind::Gpu, key))).unwrap();
+    let (here, gone) = (gpu("GPU-shared"), gpu("GPU-gone"));
+    table.retire(gone);
+    let estimate = Judgement::Estimate(Estimate {
+        y: 0.5,
+        low: 0.25,
+        high: 0.75,
+        basis: Basis::Physics,
+        resource: Some(Resource::Compute),
+        culprit: None,
+    });
+    let sharer = |device, pid, name: &str, judgement| Sharer {
+        device,
+        pid,
+        name: name.into(),
+        workload: None,
+        judgement,
+        culprit: Some(9),
+    };
+    let pod = Workload {
+        namespace: "ml".into(),
+        pod: "chat-0".into(),
+        container: "main".into(),
+        ..Workload::new(WorkloadKind::Pod, "uid/main")
+    };
+    snapshot.sharers = vec![
+        Sharer { workload: Some(Arc::new(pod)), ..sharer(here, 7, "chat", estimate) },
+        sharer(here, 7, "chat", estimate),
+        sharer(here, 8, "a\"b", estimate),
+        sharer(here, 9, "train", Judgement::Abstained(Abstention::NoProfile)),
+        sharer(gone, 7, "chat", estimate),
+    ];
+    let told = |snapshot: &Snapshot| {
+        let text = render(snapshot, Format::Text);
+        let lines = text.lines().filter(|line| line.starts_with("wattkeeper_interference_"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let line = |end: &str, number: &str, who: &str| {
+        format!(
+            "wattkeeper_interference_process_performance{end}ratio{{device=\"GPU-shared\",kind=\"gpu\",{who}}} {number}"
+        )
+    };
+    let chat = r#"pid="7",process="chat",namespace="ml",pod="chat-0",container="main""#;
+    let other = r#"pid="8",process="a\"b",namespace="",pod="",container="""#;
+    let expected = [("_", "0.5"), ("_low_", "0.25"), ("_high_", "0.75")];
+    let expected: Vec<_> =
+        expected.iter().flat_map(|(end, number)| [chat, other].map(|who| line(end, number, who))).collect();
+    assert_eq!(told(&snapshot), expected);
+
+    snapshot.sharers = (0..1000).map(|pid| sharer(here, pid, "swarm", estimate)).collect();
+    assert_eq!(told(&snapshot).len(), 3 * 256, "a page has a limit whatever the snapshot holds");
+}

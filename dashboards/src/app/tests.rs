@@ -13,6 +13,7 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 mod mixed;
+mod sharers;
 mod workloads;
 
 const FULL: Options = Options { colour: true, unicode: true };

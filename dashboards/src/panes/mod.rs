@@ -9,6 +9,7 @@ mod overview;
 mod parts;
 mod power;
 mod readings;
+mod sharers;
 mod sources;
 mod workloads;
 
@@ -43,12 +44,7 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
         Page::Incidents if app.story.is_none() => incidents::lines(app, middle),
         Page::Power => power::lines(app, middle),
         Page::Decisions => decisions::lines(app, middle),
-        Page::Workloads => {
-            let mut lines = workloads::lines(app, middle);
-            let rows = lines.split_off(lines.len().min(workloads::HEAD));
-            lines.extend(rows.into_iter().skip(app.line));
-            lines
-        }
+        Page::Workloads => workloads::from(app, middle, app.line),
         Page::Device | Page::Sources | Page::Help | Page::Incidents => {
             long(app, middle).into_iter().skip(app.line).take(usize::from(middle.height)).collect()
         }

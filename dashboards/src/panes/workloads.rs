@@ -1,9 +1,10 @@
-//! The workloads page: how fast each workload is of its speed alone, what it is held up at, and by whom.
+//! The workloads page: how fast each workload, and each process on an accelerator, is of its speed alone, what it is held up at, and by whom.
 use crate::app::App;
 use crate::format::{NOTHING, fit};
 use model::interference::{Estimate, Judgement, NOISE_FLOOR};
 use model::{DeviceId, Interference, Snapshot};
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 /// Lines at the top that stay where they are.
@@ -30,10 +31,36 @@ fn widths(all: usize) -> Widths {
     Widths { all, name, bar, interval }
 }
 
-/// The page, as long as it is: [`HEAD`] lines, then one a workload, worst first.
+/// The page, as long as it is: the workloads, then the processes on accelerators where there are any.
 pub(super) fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
-    let Some(snapshot) = app.snapshot() else { return Vec::new() };
-    let widths = widths(usize::from(area.width));
+    let [workloads, processes] = tables(app, area);
+    [workloads, processes].concat()
+}
+
+/// The page scrolled by so many lines below the head of the table that its rows are of.
+pub(super) fn from(app: &App, area: Rect, line: usize) -> Vec<Line<'static>> {
+    let [mut all, processes] = tables(app, area);
+    let above = all.len();
+    let head = if line >= above { processes.len().min(HEAD) } else { 0 };
+    let head = processes[..head].to_vec();
+    all.extend(processes);
+    let rows = all.split_off(all.len().min(HEAD));
+    if !head.is_empty() {
+        all = head;
+    }
+    all.extend(rows.into_iter().skip(line));
+    all
+}
+
+/// Both tables, each with [`HEAD`] lines and then one a row, worst first; without a row the first is shorter, the second not there.
+fn tables(app: &App, area: Rect) -> [Vec<Line<'static>>; 2] {
+    let Some(snapshot) = app.snapshot() else { return [Vec::new(), Vec::new()] };
+    let width = usize::from(area.width);
+    [workloads(app, snapshot, width), super::sharers::lines(app, snapshot, width)]
+}
+
+fn workloads(app: &App, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
+    let widths = widths(width);
     let mut lines =
         vec![Line::raw(""), super::cut(&sentence(&snapshot.interference), widths.all, app.theme.title())];
     if snapshot.interference.is_empty() {
@@ -95,31 +122,40 @@ fn row(app: &App, snapshot: &Snapshot, workload: &Interference, widths: Widths) 
             let style = if estimate.slowed() { app.theme.warn() } else { app.theme.accent() };
             let mut why = held_up(snapshot, estimate);
             why.extend(estimate.culprit.map(|culprit| format!(" (r {:.2})", culprit.correlation)));
-            (speed(estimate, widths, app.options.unicode), why, style)
+            (speed(estimate, [widths.interval, widths.bar], app.options.unicode), why, style)
         }
         Judgement::Abstained(why) => {
             // The words need the room of the bar more than it does.
             (format!("{NOTHING:>5}"), why.words().to_owned(), app.theme.dim())
         }
     };
-    let room = widths.all.saturating_sub(left.chars().count());
+    let why_style = if workload.estimate().is_some() { Style::new() } else { app.theme.dim() };
+    joined(widths.all, &left, (&middle, style), (&why, why_style))
+}
+
+/// A row: who, how fast, and why, the last cut where there is no room.
+pub(super) fn joined(
+    all: usize,
+    left: &str,
+    (middle, style): (&str, Style),
+    (why, why_style): (&str, Style),
+) -> Line<'static> {
+    let room = all.saturating_sub(left.chars().count());
     let why_room = room.saturating_sub(middle.chars().count() + 2);
-    let why_style =
-        if workload.estimate().is_some() { ratatui::style::Style::new() } else { app.theme.dim() };
     Line::from(vec![
-        Span::raw(fit(&left, left.chars().count().min(widths.all))),
-        Span::styled(fit(&middle, middle.chars().count().min(room)), style),
-        Span::styled(format!("  {}", fit(&why, why_room).trim_end()), why_style),
+        Span::raw(fit(left, left.chars().count().min(all))),
+        Span::styled(fit(middle, middle.chars().count().min(room)), style),
+        Span::styled(format!("  {}", fit(why, why_room).trim_end()), why_style),
     ])
 }
 
-/// The speed as a number and, with its interval, as a bar.
-fn speed(estimate: &Estimate, widths: Widths, unicode: bool) -> String {
-    let interval = format!("{:.0}-{:.0} %", 100.0 * estimate.low, 100.0 * estimate.high);
-    let interval =
-        if widths.interval > 0 { format!(" {:<w$}", interval, w = widths.interval) } else { String::new() };
+/// The speed as a number and, with its interval, as a bar; a width of 0 leaves that out.
+pub(super) fn speed(estimate: &Estimate, [room, bar]: [usize; 2], unicode: bool) -> String {
+    let percents = format!("{:.0}-{:.0} %", 100.0 * estimate.low, 100.0 * estimate.high);
+    let interval = if room > 0 { format!(" {percents:<room$}") } else { String::new() };
+    let bar = if bar > 0 { format!("  {}", span(estimate, bar, unicode)) } else { String::new() };
     let percent = format!("{:.0}%", 100.0 * estimate.y);
-    format!("{percent:>5}{interval}  {}", span(estimate, widths.bar, unicode))
+    format!("{percent:>5}{interval}{bar}")
 }
 
 /// A scale from 0 to 1 with the interval as a line and the estimate on it.

@@ -19,7 +19,7 @@ fn add(snapshot: &mut Snapshot, device: DeviceId, judgement: Judgement) {
 }
 
 /// A node on which a backup slows a database and a search engine, after so many beats of one second.
-fn crowded(beat: u64) -> Snapshot {
+pub(super) fn crowded(beat: u64) -> Snapshot {
     let mut snapshot = node();
     snapshot.frame.at = at(100 + beat);
     snapshot.vitals.beats = beat;
