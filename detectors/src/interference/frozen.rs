@@ -163,11 +163,11 @@ impl Frozen {
     /// all of the lab is the rule, and what intervals are calibrated for.
     fn is_familiar(&self, seen: &Seen) -> bool {
         seen.features.iter().zip(&self.ranges).enumerate().all(|(feature, (value, range))| match range {
-            Some((low, high)) if !value.is_nan() && !is_nature(feature) => {
+            // One that never varied is not looked at by any tree, no more than one that training never had.
+            Some((low, high)) if !value.is_nan() && low < high && !is_nature(feature) => {
                 let slack = (high - low) * RANGE_SLACK + f32::EPSILON;
                 (low - slack..=high + slack).contains(value)
             }
-            // A feature that training never had is not looked at by any tree.
             _ => true,
         })
     }

@@ -1,5 +1,5 @@
 //! The estimator on a node of two processors whose counters a test gives.
-use super::super::features::Seen;
+use super::super::features::{COUNT, Seen, names};
 use super::super::forest::Training;
 use super::super::frozen::Lesson;
 use super::*;
@@ -415,4 +415,26 @@ fn a_workload_with_everything_that_may_be_known_of_it_takes_at_most_eight_kibiby
     let profile = Profile::default().bytes() - size_of::<Profile>();
     let all = size_of::<Followed>() + profile + Hardware::MOST + Stream::MOST;
     assert!(all <= 8 << 10, "{all} bytes");
+}
+
+#[test]
+fn what_never_varied_in_training_is_no_reason_for_silence_and_what_did_is() {
+    let place = |name: &str| names().iter().position(|known| known == name).unwrap();
+    let (constant, varied) = (place("FaultsPerRun"), place("others_busy"));
+    let lesson = |number: usize| {
+        let mut features = [f32::NAN; COUNT];
+        features[constant] = 0.0;
+        features[varied] = (number % 10) as f32 / 10.0;
+        let seen = Seen { features, waiting: 1.0, physics: 1.0, storage: None };
+        Lesson { seen, y: 0.9, met: true, group: number % 3 }
+    };
+    let lessons: Vec<Lesson> = (0..200).map(lesson).collect();
+    let frozen = Frozen::train(&lessons, Training::default(), "a test".into());
+    let judged = |feature: usize, value: f32| {
+        let mut seen = lesson(5).seen;
+        seen.features[feature] = value;
+        frozen.judge(&seen)
+    };
+    assert!(judged(constant, -0.13).is_ok(), "a tree cannot look at what has one value");
+    assert_eq!(judged(varied, 5.0), Err(Abstention::Unfamiliar));
 }
