@@ -2,6 +2,7 @@
 //!
 //! `plan` says who meets whom → a `session` runs `part`s in control `groups` and reads them through the agent's own sources
 //! → a `table` of windows, which models are trained on.
+mod child;
 pub mod gpu;
 mod groups;
 pub mod part;

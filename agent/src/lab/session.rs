@@ -1,6 +1,7 @@
 //! A session: one campaign on the real machine, victim after victim, read through the sources that the agent runs on.
+use super::child::Part;
 use super::groups::{Groups, Side};
-use super::part::{Load, Progress, Steering, Work};
+use super::part::{Load, Progress, Work};
 use super::plan::{DUTIES, Encounter, Placement, encounters, victims};
 use super::table::{Kind, RIVAL, Window};
 use super::{Flags, LabError};
@@ -9,9 +10,8 @@ use crate::config::Config;
 use crate::feed::Feed;
 use detectors::interference::{Sample, Sampler};
 use model::{Clock as _, DeviceId, DeviceKind, Frame};
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 /// Length of a window, in nanoseconds.
 const WINDOW_NS: u64 = 1_000_000_000;
@@ -27,20 +27,6 @@ const QUIET_FIRST: [u32; 4] = [4, 2, 3, 2];
 const PART_SECONDS: u64 = 600;
 /// The sources that the lab reads.
 const SOURCES: [&str; 8] = ["cpu", "memory", "pressure", "disk", "network", "cgroup", "probe", "resctrl"];
-
-/// A process of the lab; killed when dropped.
-#[derive(Debug)]
-struct Part {
-    child: Child,
-    steering: Steering,
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// A campaign under way.
 pub(super) struct Session<'a> {
@@ -169,20 +155,9 @@ impl<'a> Session<'a> {
 
     fn start(&self, side: Side, arguments: impl FnOnce(&mut Command)) -> Result<Part, LabError> {
         let folder = self.folder.join(if side == Side::Victim { "victim" } else { "antagonist" });
-        let failed = |what: &'static str| move |error: std::io::Error| LabError::io(what, error);
-        fs::create_dir_all(&folder).map_err(failed("make a folder for a part"))?;
-        for name in ["steer", "done"] {
-            let _ = fs::remove_file(folder.join(name));
-        }
-        let steering = Steering::open(&folder, PART_SECONDS).map_err(failed("make the lab's files"))?;
-        let program = std::env::current_exe().map_err(failed("find this program"))?;
-        let mut command = Command::new(program);
-        command.arg("lab-part").arg("--folder").arg(&folder).args(["--seconds", &PART_SECONDS.to_string()]);
-        arguments(&mut command);
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        let child = command.spawn().map_err(failed("start a part"))?;
-        let part = Part { child, steering };
-        self.groups.enter(side, part.child.id()).map_err(failed("move a part into its group"))?;
+        let part = Part::start(&folder, PART_SECONDS, arguments)?;
+        let failed = |error| LabError::io("move a part into its group", error);
+        self.groups.enter(side, part.child.id()).map_err(failed)?;
         Ok(part)
     }
 

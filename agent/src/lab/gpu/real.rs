@@ -7,12 +7,11 @@ use super::simulated::look;
 use crate::clock::{MachineClock, wait_until};
 use crate::config::Config;
 use crate::feed::Feed;
-use crate::lab::part::Steering;
+use crate::lab::child::Part;
 use crate::lab::{Flags, LabError};
 use collectors::cuda::Card;
 use model::{Clock as _, Frame, ProcessUse, Vendor};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
 /// How long a part lives at most, in seconds.
 const PART_SECONDS: u64 = 900;
@@ -21,20 +20,6 @@ const OPENS_S: u64 = 30;
 /// The source that the lab reads.
 const SOURCE: &str = "nvml";
 const NS: u64 = 1_000_000_000;
-
-/// A process of the lab; killed when dropped.
-#[derive(Debug)]
-struct Part {
-    child: Child,
-    steering: Steering,
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// A GPU with a victim and at most one antagonist.
 pub(super) struct Real {
@@ -74,20 +59,12 @@ impl Real {
     }
 
     fn start(&self, name: &str, what: [&str; 2]) -> Result<Part, LabError> {
-        let failed = |what: &'static str| move |error: std::io::Error| LabError::io(what, error);
-        let folder: PathBuf = self.folder.join(name);
-        std::fs::create_dir_all(&folder).map_err(failed("make a folder for a part"))?;
-        for file in ["steer", "done"] {
-            let _ = std::fs::remove_file(folder.join(file));
-        }
-        let steering = Steering::open(&folder, PART_SECONDS).map_err(failed("make the lab's files"))?;
-        let program = std::env::current_exe().map_err(failed("find this program"))?;
-        let mut command = Command::new(program);
-        command.arg("lab-part").args(what).arg("--folder").arg(&folder).arg("--cuda").arg(&self.flags.cuda);
-        command.args(["--device", &self.flags.device.to_string(), "--seconds", &PART_SECONDS.to_string()]);
-        // Else CUDA counts the fastest GPU first, and the driver's tools do not.
-        command.env("CUDA_DEVICE_ORDER", "PCI_BUS_ID").stdin(Stdio::null()).stdout(Stdio::null());
-        Ok(Part { child: command.spawn().map_err(failed("start a part"))?, steering })
+        Part::start(&self.folder.join(name), PART_SECONDS, |command| {
+            command.args(what).arg("--cuda").arg(&self.flags.cuda);
+            command.args(["--device", &self.flags.device.to_string()]);
+            // Else CUDA counts the fastest GPU first, and the driver's tools do not.
+            command.env("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
+        })
     }
 
     /// Waits until the victim has done something: its context is there then.
